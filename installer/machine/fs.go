@@ -1,0 +1,401 @@
+// Package machine is everything that ss-setup knows about the machine under it:
+// files, services, accounts, ports, disks, firewall and clock, each behind one
+// small interface with a file per operating system. It knows nothing of plans,
+// releases or journals.
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"time"
+)
+
+// Op names one kind of changing call.
+type Op string
+
+// The changing calls of FS.
+const (
+	OpMkdir   Op = "mkdir"
+	OpCreate  Op = "create"
+	OpWrite   Op = "write"
+	OpSync    Op = "sync"
+	OpSyncDir Op = "syncdir"
+	OpRename  Op = "rename"
+	OpRemove  Op = "remove"
+	OpSymlink Op = "symlink"
+	OpChown   Op = "chown"
+	OpChmod   Op = "chmod"
+	OpChtimes Op = "chtimes"
+	OpAlloc   Op = "allocate"
+)
+
+// FS is the one door through which ss-setup changes files. Every method takes
+// the path that a file has on the machine; Root, when not empty, is the folder
+// that holds the machine's tree (an image that is being built).
+type FS struct {
+	Root string
+	// Before, when set, is asked before every changing call; its error is
+	// returned in place of the call. Fault tests use it.
+	Before func(op Op, path string) error
+}
+
+// Real is where the machine's path lies for this process.
+func (f *FS) Real(path string) string {
+	if f.Root == "" {
+		return path
+	}
+	return filepath.Join(f.Root, path)
+}
+
+func (f *FS) before(op Op, path string) error {
+	if f.Before == nil {
+		return nil
+	}
+	if err := f.Before(op, path); err != nil {
+		return &fs.PathError{Op: string(op), Path: path, Err: err}
+	}
+	return nil
+}
+
+// Lstat tells about a path without following a link.
+func (f *FS) Lstat(path string) (fs.FileInfo, error) { return os.Lstat(f.Real(path)) }
+
+// Exists tells whether something, even a dangling link, stands at path.
+func (f *FS) Exists(path string) bool {
+	_, err := f.Lstat(path)
+	return err == nil
+}
+
+// Readlink reads the target of a link.
+func (f *FS) Readlink(path string) (string, error) { return os.Readlink(f.Real(path)) }
+
+// ReadFile reads a whole file.
+func (f *FS) ReadFile(path string) ([]byte, error) { return os.ReadFile(f.Real(path)) }
+
+// ReadDir lists a folder, sorted by name.
+func (f *FS) ReadDir(path string) ([]fs.DirEntry, error) { return os.ReadDir(f.Real(path)) }
+
+// Open opens a file for reading.
+func (f *FS) Open(path string) (*os.File, error) { return os.Open(f.Real(path)) }
+
+// Mkdir makes one folder with exactly mode, whatever the umask; the parent must
+// exist. It is not synced: SyncDir the parent.
+func (f *FS) Mkdir(path string, mode fs.FileMode) error {
+	if err := f.before(OpMkdir, path); err != nil {
+		return err
+	}
+	if err := os.Mkdir(f.Real(path), mode.Perm()); err != nil {
+		return err
+	}
+	return os.Chmod(f.Real(path), mode)
+}
+
+// Create opens path for writing, empty, with exactly mode. What is there already
+// is overwritten in place.
+func (f *FS) Create(path string, mode fs.FileMode) (*File, error) {
+	return f.openFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, mode)
+}
+
+// OpenWrite opens an existing file for reading and writing in place.
+func (f *FS) OpenWrite(path string) (*File, error) {
+	return f.openFile(path, os.O_RDWR, 0)
+}
+
+func (f *FS) openFile(path string, flag int, mode fs.FileMode) (*File, error) {
+	if err := f.before(OpCreate, path); err != nil {
+		return nil, err
+	}
+	h, err := os.OpenFile(f.Real(path), flag|noFollow, mode.Perm())
+	if err != nil {
+		return nil, err
+	}
+	if flag&os.O_CREATE != 0 {
+		if err := h.Chmod(mode); err != nil {
+			return nil, errors.Join(err, h.Close())
+		}
+	}
+	return &File{f: h, fs: f, path: path}, nil
+}
+
+// Rename puts what is at from in the place of to, in one instant.
+func (f *FS) Rename(from, to string) error {
+	if err := f.before(OpRename, to); err != nil {
+		return err
+	}
+	return os.Rename(f.Real(from), f.Real(to))
+}
+
+// Remove removes a file, a link or an empty folder. Nothing there is no error.
+func (f *FS) Remove(path string) error {
+	if _, err := f.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := f.before(OpRemove, path); err != nil {
+		return err
+	}
+	if err := os.Remove(f.Real(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// RemoveAll removes a whole tree. It never follows a link and refuses to cross
+// into another file system, so that nothing mounted below is ever emptied.
+func (f *FS) RemoveAll(path string) error {
+	info, err := f.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.removeTree(path, info, device(info))
+}
+
+func (f *FS) removeTree(path string, info fs.FileInfo, dev uint64) error {
+	if !info.IsDir() {
+		return f.Remove(path)
+	}
+	if device(info) != dev {
+		return fmt.Errorf("remove %s: another file system is mounted there; unmount it first", path)
+	}
+	entries, err := f.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		child := filepath.Join(path, e.Name())
+		info, err := f.Lstat(child)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := f.removeTree(child, info, dev); err != nil {
+			return err
+		}
+	}
+	return f.Remove(path)
+}
+
+// Symlink makes a link. It is not synced: SyncDir the parent.
+func (f *FS) Symlink(target, path string) error {
+	if err := f.before(OpSymlink, path); err != nil {
+		return err
+	}
+	return os.Symlink(target, f.Real(path))
+}
+
+// Chown sets the owner of a file, folder or link itself.
+func (f *FS) Chown(path string, uid, gid int) error {
+	info, err := f.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if u, g := Owner(info); u == uid && g == gid {
+		return nil
+	}
+	if err := f.before(OpChown, path); err != nil {
+		return err
+	}
+	return os.Lchown(f.Real(path), uid, gid)
+}
+
+// Chmod sets the mode of a file or folder.
+func (f *FS) Chmod(path string, mode fs.FileMode) error {
+	if err := f.before(OpChmod, path); err != nil {
+		return err
+	}
+	return os.Chmod(f.Real(path), mode)
+}
+
+// Chtimes sets the modification time of a file or folder.
+func (f *FS) Chtimes(path string, mtime time.Time) error {
+	if err := f.before(OpChtimes, path); err != nil {
+		return err
+	}
+	return os.Chtimes(f.Real(path), mtime, mtime)
+}
+
+// SyncDir makes durable what was created, renamed or removed in a folder.
+func (f *FS) SyncDir(path string) error {
+	if err := f.before(OpSyncDir, path); err != nil {
+		return err
+	}
+	return syncDir(f.Real(path))
+}
+
+// TempSuffix ends the name of a file that WriteFile and ReplaceLink have not
+// finished. Whatever carries it may be removed.
+const TempSuffix = ".ss-new"
+
+// Attr is what a file carries besides its content.
+type Attr struct {
+	Mode     fs.FileMode
+	UID, GID int
+	// ModTime is kept as it falls when zero.
+	ModTime time.Time
+}
+
+// WriteFile puts content at path so that at every instant, and after a power
+// cut, either what was there or the whole new file is there.
+func (f *FS) WriteFile(path string, content []byte, a Attr) error {
+	temp := path + TempSuffix
+	if err := f.Remove(temp); err != nil {
+		return err
+	}
+	err := f.writeSynced(temp, content, a)
+	if err == nil {
+		err = f.Rename(temp, path)
+	}
+	if err != nil {
+		return errors.Join(err, f.Remove(temp))
+	}
+	return f.SyncDir(filepath.Dir(path))
+}
+
+func (f *FS) writeSynced(path string, content []byte, a Attr) error {
+	h, err := f.Create(path, a.Mode)
+	if err != nil {
+		return err
+	}
+	if _, err = h.Write(content); err == nil {
+		err = f.Chown(path, a.UID, a.GID)
+	}
+	if err == nil && !a.ModTime.IsZero() {
+		err = f.Chtimes(path, a.ModTime)
+	}
+	if err == nil {
+		err = h.Sync()
+	}
+	return errors.Join(err, h.Close())
+}
+
+// ReplaceLink makes path a link to target in one rename and syncs its folder.
+func (f *FS) ReplaceLink(target, path string) error {
+	temp := path + TempSuffix
+	if err := f.Remove(temp); err != nil {
+		return err
+	}
+	if err := f.Symlink(target, temp); err != nil {
+		return err
+	}
+	if err := f.Rename(temp, path); err != nil {
+		return errors.Join(err, f.Remove(temp))
+	}
+	return f.SyncDir(filepath.Dir(path))
+}
+
+// SyncTree syncs every file and folder of a tree, leaves first.
+func (f *FS) SyncTree(path string) error {
+	info, err := f.Lstat(path)
+	if err != nil {
+		return err
+	}
+	switch {
+	case info.Mode().IsRegular():
+		return f.SyncFile(path)
+	case !info.IsDir():
+		return nil
+	}
+	entries, err := f.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := f.SyncTree(filepath.Join(path, e.Name())); err != nil {
+			return err
+		}
+	}
+	return f.SyncDir(path)
+}
+
+// SyncFile makes the content of a closed file durable.
+func (f *FS) SyncFile(path string) error {
+	if err := f.before(OpSync, path); err != nil {
+		return err
+	}
+	h, err := os.OpenFile(f.Real(path), os.O_RDONLY|noFollow, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(h.Sync(), h.Close())
+}
+
+// MissingParents lists the folders above path that do not exist, topmost first.
+func (f *FS) MissingParents(path string) []string {
+	var missing []string
+	for dir := filepath.Dir(path); !f.Exists(dir); dir = filepath.Dir(dir) {
+		missing = append(missing, dir)
+	}
+	sort.Slice(missing, func(i, j int) bool { return len(missing[i]) < len(missing[j]) })
+	return missing
+}
+
+// File is a file opened for change through FS.
+type File struct {
+	f    *os.File
+	fs   *FS
+	path string
+}
+
+// Write appends at the file's position.
+func (h *File) Write(p []byte) (int, error) {
+	if err := h.fs.before(OpWrite, h.path); err != nil {
+		return 0, err
+	}
+	return h.f.Write(p)
+}
+
+// WriteAt writes at an offset.
+func (h *File) WriteAt(p []byte, off int64) (int, error) {
+	if err := h.fs.before(OpWrite, h.path); err != nil {
+		return 0, err
+	}
+	return h.f.WriteAt(p, off)
+}
+
+// ReadAt reads at an offset.
+func (h *File) ReadAt(p []byte, off int64) (int, error) { return h.f.ReadAt(p, off) }
+
+// Seek moves the position of the next Write.
+func (h *File) Seek(off int64, whence int) (int64, error) { return h.f.Seek(off, whence) }
+
+// Truncate cuts or extends the file.
+func (h *File) Truncate(size int64) error {
+	if err := h.fs.before(OpWrite, h.path); err != nil {
+		return err
+	}
+	return h.f.Truncate(size)
+}
+
+// Allocate reserves size bytes of disk for the file without changing its length,
+// so that later writes cannot fail for lack of space.
+func (h *File) Allocate(size int64) error {
+	if err := h.fs.before(OpAlloc, h.path); err != nil {
+		return err
+	}
+	return allocate(h.f, size)
+}
+
+// Sync makes the content durable.
+func (h *File) Sync() error {
+	if err := h.fs.before(OpSync, h.path); err != nil {
+		return err
+	}
+	return h.f.Sync()
+}
+
+// Stat tells about the open file.
+func (h *File) Stat() (fs.FileInfo, error) { return h.f.Stat() }
+
+// Close closes the file. It does not sync.
+func (h *File) Close() error { return h.f.Close() }
+
+var _ io.WriterAt = (*File)(nil)

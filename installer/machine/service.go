@@ -1,0 +1,85 @@
+package machine
+
+import (
+	"context"
+	"io/fs"
+)
+
+// The services of an installation.
+const (
+	ServerService   = "ss-server"
+	LicensedService = "ss-licensed"
+)
+
+// Services is the machine's service manager. What it keeps on disk - definitions
+// and the links that enable them - is told as data, so that the caller can write
+// it step by step and take it back; only running processes are controlled here.
+type Services interface {
+	// Name is systemd, openrc or sysv.
+	Name() string
+	// Definition tells where a service's definition goes and what enables it.
+	Definition(service string) Definition
+	// Reload makes the manager read changed definitions; nothing where it does so by itself.
+	Reload(ctx context.Context) error
+	// Start starts a service and returns when the manager says it runs.
+	// Starting one that runs is no error.
+	Start(ctx context.Context, service string) error
+	// Stop ends a service and returns when no process of it is left; it is
+	// bounded and kills at the end. Stopping one that is stopped or unknown is no error.
+	Stop(ctx context.Context, service string) error
+	// State asks about a service. An unknown service is not an error.
+	State(ctx context.Context, service string) (ServiceState, error)
+	// Detach runs a program that outlives this process, its terminal and its
+	// login, and is started again when it dies of a signal.
+	Detach(ctx context.Context, name string, argv, env []string) error
+	// EndDetached ends what Detach started under name; nothing there is no error.
+	EndDetached(ctx context.Context, name string) error
+	// BootJob tells the files and links that make argv run once at every boot,
+	// beside the services and never before them, held up by and holding up
+	// nothing. When the program is gone the job removes itself.
+	BootJob(name string, argv []string) Definition
+}
+
+// Definition is a service definition as files.
+type Definition struct {
+	// Source is the template's path in the release folder; empty when Content is set.
+	Source string
+	// Content of the file where it is known already.
+	Content []byte
+	Path    string
+	Mode    fs.FileMode
+	// Enable are the links that start the service at boot.
+	Enable []Link
+}
+
+// Link is a symbolic link.
+type Link struct {
+	Path   string `json:"path"`
+	Target string `json:"target"`
+}
+
+// ServiceState is what the manager knows of a service.
+type ServiceState struct {
+	Installed bool `json:"installed"`
+	Enabled   bool `json:"enabled"`
+	Active    bool `json:"active"`
+	// Failed: it should run and does not, for reasons of its own.
+	Failed bool `json:"failed,omitempty"`
+	// Masked: an administrator forbade it to start.
+	Masked bool `json:"masked,omitempty"`
+	PID    int  `json:"pid,omitempty"`
+}
+
+// Accounts are the system accounts of the machine, or of the image below a root.
+type Accounts interface {
+	// Lookup tells an account's numbers; fs.ErrNotExist when there is none.
+	Lookup(name string) (uid, gid int, err error)
+	// LookupID tells the names for numbers; the number itself where there is none.
+	LookupID(uid, gid int) (user, group string)
+	// Create makes a locked system account with a group of the same name,
+	// no shell and the given home (not created). One that exists is left alone;
+	// created tells. Safe to repeat after being cut anywhere.
+	Create(ctx context.Context, name, home string) (created bool, err error)
+	// Remove takes the account and its group away; nothing there is no error.
+	Remove(ctx context.Context, name string) error
+}

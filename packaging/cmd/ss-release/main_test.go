@@ -1,0 +1,35 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestExitCodesTellUsageFromFailure(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"", 2, "usage:"},
+		{"help", 0, "usage:"},
+		{"version", 0, "ss-release "},
+		{"sign", 2, `no verb "sign"`},
+		{"bundle --colour red", 2, "colour"},
+		{"bundle here", 2, "takes flags only"},
+		{"bundle --version 7.0.0", 1, "nothing given for --"},
+		{"bundle --version 7.0.0 --bin /nowhere --services /nowhere --setup /nowhere --out /nowhere", 1, "/nowhere"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			code := run(strings.Fields(c.args), &stdout, &stderr)
+			if code != c.code {
+				t.Errorf("exit code %d, want %d", code, c.code)
+			}
+			if said := stdout.String() + stderr.String(); !strings.Contains(said, c.says) {
+				t.Errorf("said %q, want %q in it", said, c.says)
+			}
+		})
+	}
+}

@@ -1,0 +1,26 @@
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// noFollow: Windows has no such flag; a link there needs a right to make it.
+const noFollow = 0
+
+// Owner tells no numbers here: owners are security identifiers on Windows.
+func Owner(fs.FileInfo) (uid, gid int) { return -1, -1 }
+
+// device is the same for all: RemoveAll cannot tell volumes apart here yet.
+func device(fs.FileInfo) uint64 { return 0 }
+
+func syncDir(path string) error { return unsupported("sync folder " + path) }
+
+func allocate(f *os.File, _ int64) error { return unsupported("allocate " + f.Name()) }
+
+// unsupported is the answer of all that this release does on Linux only.
+func unsupported(what string) error {
+	return fmt.Errorf("%s: not on Windows in this release: %w", what, errors.ErrUnsupported)
+}

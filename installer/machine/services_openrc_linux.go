@@ -1,0 +1,204 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+)
+
+const (
+	runlevelsDir = "/etc/runlevels"
+	defaultLevel = runlevelsDir + "/default"
+	// openrcState is where OpenRC notes what it has started.
+	openrcState = "/run/openrc"
+)
+
+// openrcFiles is how OpenRC keeps its scripts.
+type openrcFiles struct{ fs *FS }
+
+// Name is the manager's.
+func (openrcFiles) Name() string { return "openrc" }
+
+func openrcLink(name string) Link {
+	return Link{Path: path.Join(defaultLevel, name), Target: path.Join(initDir, name)}
+}
+
+// Definition is a script and its link in the default runlevel, as rc-update
+// makes it.
+func (openrcFiles) Definition(service string) Definition {
+	return Definition{
+		Source: path.Join("services/openrc", service),
+		Path:   path.Join(initDir, service),
+		Mode:   0o755,
+		Enable: []Link{openrcLink(service)},
+	}
+}
+
+// BootJob is a script that starts the program in the background and is done.
+func (openrcFiles) BootJob(name string, argv []string) Definition {
+	file, link := path.Join(initDir, name), openrcLink(name)
+	content := strings.Join([]string{
+		"#!/sbin/openrc-run",
+		`description="Finish or undo an interrupted run of ss-setup"`,
+		"",
+		"depend() {",
+		"\tneed localmount",
+		"}",
+		"",
+		"start() {",
+		"\tif [ -x " + shellQuote(argv[0]) + " ]; then",
+		"\t\t" + background(name, argv),
+		"\telse",
+		"\t\trm -f " + shellWords([]string{link.Path, file}),
+		"\tfi",
+		"\treturn 0",
+		"}",
+		"",
+		"stop() {",
+		"\treturn 0",
+		"}",
+		"",
+	}, "\n")
+	return Definition{Content: []byte(content), Path: file, Mode: 0o755, Enable: []Link{link}}
+}
+
+func (o openrcFiles) fileState(service string) (ServiceState, error) {
+	info, err := os.Stat(o.fs.Real(path.Join(initDir, service)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return ServiceState{}, nil
+	}
+	if err != nil {
+		return ServiceState{}, fmt.Errorf("look for the script of %s: %w", service, err)
+	}
+	state := ServiceState{
+		Installed: true,
+		Masked:    !info.Mode().IsRegular() || info.Mode()&0o111 == 0,
+	}
+	levels, err := o.fs.ReadDir(runlevelsDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return ServiceState{}, fmt.Errorf("look for links to %s: %w", service, err)
+	}
+	for _, level := range levels {
+		state.Enabled = state.Enabled || o.fs.Exists(path.Join(runlevelsDir, level.Name(), service))
+	}
+	state.Enabled = state.Enabled && !state.Masked
+	return state, nil
+}
+
+// openrc is a running OpenRC. Its scripts are run by itself for the same reasons
+// as those of System V.
+type openrc struct {
+	openrcFiles
+	run Runner
+}
+
+// Reload does nothing: OpenRC sees by itself that a script is newer than what it knows.
+func (o *openrc) Reload(context.Context) error { return nil }
+
+// Start starts a service and returns when OpenRC says it is started.
+func (o *openrc) Start(ctx context.Context, service string) error {
+	state, err := o.fileState(service)
+	if err != nil {
+		return err
+	}
+	file := path.Join(initDir, service)
+	if !state.Installed {
+		return fmt.Errorf("start %s: there is no %s; run ss-setup install --repair", service, file)
+	}
+	if state.Masked {
+		return fmt.Errorf("start %s: an administrator forbade it; allow it with chmod 755 %s", service, file)
+	}
+	if running, err := o.running(service); err != nil || len(running) > 0 {
+		return err
+	}
+	if o.marked("started", service) {
+		// OpenRC does not start again what it thinks runs.
+		if _, err := within(ctx, o.run, askBound, "rc-service", service, "zap"); err != nil {
+			return fmt.Errorf("start %s: %w", service, err)
+		}
+	}
+	if _, err := within(ctx, o.run, startBound, "rc-service", service, "start"); err != nil {
+		return fmt.Errorf("start %s: %w; see %s", service, err, ServerLogDir)
+	}
+	return nil
+}
+
+// Stop stops a service and sees to it that neither its process nor the
+// supervisor that would start it again is left.
+func (o *openrc) Stop(ctx context.Context, service string) error {
+	state, err := o.fileState(service)
+	if err != nil {
+		return err
+	}
+	before, err := o.running(service)
+	if err != nil {
+		return err
+	}
+	known := state.Installed && !state.Masked
+	var stopErr error
+	switch {
+	case len(before) == 0 && !o.marked("started", service):
+	case known:
+		_, stopErr = within(ctx, o.run, stopBound, "rc-service", service, "stop")
+	default:
+		stopErr = endGently(ctx, before)
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("stop %s: %w", service, errors.Join(stopErr, context.Cause(ctx)))
+	}
+	err = finish(ctx, service, func() ([]process, error) {
+		now, err := o.running(service)
+		return union(living(before), now), err
+	})
+	if err != nil {
+		return errors.Join(err, stopErr)
+	}
+	if known && o.marked("started", service) {
+		_, err = within(ctx, o.run, askBound, "rc-service", service, "zap")
+	}
+	return err
+}
+
+// State looks at OpenRC's notes and at processes; nothing is run for it.
+func (o *openrc) State(_ context.Context, service string) (ServiceState, error) {
+	state, err := o.fileState(service)
+	if err != nil {
+		return ServiceState{}, err
+	}
+	running, err := daemons(service)
+	if err != nil {
+		return ServiceState{}, fmt.Errorf("look for processes of %s: %w", service, err)
+	}
+	if len(running) > 0 {
+		state.Active = true
+		state.PID = running[0].PID
+		return state, nil
+	}
+	state.Failed = o.marked("started", service) || o.marked("failed", service)
+	return state, nil
+}
+
+func (o *openrc) marked(what, service string) bool {
+	return o.fs.Exists(path.Join(openrcState, what, service))
+}
+
+// running lists the supervisor of a service first, so that it is killed before
+// it can start the daemon again, and then the daemon.
+func (o *openrc) running(service string) ([]process, error) {
+	supervisors, err := processes(func(pid int) bool {
+		args := arguments(pid)
+		return len(args) > 1 && path.Base(args[0]) == "supervise-daemon" && args[1] == service
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for processes of %s: %w", service, err)
+	}
+	found, err := daemons(service)
+	if err != nil {
+		return nil, fmt.Errorf("look for processes of %s: %w", service, err)
+	}
+	return append(supervisors, found...), nil
+}

@@ -1,0 +1,90 @@
+// Package admin is the web interface of ss-server: /healthz for probes, the page that
+// stands in while an update is not committed, and the first-run page.
+//
+// Pages are rendered here, work without JavaScript, and make no request to anywhere
+// else; the content security policy allows nothing inline. The package knows neither
+// the store nor the generation: it is handed functions.
+package admin
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"ss-setup/runtime/daemon"
+	"ss-setup/runtime/setup"
+)
+
+// SetupPath is the first-run page.
+const SetupPath = "/init/setup"
+
+// retryAfter is what a closed server tells clients to wait, in seconds: about the
+// downtime of an update.
+const retryAfter = "2"
+
+// Options are what the pages need of the server.
+type Options struct {
+	Health  func(*http.Request) daemon.Health
+	Open    func() bool
+	Codes   Codes
+	Version string
+	Log     *slog.Logger
+}
+
+// Codes redeems setup codes and knows the session that one opened.
+type Codes interface {
+	Redeem(typed string, from netip.Addr) (setup.Session, error)
+	Session(token string) (expires time.Time, ok bool)
+}
+
+// Handler is the whole web interface.
+func Handler(opt Options) http.Handler {
+	p := newPages(opt)
+	pages := http.NewServeMux()
+	pages.HandleFunc("GET "+p.stylePath, p.style)
+	pages.HandleFunc("GET /{$}", p.root)
+	pages.HandleFunc("GET "+SetupPath, p.setup)
+	pages.HandleFunc("POST "+SetupPath, p.redeem)
+	pages.HandleFunc("GET /help", p.help)
+	pages.HandleFunc("/", p.notFound)
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", p.health)
+	mux.Handle("/", p.whenOpen(protected(pages, p.crossOrigin)))
+	return withHeaders(mux)
+}
+
+// whenOpen answers everything with the closed page until the generation is committed:
+// nothing that anybody does before may be lost by going back.
+func (p *pages) whenOpen(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p.opt.Open() {
+			next.ServeHTTP(w, r)
+			return
+		}
+		p.closed(w)
+	})
+}
+
+// protected refuses forms that another site's page sends.
+func protected(next http.Handler, deny http.HandlerFunc) http.Handler {
+	guard := http.NewCrossOriginProtection()
+	guard.SetDenyHandler(deny)
+	return guard.Handler(next)
+}
+
+// withHeaders sets what every answer carries. Nothing inline, nothing from elsewhere,
+// no framing, no caching of pages (a handler of files says otherwise).
+func withHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy",
+			"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}

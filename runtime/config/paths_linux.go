@@ -1,0 +1,7 @@
+package config
+
+// Where the two files lie unless a flag says otherwise.
+const (
+	ServerPath   = "/etc/ss-server/server.toml"
+	LicensedPath = "/etc/ss-server/licensed.toml"
+)

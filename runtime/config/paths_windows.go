@@ -1,0 +1,12 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+)
+
+// Where the two files lie unless a flag says otherwise.
+var (
+	ServerPath   = filepath.Join(os.Getenv("ProgramData"), "SS Server", "config", "server.toml")
+	LicensedPath = filepath.Join(os.Getenv("ProgramData"), "SS Server", "config", "licensed.toml")
+)

@@ -1,0 +1,171 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"ss-setup/runtime/fixture"
+	"ss-setup/runtime/store"
+	"ss-setup/runtime/tlscert"
+	"ss-setup/runtime/version"
+)
+
+// stopLimit bounds the graceful end of a daemon; what is not done by then is cut.
+const stopLimit = 10 * time.Second
+
+// Options say what to run and where.
+type Options struct {
+	// Home is `current` or a generation's folder; DataLink the link in it that leads
+	// to this daemon's data.
+	Home, DataLink string
+	// State is the daemon's folder outside the generations.
+	State string
+	// Listen is the address to serve HTTPS on; Role, if any, is told to probes.
+	Listen, Role string
+	Schema       store.Schema
+	Log          *slog.Logger
+	// Handler makes the daemon's pages.
+	Handler func(*Instance) http.Handler
+	// Started, if set, is called when the daemon serves, and what it returns is
+	// closed before the store is.
+	Started func(*Instance) io.Closer
+}
+
+// Instance is a running daemon.
+type Instance struct {
+	Home  Home
+	Store *store.Store
+	Gate  *Gate
+	Log   *slog.Logger
+
+	opt    Options
+	cert   tlscert.Pair
+	probe  Probe
+	addr   net.Addr
+	web    *http.Server
+	fresh  freshConns
+	extra  io.Closer
+	cancel context.CancelFunc
+	failed chan error
+}
+
+// Start opens everything and serves. When it returns without an error the daemon
+// answers; when it fails nothing is left open.
+func Start(opt Options) (*Instance, error) {
+	if err := fixture.Run(); err != nil {
+		return nil, err
+	}
+	home, err := Find(opt.Home, opt.DataLink)
+	if err != nil {
+		return nil, err
+	}
+	// The store's lock comes first: a second daemon must not get as far as writing
+	// a certificate or taking a socket over.
+	st, err := opt.Schema.Open(home.Data)
+	if err != nil {
+		return nil, err
+	}
+	i := &Instance{
+		Home: home, Store: st, Gate: NewGate(home.OpenFile()), Log: opt.Log,
+		opt: opt, probe: NewProbe(opt.State), failed: make(chan error, 1),
+	}
+	if err := i.serve(); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	i.Log.Info("serving", "version", i.Version(), "generation", home.Generation, "schema", st.Schema(),
+		"address", i.addr.String(), "open", i.Gate.Open(), "fingerprint", i.cert.Fingerprint)
+	return i, nil
+}
+
+func (i *Instance) serve() error {
+	now := time.Now()
+	cert, err := tlscert.Ensure(filepath.Join(i.Home.Data, "tls"), tlscert.LocalNames(), now)
+	if err != nil {
+		return err
+	}
+	if now.After(cert.NotAfter) {
+		i.Log.Warn("the certificate has expired; clients will refuse it", "expired", cert.NotAfter)
+	}
+	i.cert = cert
+	listener, err := net.Listen("tcp", i.opt.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for HTTPS: %w; another program may use the port: choose one in the configuration file", err)
+	}
+	i.addr = listener.Addr()
+	i.web = &http.Server{
+		Handler: i.opt.Handler(i),
+		// A client that sends its header byte by byte must not hold a connection for ever.
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		// Port scanners fail TLS handshakes all day long.
+		ErrorLog:  slog.NewLogLogger(i.Log.Handler(), slog.LevelDebug),
+		ConnState: i.fresh.track,
+		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert.TLS}},
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	i.cancel = cancel
+	go i.Gate.Watch(ctx, func() { i.Log.Info("the generation is committed; open to users") })
+	if i.opt.Started != nil {
+		i.extra = i.opt.Started(i)
+	}
+	go func() {
+		if err := i.web.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+			i.failed <- fmt.Errorf("serve HTTPS: %w", err)
+		}
+	}()
+	return nil
+}
+
+// Version is the version the daemon tells.
+func (i *Instance) Version() string { return fixture.Version(version.Version) }
+
+// Addr is where the daemon listens.
+func (i *Instance) Addr() string { return i.addr.String() }
+
+// Fingerprint is the SHA-256 of the certificate.
+func (i *Instance) Fingerprint() string { return i.cert.Fingerprint }
+
+// Health answers a probe: the public half to everybody, all of it to who knows the
+// secret.
+func (i *Instance) Health(r *http.Request) Health {
+	h := Health{Status: "ok", Version: i.Version(), Ready: true, Role: i.opt.Role, Open: i.Gate.Open()}
+	if i.probe.Knows(r) {
+		h.Generation, h.Schema = i.Home.Generation, i.Store.Schema()
+		h.PID, h.Fingerprint = os.Getpid(), i.cert.Fingerprint
+	}
+	return h
+}
+
+// Failed gives the error of a daemon that stopped serving by itself.
+func (i *Instance) Failed() <-chan error { return i.failed }
+
+// Stop ends the daemon: running requests finish, within stopLimit; then the store is
+// closed, so that its lock is free when the process is gone.
+func (i *Instance) Stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	late := time.AfterFunc(freshGrace, i.fresh.closeAll)
+	defer late.Stop()
+	err := i.web.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		i.Log.Warn("requests did not finish in time and were cut", "limit", stopLimit)
+		err = i.web.Close()
+	}
+	i.cancel()
+	if i.extra != nil {
+		err = errors.Join(err, i.extra.Close())
+	}
+	err = errors.Join(err, i.Store.Close())
+	i.Log.Info("stopped")
+	return err
+}

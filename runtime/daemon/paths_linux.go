@@ -1,0 +1,11 @@
+package daemon
+
+// Where ss-setup puts things unless a flag says otherwise. Service definitions rely on
+// these and name no paths of their own.
+const (
+	DefaultHome    = "/opt/ss-server/current"
+	DefaultControl = "/run/ss-server/control.sock"
+)
+
+// DefaultState is a daemon's folder outside the generations.
+func DefaultState(program string) string { return "/var/lib/" + program }

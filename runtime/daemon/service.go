@@ -1,0 +1,67 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/kardianos/service"
+)
+
+// Run starts a daemon and stays until the service manager, a signal or the daemon's
+// own failure ends it. The same call serves a terminal, systemd, SysV, OpenRC and
+// the Windows service manager.
+func Run(name string, start func() (*Instance, error)) error {
+	// Registered before anything is opened: a stop that comes during the start must
+	// end in a clean stop too.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+
+	b := &body{start: start}
+	wait := func() {
+		select {
+		case <-signals:
+		case b.err = <-b.instance.Failed():
+		}
+	}
+	s, err := service.New(b, &service.Config{Name: name, Option: service.KeyValue{"RunWait": wait}})
+	if err != nil {
+		return fmt.Errorf("ask for the service manager: %w", err)
+	}
+	if err := s.Run(); err != nil {
+		return err
+	}
+	return b.err
+}
+
+// body is what the service manager calls.
+type body struct {
+	start    func() (*Instance, error)
+	instance *Instance
+	err      error
+}
+
+// Start returns when the daemon serves, as service managers want it.
+func (b *body) Start(service.Service) (err error) {
+	if b.instance, err = b.start(); err != nil {
+		return err
+	}
+	if runtime.GOOS == "windows" {
+		go b.endOnFailure()
+	}
+	return nil
+}
+
+// endOnFailure ends the process of a daemon that failed. The Windows service manager
+// knows no other way to be told, and restarts a process that ended like this.
+func (b *body) endOnFailure() {
+	err := <-b.instance.Failed()
+	b.instance.Log.Error("the daemon failed", "error", err)
+	os.Exit(1)
+}
+
+// Stop ends the daemon in bounded time.
+func (b *body) Stop(service.Service) error { return b.instance.Stop() }

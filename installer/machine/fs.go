@@ -144,6 +144,9 @@ func (f *FS) Remove(path string) error {
 	return nil
 }
 
+// ErrOtherFilesystem means that something is mounted inside a tree.
+var ErrOtherFilesystem = errors.New("another file system is mounted there")
+
 // RemoveAll removes a whole tree. It never follows a link and refuses to cross
 // into another file system, so that nothing mounted below is ever emptied.
 func (f *FS) RemoveAll(path string) error {
@@ -162,7 +165,7 @@ func (f *FS) removeTree(path string, info fs.FileInfo, dev uint64) error {
 		return f.Remove(path)
 	}
 	if device(info) != dev {
-		return fmt.Errorf("remove %s: another file system is mounted there; unmount it first", path)
+		return fmt.Errorf("remove %s: %w; unmount it first", path, ErrOtherFilesystem)
 	}
 	entries, err := f.ReadDir(path)
 	if err != nil {

@@ -45,3 +45,8 @@ func allocate(f *os.File, size int64) error {
 	}
 	return err
 }
+
+// Writable tells whether the file system that holds path takes writes.
+func Writable(f *FS, path string) bool {
+	return unix.Access(f.Real(path), unix.W_OK) == nil
+}

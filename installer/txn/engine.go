@@ -294,7 +294,7 @@ func (r *run[M]) decideBack(why error) {
 
 // undoAll undoes in reverse and tries once more what failed, since later undos
 // may have removed the cause. turned tells that the commit was found on disk
-// when only steps from the gate on had been undone.
+// when only steps after the gate had been undone.
 func (r *run[M]) undoAll(ctx context.Context) (failed error, turned bool) {
 	for range 2 {
 		failed = nil
@@ -302,7 +302,7 @@ func (r *run[M]) undoAll(ctx context.Context) (failed error, turned bool) {
 			if _, begun := r.undo[i]; !begun || r.undone[i] {
 				continue
 			}
-			if i < r.plan.Gate && r.committed(ctx) {
+			if i <= r.plan.Gate && r.committed(ctx) {
 				return nil, true
 			}
 			if err := r.undoStep(ctx, i); err != nil {
@@ -332,6 +332,23 @@ func (r *run[M]) undoStep(ctx context.Context, i int) error {
 	r.undone[i] = true
 	r.stepPoint(i, "undo-after")
 	return nil
+}
+
+// passed tells whether the gate step's effect is on the machine.
+func (r *run[M]) passed(ctx context.Context) bool {
+	if _, begun := r.undo[r.plan.Gate]; !begun {
+		return false
+	}
+	g, ok := r.plan.Steps[r.plan.Gate].(Gater[M])
+	if !ok {
+		return r.done[r.plan.Gate]
+	}
+	yes, err := g.Passed(ctx, r.m)
+	if err != nil {
+		r.Log.Error("cannot tell whether the new state is in force", "error", err)
+		return false
+	}
+	return yes
 }
 
 // committed reads from the machine whether the commit step's effect is there.

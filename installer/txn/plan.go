@@ -30,12 +30,18 @@ type Committer[M any] interface {
 	Committed(ctx context.Context, m M) (bool, error)
 }
 
+// Gater is a gate step that can tell from the machine whether it has passed.
+// Without having passed, recovery only goes back.
+type Gater[M any] interface {
+	Passed(ctx context.Context, m M) (bool, error)
+}
+
 // Plan is an ordered list of steps: what is printed, run, undone and kept.
 type Plan[M any] struct {
 	Verb  string
 	Steps []Step[M]
-	// Gate is the index of the first step at which the new state is complete on
-	// disk; recovery from there on tries to go forward.
+	// Gate is the index of the step that makes the new state the one in force;
+	// once it has passed, recovery tries to go forward.
 	Gate int
 	// Commit is the index of the step after which there is no way back.
 	Commit int

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"ss-setup/installer/machine"
 )
 
 // Status describes an open transaction.
@@ -46,6 +48,18 @@ func statusOf(recs []record) *Status {
 		}
 	}
 	return st
+}
+
+// PlanOf reads the plan of the open transaction as it was journalled.
+func PlanOf(f *machine.FS, dir string) (json.RawMessage, error) {
+	recs, err := readJournal(f, dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(recs) == 0 {
+		return nil, fmt.Errorf("the journal in %s has no plan", dir)
+	}
+	return recs[0].Plan, nil
 }
 
 // Recover finishes or undoes the open transaction. found is false when there is
@@ -113,14 +127,13 @@ func (r *run[M]) resume(ctx context.Context, recs []record, st *Status) (Result,
 			return Result{Outcome: Left, Failed: -1}, true, err
 		}
 	}
-	begun := len(r.undo) - 1
-	if r.committed(ctx) || (!r.back && begun >= r.plan.Gate) {
+	if r.committed(ctx) || (!r.back && r.passed(ctx)) {
 		// From the gate on again: services that run now may have been started by
 		// the boot, so every step after the gate is made true once more.
 		res, err := r.settle(ctx, r.forward(ctx, r.plan.Gate), Options{})
 		return res, true, err
 	}
-	res, err := r.putBack(context.WithoutCancel(ctx), Result{Failed: begun, Err: errors.New("the run was interrupted")})
+	res, err := r.putBack(context.WithoutCancel(ctx), Result{Failed: len(r.undo) - 1, Err: errors.New("the run was interrupted")})
 	return res, true, err
 }
 

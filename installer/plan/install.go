@@ -1,0 +1,425 @@
+package plan
+
+import (
+	"fmt"
+	"io/fs"
+
+	"golang.org/x/mod/semver"
+
+	"ss-setup/installer/bundle"
+	"ss-setup/installer/machine"
+	"ss-setup/installer/step"
+	"ss-setup/runtime/config"
+)
+
+// The actions of install.
+const (
+	ActionFresh   = "fresh"
+	ActionAdopt   = "adopt"
+	ActionUpdate  = "update"
+	ActionRebuild = "rebuild"
+	ActionRepair  = "repair"
+	ActionForce   = "force"
+	ActionSame    = "same"
+)
+
+// ForInstall proposes what install does here with this bundle.
+func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
+	if err := o.checkInstall(); err != nil {
+		return nil, err
+	}
+	action, err := decide(s, b, o)
+	if err != nil {
+		return nil, err
+	}
+	p := &Proposal{Action: action, From: s.Version, To: b.Manifest.Version, Previous: s.dataFrom()}
+	if action == ActionSame {
+		p.Nothing = true
+		p.Generation = s.Current
+		p.Summary = fmt.Sprintf("SS Server %s is installed already; to mend it run: ss-setup install --repair", s.Version)
+		return p, nil
+	}
+	i := newInstall(s, b, o, action)
+	p.Generation = i.generation
+	i.explain(p)
+	p.Plan = i.plan()
+	return p.seal(o, i.release)
+}
+
+// decide looks what is there and what was asked for.
+func decide(s *Situation, b *bundle.Bundle, o Options) (string, error) {
+	version := b.Manifest.Version
+	switch {
+	case !s.Installed() && o.Update:
+		return "", fmt.Errorf("%w, so there is nothing to update; run: ss-setup install", ErrNothingInstalled)
+	case !s.Installed() && o.Repair:
+		return "", fmt.Errorf("%w, so there is nothing to repair; run: ss-setup install", ErrNothingInstalled)
+	case o.Force:
+		if !s.Installed() && s.dataFrom() == 0 {
+			return ActionFresh, nil
+		}
+		return ActionForce, nil
+	}
+	if err := checkOldVersions(s); err != nil {
+		return "", err
+	}
+	switch {
+	case !s.Installed() && s.dataFrom() != 0:
+		return ActionAdopt, nil
+	case !s.Installed():
+		return ActionFresh, nil
+	case o.Repair && b.Digest != s.Digest:
+		return "", fmt.Errorf("%w: release %s is installed and this bundle is %s; to repair what is installed run: %s install --repair; to go to the bundle's release run: ss-setup install --update",
+			ErrUsage, s.Release, b.Release(), machine.BinDir+"/ss-setup")
+	case o.Repair:
+		return ActionRepair, nil
+	}
+	switch c := semver.Compare("v"+version, "v"+s.Version); {
+	case c < 0:
+		return "", fmt.Errorf("%w: %s is here, the bundle is %s; to go back to the generation before run: ss-setup rollback", ErrNewerInstalled, s.Version, version)
+	case c > 0:
+		return ActionUpdate, nil
+	case b.Digest != s.Digest:
+		return ActionRebuild, nil
+	}
+	return ActionSame, nil
+}
+
+func checkOldVersions(s *Situation) error {
+	if s.Installed() {
+		return nil
+	}
+	for _, old := range s.OldVersions {
+		if old.Major <= 3 {
+			return fmt.Errorf("%w: version %d in %s is too old to come from; install beside it with: ss-setup install -F", ErrUnsupported, old.Major, old.Where)
+		}
+		return fmt.Errorf("%w: version %d is installed in %s, and this release cannot take it over; stop and disable its services, then run: ss-setup install -F", ErrUnsupported, old.Major, old.Where)
+	}
+	return nil
+}
+
+// install gathers what the recipe needs.
+type install struct {
+	s          *Situation
+	b          *bundle.Bundle
+	o          Options
+	action     string
+	generation int
+	release    string
+	account    string
+	// data is the generation whose stores are copied; 0 makes empty ones.
+	data int
+	// run are the services to start, in the order of starting.
+	run []string
+}
+
+func newInstall(s *Situation, b *bundle.Bundle, o Options, action string) *install {
+	i := &install{s: s, b: b, o: o, action: action, generation: s.next(), release: b.Release()}
+	if action == ActionRepair {
+		i.release = fmt.Sprintf("%s+r%d", b.Release(), i.generation)
+	}
+	if action != ActionFresh && action != ActionForce {
+		i.data = s.dataFrom()
+	}
+	i.account = i.serverAccount()
+	for _, name := range []string{machine.LicensedService, machine.ServerService} {
+		if i.starts(name) {
+			i.run = append(i.run, name)
+		}
+	}
+	return i
+}
+
+// serverAccount stays the one that was chosen at first.
+func (i *install) serverAccount() string {
+	if i.o.ServiceUser == "" && i.s.Receipt != nil {
+		for _, svc := range i.s.Receipt.Services {
+			if svc.Name == machine.ServerService {
+				return svc.User
+			}
+		}
+	}
+	return i.o.serverAccount()
+}
+
+// starts tells whether a service is to run afterwards. What an administrator
+// stopped or masked stays so over an update.
+func (i *install) starts(name string) bool {
+	state := i.s.Services[name]
+	if state.Masked || i.o.Offline {
+		return false
+	}
+	if i.action == ActionUpdate || i.action == ActionRebuild {
+		return state.Active || state.Failed
+	}
+	return true
+}
+
+func (i *install) explain(p *Proposal) {
+	version := i.b.Manifest.Version
+	switch i.action {
+	case ActionFresh:
+		p.Summary = "install SS Server " + version
+	case ActionAdopt:
+		p.Summary = fmt.Sprintf("install SS Server %s with the data that generation %d left here", version, i.data)
+		p.Notes = append(p.Notes, fmt.Sprintf("The data of generation %d are taken over.", i.data))
+	case ActionUpdate:
+		p.Summary = fmt.Sprintf("update SS Server %s to %s", i.s.Version, version)
+	case ActionRebuild:
+		p.Summary = fmt.Sprintf("update SS Server %s to another build of %s", i.s.Version, version)
+	case ActionRepair:
+		p.Summary = "repair SS Server " + version
+	case ActionForce:
+		p.Summary = fmt.Sprintf("install SS Server %s anew and set generation %d aside", version, i.s.dataFrom())
+		p.Confirm = append(p.Confirm, Question{
+			Text:    fmt.Sprintf("Start with an empty store and set generation %d aside?", i.s.dataFrom()),
+			Explain: fmt.Sprintf("Users, keys and settings of generation %d are no longer served, but nothing is deleted; ss-setup rollback goes back to them.", i.s.dataFrom()),
+		})
+	}
+	if i.s.Installed() {
+		p.GoBack = "ss-setup rollback"
+	}
+	if failed, ok := i.s.State.Failed(i.b.Release()); ok && i.action != ActionRepair {
+		p.Confirm = append(p.Confirm, Question{
+			Text:    fmt.Sprintf("Release %s failed here before. Try it again?", i.b.Release()),
+			Explain: fmt.Sprintf("On %s it failed: %s", failed.At.Format("2006-01-02 15:04"), failed.Reason),
+		})
+	}
+}
+
+// plan is the recipe.
+func (i *install) plan() step.Plan {
+	p := step.Plan{Verb: "install"}
+	add := func(steps ...step.Step) { p.Steps = append(p.Steps, steps...) }
+
+	// While the old release serves.
+	add(&step.ReserveGeneration{Generation: i.generation})
+	add(i.accounts()...)
+	add(i.folders()...)
+	add(i.secretsAndConfig()...)
+	add(&step.UnpackRelease{Release: i.release, Digest: i.b.Digest})
+	for _, name := range []string{machine.ServerService, machine.LicensedService} {
+		add(&step.SelfTest{Release: i.release, Program: name, Account: i.accountOf(name)})
+	}
+	if i.data != 0 {
+		for _, store := range i.stores() {
+			add(&step.CopyStore{Store: store})
+		}
+	}
+	add(&step.MakeGeneration{Generation: i.generation, Release: i.release})
+	add(i.definitions()...)
+	add(i.commands()...)
+	if i.o.OpenFirewall {
+		add(&step.OpenFirewall{Ports: []int{i.o.web()}})
+	}
+
+	// Downtime begins.
+	for k, name := range i.stops() {
+		add(&step.StopService{Service: name, Generation: i.s.Current, Down: k == 0})
+	}
+	if i.s.Current != 0 {
+		for _, store := range i.stores() {
+			store.From = i.s.Current
+			add(&step.HoldStore{Store: store, Optional: i.data == 0})
+		}
+	}
+	if i.data != 0 {
+		for _, store := range i.stores() {
+			add(&step.EqualiseStore{Store: store})
+		}
+	}
+	for _, store := range i.stores() {
+		add(&step.MigrateStore{Store: store, Release: i.release})
+	}
+	p.Gate = len(p.Steps)
+	add(&step.SwitchGeneration{From: i.s.Current, To: i.generation})
+	for _, name := range i.run {
+		add(&step.StartService{Service: name})
+	}
+	add(&step.WaitHealth{Services: i.run, Generation: i.generation, Version: i.b.Manifest.Version})
+	p.Commit = len(p.Steps)
+	add(&step.OpenGeneration{Generation: i.generation})
+
+	// Only forward from here.
+	add(i.receipt())
+	add(i.state())
+	add(&step.Collect{Generations: i.collected()})
+	return p
+}
+
+func (i *install) accountOf(service string) string {
+	if service == machine.ServerService {
+		return i.account
+	}
+	return service
+}
+
+func (i *install) accounts() []step.Step {
+	out := []step.Step{}
+	if i.account == machine.ServerService {
+		out = append(out, &step.CreateAccount{Name: machine.ServerService, Home: machine.ServerStateDir})
+	}
+	return append(out, &step.CreateAccount{Name: machine.LicensedService, Home: machine.LicensedStateDir})
+}
+
+func (i *install) folders() []step.Step {
+	var out []step.Step
+	for _, d := range []struct {
+		path, owner string
+		mode        fs.FileMode
+	}{
+		{machine.ProgramDir, "root", 0o755},
+		{machine.ReleasesDir, "root", 0o755},
+		{machine.GenerationsDir, "root", 0o755},
+		{machine.ServerStateDir, "root", 0o755},
+		{machine.KeyringDir, i.account, 0o700},
+		{machine.SnapshotsDir, i.account, 0o700},
+		{machine.LicensedStateDir, "root", 0o755},
+		{machine.LedgerDir, machine.LicensedService, 0o700},
+		{machine.ConfigDir, "root", 0o755},
+		{machine.FilesDir, i.account, 0o750},
+		{machine.ServerLogDir, i.account, 0o750},
+		{machine.ReceiptsDir, "root", 0o700},
+		{machine.OriginalsDir, "root", 0o700},
+	} {
+		out = append(out, &step.CreateFolder{Path: d.path, Owner: d.owner, Mode: d.mode})
+	}
+	return out
+}
+
+const (
+	serverKey      = machine.ServerStateDir + "/probe.key"
+	licensedKey    = machine.LicensedStateDir + "/probe.key"
+	serverConfig   = machine.ConfigDir + "/server.toml"
+	licensedConfig = machine.ConfigDir + "/licensed.toml"
+)
+
+func (i *install) secretsAndConfig() []step.Step {
+	return []step.Step{
+		step.NewMakeProbeKey(serverKey, i.account, ""),
+		step.NewMakeProbeKey(licensedKey, machine.LicensedService, serverKey),
+		step.NewWriteFile(serverConfig, string(config.RenderServer(i.o.web())), "root", 0o644),
+		step.NewWriteFile(licensedConfig, string(config.RenderLicensed(i.o.license())), "root", 0o644),
+	}
+}
+
+func (i *install) stores() []step.Store {
+	return []step.Store{
+		{Service: machine.ServerService, Account: i.account, From: i.data, To: i.generation},
+		{Service: machine.LicensedService, Account: machine.LicensedService, From: i.data, To: i.generation},
+	}
+}
+
+// definitions registers the services. An update leaves alone what is masked and
+// whether a service starts at boot.
+func (i *install) definitions() []step.Step {
+	out := []step.Step{&step.ReloadServices{OnUndo: true}}
+	for _, name := range []string{machine.ServerService, machine.LicensedService} {
+		if i.s.Services[name].Masked {
+			continue
+		}
+		d := i.s.services.Definition(name)
+		out = append(out, step.NewInstallDefinition(name, i.release, i.accountOf(name), i.receiptDigest(d.Path), d))
+		if i.enables() {
+			for _, l := range d.Enable {
+				out = append(out, step.NewInstallLink(l.Path, l.Target))
+			}
+		}
+	}
+	return append(out, &step.ReloadServices{})
+}
+
+func (i *install) enables() bool {
+	return i.action != ActionUpdate && i.action != ActionRebuild
+}
+
+func (i *install) receiptDigest(path string) string {
+	if i.s.Receipt == nil {
+		return ""
+	}
+	for _, e := range i.s.Receipt.Files {
+		if e.Path == path {
+			return e.SHA256
+		}
+	}
+	return ""
+}
+
+// linked are the programs of a release that get a link on the PATH.
+var linked = []string{"ss-server", "lmu"}
+
+func (i *install) commands() []step.Step {
+	var out []step.Step
+	if i.s.bin == machine.FallbackBinDir {
+		out = append(out, &step.CreateFolder{Path: machine.FallbackBinDir, Owner: "root", Mode: 0o755})
+	}
+	out = append(out, step.NewInstallSetup(i.s.bin+"/ss-setup", i.b.Manifest.Setup.SHA256))
+	for _, name := range linked {
+		out = append(out, step.NewInstallLink(i.s.bin+"/"+name, machine.Current+"/release/bin/"+name))
+	}
+	return out
+}
+
+// stops are the services to stop, the one that users see first.
+func (i *install) stops() []string {
+	if i.o.Offline {
+		return nil
+	}
+	var out []string
+	for _, name := range []string{machine.ServerService, machine.LicensedService} {
+		if state := i.s.Services[name]; state.Installed && !state.Masked {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func (i *install) receipt() step.Step {
+	r := &step.WriteReceipt{
+		Verb: i.action, Generation: i.generation, Previous: i.s.dataFrom(), Version: i.b.Manifest.Version,
+		Release: i.release, Digest: i.b.Digest, Offline: i.o.Offline,
+		Accounts: []string{i.account, machine.LicensedService},
+		Config:   []string{serverConfig, licensedConfig, serverKey, licensedKey},
+	}
+	for _, name := range []string{machine.ServerService, machine.LicensedService} {
+		enabled := i.enables() || i.s.Services[name].Enabled
+		r.Services = append(r.Services, step.ServiceEntry{Name: name, User: i.accountOf(name), Enabled: enabled})
+		d := i.s.services.Definition(name)
+		r.Files = append(r.Files, d.Path)
+		for _, l := range d.Enable {
+			r.Files = append(r.Files, l.Path)
+		}
+	}
+	r.Files = append(r.Files, i.s.bin+"/ss-setup")
+	for _, name := range linked {
+		r.Files = append(r.Files, i.s.bin+"/"+name)
+	}
+	for _, f := range i.folders() {
+		r.Folders = append(r.Folders, f.(*step.CreateFolder).Path)
+	}
+	return r
+}
+
+func (i *install) state() step.Step {
+	w := &step.WriteState{Generation: i.generation, Forgotten: i.collected()}
+	if from := i.s.dataFrom(); from != 0 {
+		w.Ended, w.EndedBy = from, i.action
+	}
+	return w
+}
+
+// collected are the generations that go: those that a later successful update
+// ended. The one that was in force until now stays.
+func (i *install) collected() []int {
+	out := []int{}
+	for _, g := range i.s.Generations {
+		if g.Number == i.s.dataFrom() || g.Current {
+			continue
+		}
+		switch g.EndedBy {
+		case ActionUpdate, ActionRebuild, ActionRepair, ActionAdopt:
+			out = append(out, g.Number)
+		}
+	}
+	return out
+}

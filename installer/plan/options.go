@@ -1,0 +1,93 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"ss-setup/installer/machine"
+)
+
+// The refusals of this package; each has an exit code of its own.
+var (
+	ErrUsage            = errors.New("wrong usage")
+	ErrNothingInstalled = errors.New("nothing is installed")
+	ErrNewerInstalled   = errors.New("a newer version is installed")
+	ErrUnsupported      = errors.New("not supported")
+)
+
+// The ports that services listen on unless told otherwise.
+const (
+	DefaultWebPort     = 6443
+	DefaultSFTPPort    = 22
+	DefaultLicensePort = 2380
+)
+
+// DefaultHealthTimeout is how long a new release has to become healthy.
+const DefaultHealthTimeout = 30 * time.Second
+
+// Options are what the user asked for.
+type Options struct {
+	Update bool `json:"update,omitempty"`
+	Repair bool `json:"repair,omitempty"`
+	Force  bool `json:"force,omitempty"`
+
+	WebPort     int `json:"web_port,omitempty"`
+	SFTPPort    int `json:"sftp_port,omitempty"`
+	LicensePort int `json:"license_port,omitempty"`
+
+	// ServiceUser runs ss-server in place of the account of that name.
+	ServiceUser   string        `json:"service_user,omitempty"`
+	OpenFirewall  bool          `json:"open_firewall,omitempty"`
+	HealthTimeout time.Duration `json:"health_timeout,omitempty"`
+
+	Purge      bool `json:"purge,omitempty"`
+	PurgeFiles bool `json:"purge_files,omitempty"`
+
+	// Offline: the machine is a folder, nothing is started.
+	Offline bool `json:"offline,omitempty"`
+	// Silent and Yes say how questions are answered; they change no plan.
+	Silent bool `json:"-"`
+	Yes    bool `json:"-"`
+}
+
+func (o Options) checkInstall() error {
+	modes := 0
+	for _, set := range []bool{o.Update, o.Repair, o.Force} {
+		if set {
+			modes++
+		}
+	}
+	if modes > 1 {
+		return fmt.Errorf("%w: --update, --repair and -F exclude each other; choose one", ErrUsage)
+	}
+	for _, p := range []struct {
+		flag string
+		port int
+	}{{"--web-port", o.WebPort}, {"--sftp-port", o.SFTPPort}, {"--license-port", o.LicensePort}} {
+		if p.port < 0 || p.port > 65535 {
+			return fmt.Errorf("%w: %s is %d; a port is a number from 1 to 65535", ErrUsage, p.flag, p.port)
+		}
+	}
+	if o.web() == o.license() {
+		return fmt.Errorf("%w: --web-port and --license-port are both %d; choose two", ErrUsage, o.web())
+	}
+	return nil
+}
+
+func (o Options) web() int     { return orDefault(o.WebPort, DefaultWebPort) }
+func (o Options) license() int { return orDefault(o.LicensePort, DefaultLicensePort) }
+
+func orDefault(port, standard int) int {
+	if port == 0 {
+		return standard
+	}
+	return port
+}
+
+func (o Options) serverAccount() string {
+	if o.ServiceUser != "" {
+		return o.ServiceUser
+	}
+	return machine.ServerService
+}

@@ -1,0 +1,98 @@
+package plan
+
+import (
+	"fmt"
+
+	"ss-setup/installer/machine"
+	"ss-setup/installer/step"
+)
+
+// ForRollback proposes going back to the generation before.
+func ForRollback(s *Situation, o Options) (*Proposal, error) {
+	if !s.Installed() {
+		return nil, fmt.Errorf("%w, so there is nothing to go back from", ErrNothingInstalled)
+	}
+	target, ok := s.previous()
+	if !ok {
+		return nil, fmt.Errorf("%w: generation %d has none before it to go back to", ErrNothingInstalled, s.Current)
+	}
+	p := &Proposal{
+		Action: "rollback", From: s.Version, To: target.Version, Generation: target.Number, Previous: s.Current,
+		Summary: fmt.Sprintf("go back from SS Server %s (generation %d) to %s (generation %d)", s.Version, s.Current, target.Version, target.Number),
+		Confirm: []Question{{
+			Text: fmt.Sprintf("Go back to SS Server %s with its data of that time?", target.Version),
+			Explain: fmt.Sprintf("What was changed since - users, passwords, keys, rights - is not served any more. It stays in generation %d until ss-setup forget %d.",
+				s.Current, s.Current),
+		}},
+	}
+	p.Plan = rollbackPlan(s, target, o)
+	return p.seal(o, target.Release)
+}
+
+// previous is the generation that the one in force came from, if it can still run.
+func (s *Situation) previous() (GenerationInfo, bool) {
+	current, _ := s.generation(s.Current)
+	g, ok := s.generation(current.Previous)
+	return g, ok && !g.DataOnly
+}
+
+func rollbackPlan(s *Situation, target GenerationInfo, o Options) step.Plan {
+	p := step.Plan{Verb: "rollback"}
+	add := func(steps ...step.Step) { p.Steps = append(p.Steps, steps...) }
+	var run []string
+	for _, name := range []string{machine.LicensedService, machine.ServerService} {
+		if state := s.Services[name]; (state.Active || state.Failed) && !state.Masked && !o.Offline {
+			run = append(run, name)
+		}
+	}
+
+	add(&step.CloseGeneration{Generation: target.Number})
+	for k := len(run) - 1; k >= 0; k-- {
+		add(&step.StopService{Service: run[k], Generation: s.Current, Down: k == len(run)-1})
+	}
+	for _, service := range []string{machine.ServerService, machine.LicensedService} {
+		// The newer store may be the reason for going back, so it may be missing.
+		add(&step.HoldStore{Store: step.Store{Service: service, From: s.Current, To: target.Number}, Optional: true})
+	}
+	p.Gate = len(p.Steps)
+	add(&step.SwitchGeneration{From: s.Current, To: target.Number})
+	for _, name := range run {
+		add(&step.StartService{Service: name})
+	}
+	add(&step.WaitHealth{Services: run, Generation: target.Number, Version: target.Version})
+	p.Commit = len(p.Steps)
+	add(&step.OpenGeneration{Generation: target.Number})
+	add(&step.WriteState{Generation: target.Number, Ended: s.Current, EndedBy: "rollback"})
+	return p
+}
+
+// ForForget proposes removing a generation that was set aside.
+func ForForget(s *Situation, n int) (*Proposal, error) {
+	g, ok := s.generation(n)
+	if !ok {
+		return nil, fmt.Errorf("%w: there is no generation %d; ss-setup status lists them", ErrNothingInstalled, n)
+	}
+	if g.Current {
+		return nil, fmt.Errorf("%w: generation %d is in force; only one that was set aside can be forgotten", ErrUsage, n)
+	}
+	p := &Proposal{
+		Action: "forget", Generation: n, Summary: fmt.Sprintf("remove generation %d for good", n),
+		Confirm: []Question{{
+			Text:    fmt.Sprintf("Remove generation %d and its data for good?", n),
+			Explain: "Its users, keys and settings cannot be brought back afterwards.",
+		}},
+	}
+	p.Plan = step.Plan{Verb: "forget", Steps: []step.Step{
+		&step.BeginRemoval{},
+		&step.WriteState{Generation: s.Current, Kept: keptUnless(s, n), Forgotten: []int{n}},
+		&step.Collect{Generations: []int{n}},
+	}}
+	return p.seal(Options{}, g.Release)
+}
+
+func keptUnless(s *Situation, n int) int {
+	if s.State.KeptData == n {
+		return 0
+	}
+	return s.State.KeptData
+}

@@ -1,0 +1,249 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"ss-setup/installer/bundle"
+	"ss-setup/installer/machine"
+	"ss-setup/installer/receipt"
+	"ss-setup/installer/step"
+	"ss-setup/installer/txn"
+)
+
+// Situation is what is on the machine.
+type Situation struct {
+	// Current is the generation in force; 0 when there is none.
+	Current int
+	// Receipt of the generation in force; nil when there is none or it cannot be read.
+	Receipt     *receipt.Receipt
+	State       receipt.State
+	Version     string
+	Release     string
+	Digest      string
+	Generations []GenerationInfo
+	Services    map[string]machine.ServiceState
+	// Interrupted is the open transaction, if there is one.
+	Interrupted *txn.Status
+	OldVersions []OldVersion
+
+	services machine.Services
+	bin      string
+}
+
+// GenerationInfo describes one generation.
+type GenerationInfo struct {
+	Number   int       `json:"number"`
+	Release  string    `json:"release,omitempty"`
+	Version  string    `json:"version,omitempty"`
+	Created  time.Time `json:"created,omitzero"`
+	Size     int64     `json:"size"`
+	Open     bool      `json:"open"`
+	Current  bool      `json:"current"`
+	EndedBy  string    `json:"ended_by,omitempty"`
+	Previous int       `json:"previous,omitempty"`
+	// DataOnly: an uninstall kept the data; there is no release to run it with.
+	DataOnly bool `json:"data_only,omitempty"`
+}
+
+// OldVersion is a version before 7 that was found.
+type OldVersion struct {
+	Major int    `json:"major"`
+	Where string `json:"where"`
+}
+
+// Installed tells whether a release is in force.
+func (s *Situation) Installed() bool { return s.Current != 0 }
+
+// Look reads what is on the machine. It changes nothing.
+func Look(ctx context.Context, m *step.Machine) (*Situation, error) {
+	s := &Situation{Services: map[string]machine.ServiceState{}, services: m.Services}
+	var err error
+	if s.Current, err = step.CurrentGeneration(m.FS); err != nil {
+		return nil, err
+	}
+	if s.State, err = step.LoadState(m.FS); err != nil {
+		return nil, err
+	}
+	if s.Interrupted, err = txn.Open(m.FS, machine.TxnDir); err != nil {
+		return nil, err
+	}
+	if s.Generations, err = generations(m, s); err != nil {
+		return nil, err
+	}
+	if err := s.installed(m.FS); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{machine.ServerService, machine.LicensedService} {
+		if s.Services[name], err = m.Services.State(ctx, name); err != nil {
+			return nil, fmt.Errorf("ask for the state of %s: %w", name, err)
+		}
+	}
+	s.OldVersions = oldVersions(m.FS)
+	s.bin = binDir(m.FS)
+	return s, nil
+}
+
+// installed reads the release that is in force. A receipt or manifest that is
+// lost or damaged is something that a repair mends, so it is not an error.
+func (s *Situation) installed(f *machine.FS) error {
+	if s.Current == 0 {
+		return nil
+	}
+	s.Release = step.ReleaseOf(f, s.Current)
+	s.Version, _, _ = strings.Cut(s.Release, "-")
+	if raw, err := f.ReadFile(filepath.Join(machine.Release(s.Release), bundle.ManifestName)); err == nil {
+		if manifest, err := bundle.Parse(raw); err == nil {
+			s.Version, s.Digest = manifest.Version, bundle.Digest(raw)
+		}
+	}
+	r, err := readReceipt(f, s.Current)
+	if err != nil || r == nil {
+		return err
+	}
+	s.Receipt = r
+	s.Version, s.Digest = r.Version, r.ManifestDigest
+	return nil
+}
+
+func readReceipt(f *machine.FS, n int) (*receipt.Receipt, error) {
+	content, err := f.ReadFile(machine.Receipt(n))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := receipt.Parse(content)
+	if errors.Is(err, receipt.ErrNewer) {
+		return nil, fmt.Errorf("read %s: %w", machine.Receipt(n), err)
+	}
+	if err != nil {
+		return nil, nil
+	}
+	return &r, nil
+}
+
+// numbered lists the numbers that folders below dir have as names.
+func numbered(f *machine.FS, dir string) ([]int, error) {
+	entries, err := f.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []int
+	for _, e := range entries {
+		if n, err := strconv.Atoi(e.Name()); err == nil && n > 0 {
+			out = append(out, n)
+		}
+	}
+	return out, nil
+}
+
+func generations(m *step.Machine, s *Situation) ([]GenerationInfo, error) {
+	var all []int
+	for _, dir := range []string{machine.GenerationsDir, machine.ServerStateDir, machine.LicensedStateDir} {
+		found, err := numbered(m.FS, dir)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	slices.Sort(all)
+	var out []GenerationInfo
+	for _, n := range slices.Compact(all) {
+		g := GenerationInfo{Number: n, Current: n == s.Current, Release: step.ReleaseOf(m.FS, n), EndedBy: s.State.Generations[n].EndedBy}
+		g.DataOnly = g.Release == ""
+		g.Version, _, _ = strings.Cut(g.Release, "-")
+		g.Open = m.FS.Exists(filepath.Join(machine.Generation(n), machine.OpenFile))
+		g.Size = size(m.FS, machine.ServerData(n)) + size(m.FS, machine.LicensedData(n))
+		r, err := readReceipt(m.FS, n)
+		if err != nil {
+			return nil, err
+		}
+		if r != nil {
+			g.Version, g.Created, g.Previous = r.Version, r.Created, r.Previous
+		}
+		out = append(out, g)
+	}
+	return out, nil
+}
+
+// size adds up the files of a tree; what cannot be read counts nothing.
+func size(f *machine.FS, path string) int64 {
+	info, err := f.Lstat(path)
+	if err != nil {
+		return 0
+	}
+	if !info.IsDir() {
+		return info.Size()
+	}
+	entries, err := f.ReadDir(path)
+	if err != nil {
+		return 0
+	}
+	var sum int64
+	for _, e := range entries {
+		sum += size(f, filepath.Join(path, e.Name()))
+	}
+	return sum
+}
+
+// generation finds one by number.
+func (s *Situation) generation(n int) (GenerationInfo, bool) {
+	for _, g := range s.Generations {
+		if g.Number == n {
+			return g, true
+		}
+	}
+	return GenerationInfo{}, false
+}
+
+// StoreSize is the size of the two stores that an update copies.
+func (s *Situation) StoreSize() int64 {
+	g, _ := s.generation(s.dataFrom())
+	return g.Size
+}
+
+// dataFrom is the generation whose data the next one starts with: the one in
+// force, else the one an uninstall kept.
+func (s *Situation) dataFrom() int {
+	if s.Current != 0 {
+		return s.Current
+	}
+	if g, ok := s.generation(s.State.KeptData); ok {
+		return g.Number
+	}
+	return 0
+}
+
+// next is a number that no generation has ever had.
+func (s *Situation) next() int {
+	n := max(s.State.NextGeneration, 1)
+	for _, g := range s.Generations {
+		n = max(n, g.Number+1)
+	}
+	return n
+}
+
+// oldVersions finds what earlier products left on Linux: v6 lies in
+// /opt/Syncplify/ServerV6 (facts: product, 1.2).
+func oldVersions(f *machine.FS) []OldVersion {
+	var out []OldVersion
+	for major := 1; major <= 6; major++ {
+		where := fmt.Sprintf("/opt/Syncplify/ServerV%d", major)
+		if f.Exists(where) {
+			out = append(out, OldVersion{Major: major, Where: where})
+		}
+	}
+	return out
+}

@@ -1,0 +1,145 @@
+package plan
+
+import (
+	"fmt"
+
+	"ss-setup/installer/machine"
+	"ss-setup/installer/receipt"
+	"ss-setup/installer/step"
+)
+
+// ForUninstall proposes what uninstall does here.
+func ForUninstall(s *Situation, o Options) (*Proposal, error) {
+	if o.PurgeFiles && !o.Purge {
+		return nil, fmt.Errorf("%w: --purge-files goes with --purge; run: ss-setup uninstall --purge --purge-files", ErrUsage)
+	}
+	leftover := s.dataFrom() != 0 || len(s.Generations) > 0 || s.State.NextGeneration > 0
+	if !s.Installed() && (!o.Purge || !leftover) {
+		return nil, fmt.Errorf("%w, so there is nothing to uninstall", ErrNothingInstalled)
+	}
+	p := &Proposal{Action: "uninstall", From: s.Version, Previous: s.Current}
+	switch {
+	case o.PurgeFiles:
+		p.Action = "purge"
+		p.Summary = "remove SS Server, its data and the files that users stored"
+		p.Confirm = []Question{
+			{Text: "Remove SS Server and all its data?", Explain: "Users, keys, settings, logs and receipts are deleted for good."},
+			{
+				Text:    "Delete the files that users stored in " + machine.FilesDir + " as well?",
+				Explain: "Everything in " + machine.FilesDir + " and the key ring that encrypted files are read with are deleted for good.",
+			},
+		}
+	case o.Purge:
+		p.Action = "purge"
+		p.Summary = "remove SS Server and its data; files that users stored stay"
+		p.Confirm = []Question{{Text: "Remove SS Server and all its data?", Explain: "Users, keys, settings, logs and receipts are deleted for good. What users stored in " + machine.FilesDir + " stays."}}
+	default:
+		p.Summary = "remove SS Server; its data stay for a later install"
+		p.Notes = []string{"To remove the data too, run afterwards: ss-setup uninstall --purge"}
+	}
+	p.Plan = uninstallPlan(s, o)
+	return p.seal(o, s.Release)
+}
+
+func uninstallPlan(s *Situation, o Options) step.Plan {
+	p := step.Plan{Verb: "uninstall"}
+	add := func(steps ...step.Step) { p.Steps = append(p.Steps, steps...) }
+	stop := func() {
+		if o.Offline {
+			return
+		}
+		for k, name := range []string{machine.ServerService, machine.LicensedService} {
+			add(&step.StopService{Service: name, Generation: s.Current, Down: k == 0})
+		}
+	}
+
+	stop()
+	p.Gate, p.Commit = len(p.Steps), len(p.Steps)
+	add(&step.BeginRemoval{})
+	stop() // a machine that went down here may have started them again
+	add(removeDefinitions(s)...)
+	for _, name := range linked {
+		add(step.NewRemoveInstalled(s.bin+"/"+name, ""))
+	}
+	add(step.NewRemoveTree(machine.FallbackBinDir))
+	add(step.NewRemoveInstalled(machine.Current, ""), step.NewRemoveTree(machine.GenerationsDir), step.NewRemoveTree(machine.ReleasesDir))
+	if !o.Purge {
+		add(&step.WriteState{Ended: s.Current, EndedBy: "uninstall", Kept: s.Current})
+		return p
+	}
+	add(step.NewRemoveInstalled(s.bin+"/ss-setup", s.receiptFingerprint(s.bin+"/ss-setup")))
+	add(purgeData(s, o)...)
+	add(&step.ForgetState{})
+	return p
+}
+
+func removeDefinitions(s *Situation) []step.Step {
+	var out []step.Step
+	for _, name := range []string{machine.ServerService, machine.LicensedService} {
+		d := s.services.Definition(name)
+		for _, l := range d.Enable {
+			out = append(out, step.NewRemoveInstalled(l.Path, "link:"+l.Target))
+		}
+		out = append(out, step.NewRemoveInstalled(d.Path, s.receiptFingerprint(d.Path)))
+	}
+	return append(out, &step.ReloadServices{})
+}
+
+// receiptFingerprint is what the receipt tells that stands at path.
+func (s *Situation) receiptFingerprint(path string) string {
+	if s.Receipt == nil {
+		return ""
+	}
+	for _, e := range s.Receipt.Files {
+		if e.Path != path {
+			continue
+		}
+		if e.Type == receipt.Link {
+			return "link:" + e.Target
+		}
+		return e.SHA256
+	}
+	return ""
+}
+
+// purgeData removes what the product made. What users stored goes only when
+// asked for, and the key ring only when nothing is left that it reads.
+func purgeData(s *Situation, o Options) []step.Step {
+	var out []step.Step
+	if o.PurgeFiles {
+		out = append(out, step.NewRemoveTree(machine.FilesDir))
+	} else {
+		out = append(out, step.NewRemoveEmpty(machine.FilesDir))
+	}
+	for _, g := range s.Generations {
+		out = append(out, step.NewRemoveTree(machine.ServerData(g.Number)), step.NewRemoveTree(machine.LicensedData(g.Number)))
+	}
+	out = append(
+		out,
+		step.NewRemoveTree(machine.SnapshotsDir),
+		step.NewRemoveUnless(machine.KeyringDir, machine.FilesDir),
+		step.NewRemoveInstalled(serverKey, ""),
+		step.NewRemoveEmpty(machine.ServerStateDir),
+		step.NewRemoveTree(machine.LicensedStateDir),
+		step.NewRemoveTree(machine.ConfigDir),
+		step.NewRemoveTree(machine.ServerLogDir),
+		step.NewRemoveTree(machine.SetupLogDir),
+	)
+	for _, name := range s.ownAccounts() {
+		out = append(out, &step.RemoveAccount{Name: name, Unless: accountFolders(name)})
+	}
+	return out
+}
+
+// ownAccounts are the accounts that installs made: one that an administrator
+// chose with --service-user is not among them.
+func (s *Situation) ownAccounts() []string {
+	return []string{machine.ServerService, machine.LicensedService}
+}
+
+func accountFolders(name string) []string {
+	if name == machine.ServerService {
+		return []string{machine.FilesDir, machine.KeyringDir}
+	}
+	return nil
+}

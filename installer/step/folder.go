@@ -1,0 +1,106 @@
+package step
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"ss-setup/installer/machine"
+)
+
+// CreateFolder makes a folder with an owner and mode, or corrects those of one
+// that is there.
+type CreateFolder struct {
+	Path  string      `json:"path"`
+	Owner string      `json:"owner"`
+	Mode  fs.FileMode `json:"mode"`
+}
+
+type folderUndo struct {
+	Existed bool        `json:"existed"`
+	Mode    fs.FileMode `json:"mode,omitempty"`
+	UID     int         `json:"uid,omitempty"`
+	GID     int         `json:"gid,omitempty"`
+	Parents []string    `json:"parents,omitempty"`
+}
+
+// Kind implements Step.
+func (s *CreateFolder) Kind() string { return "create_folder" }
+
+func (s *CreateFolder) String() string {
+	return fmt.Sprintf("create folder %s (%s, %04o)", s.Path, s.Owner, s.Mode)
+}
+
+// Prepare notes what the folder was like.
+func (s *CreateFolder) Prepare(_ context.Context, m *Machine) (any, error) {
+	u := folderUndo{Parents: m.FS.MissingParents(s.Path)}
+	info, err := m.FS.Lstat(s.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return u, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s is in the way: it is not a folder; move it away and run ss-setup again", s.Path)
+	}
+	u.Existed, u.Mode = true, info.Mode().Perm()
+	u.UID, u.GID = machine.Owner(info)
+	return u, nil
+}
+
+// Do makes the folder.
+func (s *CreateFolder) Do(_ context.Context, m *Machine) error {
+	uid, gid, err := m.owner(s.Owner)
+	if err != nil {
+		return fmt.Errorf("look up account %s: %w", s.Owner, err)
+	}
+	if err := makeParents(m, m.FS.MissingParents(s.Path)); err != nil {
+		return err
+	}
+	if err := m.FS.Mkdir(s.Path, s.Mode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := setFolder(m.FS, s.Path, s.Mode, uid, gid); err != nil {
+		return err
+	}
+	return m.FS.SyncDir(filepath.Dir(s.Path))
+}
+
+func setFolder(f *machine.FS, path string, mode fs.FileMode, uid, gid int) error {
+	info, err := f.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if err := f.Chown(path, uid, gid); err != nil {
+		return err
+	}
+	if info.Mode().Perm() == mode {
+		return nil
+	}
+	return f.Chmod(path, mode)
+}
+
+// Undo removes a folder that was not there, with what this run put into it, and
+// gives one that was there its mode and owner back.
+func (s *CreateFolder) Undo(_ context.Context, m *Machine, undo json.RawMessage) error {
+	var u folderUndo
+	if err := json.Unmarshal(undo, &u); err != nil {
+		return err
+	}
+	if u.Existed {
+		return setFolder(m.FS, s.Path, u.Mode, u.UID, u.GID)
+	}
+	if err := m.FS.RemoveAll(s.Path); err != nil {
+		return err
+	}
+	if parent := filepath.Dir(s.Path); m.FS.Exists(parent) {
+		if err := m.FS.SyncDir(parent); err != nil {
+			return err
+		}
+	}
+	return removeMade(m, u.Parents)
+}

@@ -1,0 +1,158 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"ss-setup/installer/bundle"
+	"ss-setup/installer/machine"
+	"ss-setup/installer/txn"
+)
+
+// Step is one change of a Machine.
+type Step = txn.Step[*Machine]
+
+// Plan is a list of steps over a Machine.
+type Plan = txn.Plan[*Machine]
+
+// ErrReleaseFailed marks the failures that speak against the release itself,
+// not against the machine: it did not pass its self-test, could not migrate the
+// store or did not become healthy. Such a release is remembered.
+var ErrReleaseFailed = errors.New("the release failed")
+
+// Machine is what steps act on.
+type Machine struct {
+	FS       *machine.FS
+	Services machine.Services
+	Accounts machine.Accounts
+	Programs Programs
+	Prober   Prober
+	Firewall Firewall
+
+	// Bundle is the source of unpack_release; nil during recovery.
+	Bundle *bundle.Bundle
+	// SetupProgram is the path of the ss-setup to install, on this process's
+	// own file system: the running one, or its engine copy during recovery.
+	SetupProgram string
+
+	// PreDir takes pre-images; it is gone when the transaction has ended.
+	PreDir string
+	// KeepOriginals: nothing is installed yet, so what stands at our paths is somebody else's.
+	KeepOriginals bool
+	Offline       bool
+	HealthTimeout time.Duration
+	Now           func() time.Time
+	Rand          io.Reader
+	// Progress is told how far the running step is, in bytes or items.
+	Progress func(done, total int64)
+	Warn     func(message string)
+	Log      *slog.Logger
+	// Stopped and Healthy, when set, are told when users lost and got back the service.
+	Stopped, Healthy func()
+
+	locks map[string]io.Closer
+}
+
+// Programs runs the programs of a release.
+type Programs interface {
+	// Run runs a program to its end. Its lines of progress go to progress; what
+	// it says on failure is in the error.
+	Run(ctx context.Context, c Command) error
+}
+
+// Command is one call of a release's program.
+type Command struct {
+	Path string
+	Args []string
+	// User the program runs as; empty for root.
+	User     string
+	Progress func(done, total int64)
+}
+
+// Health is what a service answered to a probe.
+type Health struct {
+	Version    string
+	Generation int
+	Ready      bool
+}
+
+// Prober asks a running service how it is.
+type Prober interface {
+	// Probe asks the service as generation n is configured to listen; an error
+	// when it does not answer, or somebody else does.
+	Probe(ctx context.Context, service string, n int) (Health, error)
+	// PortsFree tells whether nothing listens any more where the service does.
+	PortsFree(ctx context.Context, service string) error
+}
+
+// Firewall opens ports of the host's own firewall.
+type Firewall interface {
+	// Opened tells which of the ports it lets in already.
+	Opened(ctx context.Context, ports []int) ([]int, error)
+	Open(ctx context.Context, ports []int) error
+	Close(ctx context.Context, ports []int) error
+}
+
+func (m *Machine) progress(done, total int64) {
+	if m.Progress != nil {
+		m.Progress(done, total)
+	}
+}
+
+func (m *Machine) warn(message string) {
+	if m.Warn != nil {
+		m.Warn(message)
+	}
+}
+
+// owner looks up the numbers of an account name; root is known without asking.
+func (m *Machine) owner(name string) (uid, gid int, err error) {
+	if name == "" || name == "root" {
+		return 0, 0, nil
+	}
+	return m.Accounts.Lookup(name)
+}
+
+// Kinds is every kind of step, for reading plans back.
+func Kinds() txn.Kinds[*Machine] {
+	kinds := txn.Kinds[*Machine]{}
+	for _, make := range []func() Step{
+		func() Step { return &CreateAccount{} },
+		func() Step { return &RemoveAccount{} },
+		func() Step { return &CreateFolder{} },
+		func() Step { return &UnpackRelease{} },
+		func() Step { return &SelfTest{} },
+		func() Step { return &ReserveGeneration{} },
+		func() Step { return &CopyStore{} },
+		func() Step { return &HoldStore{} },
+		func() Step { return &EqualiseStore{} },
+		func() Step { return &MigrateStore{} },
+		func() Step { return &MakeGeneration{} },
+		func() Step { return &SwitchGeneration{} },
+		func() Step { return &CloseGeneration{} },
+		func() Step { return &OpenGeneration{} },
+		func() Step { return &WriteFile{} },
+		func() Step { return &MakeProbeKey{} },
+		func() Step { return &InstallSetup{} },
+		func() Step { return &InstallLink{} },
+		func() Step { return &InstallDefinition{} },
+		func() Step { return &ReloadServices{} },
+		func() Step { return &StopService{} },
+		func() Step { return &StartService{} },
+		func() Step { return &WaitHealth{} },
+		func() Step { return &OpenFirewall{} },
+		func() Step { return &WriteReceipt{} },
+		func() Step { return &Collect{} },
+		func() Step { return &BeginRemoval{} },
+		func() Step { return &RemoveInstalled{} },
+		func() Step { return &RemoveTree{} },
+		func() Step { return &WriteState{} },
+		func() Step { return &ForgetState{} },
+	} {
+		kinds[make().Kind()] = make
+	}
+	return kinds
+}

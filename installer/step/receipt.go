@@ -1,0 +1,299 @@
+package step
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"ss-setup/installer/bundle"
+	"ss-setup/installer/machine"
+	"ss-setup/installer/receipt"
+	"ss-setup/installer/txn"
+)
+
+// LoadState reads state.json; the zero state when there is none.
+func LoadState(f *machine.FS) (receipt.State, error) {
+	content, err := f.ReadFile(machine.StateFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return receipt.NewState(), nil
+	}
+	if err != nil {
+		return receipt.State{}, err
+	}
+	s, err := receipt.ParseState(content)
+	if err != nil {
+		return s, fmt.Errorf("read %s: %w", machine.StateFile, err)
+	}
+	return s, nil
+}
+
+// SaveState writes state.json.
+func SaveState(f *machine.FS, s receipt.State) error {
+	content, err := s.Marshal()
+	if err != nil {
+		return err
+	}
+	return f.WriteFile(machine.StateFile, content, machine.Attr{Mode: 0o600})
+}
+
+// ReserveGeneration takes a generation's number for good: numbers only grow and
+// are never used again, even when the run that took one fails.
+type ReserveGeneration struct {
+	Generation int `json:"generation"`
+}
+
+type reserveUndo struct {
+	Existed bool `json:"existed"`
+}
+
+// Kind implements Step.
+func (s *ReserveGeneration) Kind() string { return "reserve_generation" }
+
+func (s *ReserveGeneration) String() string { return fmt.Sprintf("take number %d", s.Generation) }
+
+// Prepare notes whether there is a state to keep.
+func (s *ReserveGeneration) Prepare(_ context.Context, m *Machine) (any, error) {
+	return reserveUndo{Existed: m.FS.Exists(machine.StateFile)}, nil
+}
+
+// Do takes the number.
+func (s *ReserveGeneration) Do(_ context.Context, m *Machine) error {
+	state, err := LoadState(m.FS)
+	if err != nil || state.NextGeneration > s.Generation {
+		return err
+	}
+	state.NextGeneration = s.Generation + 1
+	return SaveState(m.FS, state)
+}
+
+// Undo leaves no trace of a first install. A number taken later stays taken.
+func (s *ReserveGeneration) Undo(_ context.Context, m *Machine, undo json.RawMessage) error {
+	var u reserveUndo
+	if err := json.Unmarshal(undo, &u); err != nil {
+		return err
+	}
+	if err := m.FS.Remove(machine.StateFile + machine.TempSuffix); err != nil || u.Existed {
+		return err
+	}
+	if err := m.FS.Remove(machine.StateFile); err != nil {
+		return err
+	}
+	return m.FS.SyncDir(machine.SetupDir)
+}
+
+// WriteState records what has become of generations, after the commit.
+type WriteState struct {
+	noUndo
+	// Generation is in force; 0 when nothing is installed any more.
+	Generation int `json:"generation"`
+	// Ended, when not 0, is the generation that was in force before.
+	Ended   int    `json:"from_generation,omitempty"`
+	EndedBy string `json:"ended_by,omitempty"`
+	// Kept, when not 0, is the generation whose data an uninstall keeps.
+	Kept int `json:"kept_generation,omitempty"`
+	// Forgotten are generations that are gone.
+	Forgotten []int `json:"generations,omitempty"`
+}
+
+// Kind implements Step.
+func (s *WriteState) Kind() string { return "write_state" }
+
+func (s *WriteState) String() string { return "record the state of the generations" }
+
+// Do writes the state.
+func (s *WriteState) Do(_ context.Context, m *Machine) error {
+	state, err := LoadState(m.FS)
+	if err != nil {
+		return err
+	}
+	state.Installed = s.Generation != 0
+	state.KeptData = s.Kept
+	if s.Generation != 0 {
+		state.Revive(s.Generation)
+		state.Forgive(ReleaseOf(m.FS, s.Generation))
+	}
+	if s.Ended != 0 {
+		state.End(s.Ended, s.EndedBy, m.Now())
+	}
+	for _, n := range s.Forgotten {
+		state.Forget(n)
+	}
+	return SaveState(m.FS, state)
+}
+
+// Undo is never called: the step stands after the commit.
+func (s *WriteState) Undo(context.Context, *Machine, json.RawMessage) error { return nil }
+
+// ForgetState removes the receipts and the state, at the end of a purge.
+type ForgetState struct{ noUndo }
+
+// Kind implements Step.
+func (s *ForgetState) Kind() string { return "forget_state" }
+
+func (s *ForgetState) String() string { return "remove the receipts" }
+
+// Do removes them. The journal's folder goes last, with the journal.
+func (s *ForgetState) Do(_ context.Context, m *Machine) error {
+	if err := removeTrees(m.FS, machine.ReceiptsDir, machine.OriginalsDir); err != nil {
+		return err
+	}
+	for _, p := range []string{machine.StateFile, machine.StateFile + machine.TempSuffix} {
+		if err := m.FS.Remove(p); err != nil {
+			return err
+		}
+	}
+	return m.FS.SyncDir(machine.SetupDir)
+}
+
+// Undo is never called: the step stands after the commit.
+func (s *ForgetState) Undo(context.Context, *Machine, json.RawMessage) error { return nil }
+
+// WriteReceipt writes what is installed, after the commit.
+type WriteReceipt struct {
+	noUndo
+	Verb       string          `json:"verb"`
+	Generation int             `json:"generation"`
+	Previous   int             `json:"from_generation"`
+	Version    string          `json:"version"`
+	Release    string          `json:"release"`
+	Digest     string          `json:"digest"`
+	Options    json.RawMessage `json:"options,omitempty"`
+	Offline    bool            `json:"offline,omitempty"`
+	Services   []ServiceEntry  `json:"services"`
+	Accounts   []string        `json:"accounts"`
+	// Files are the files and links outside the release folder; Folders those made.
+	Files   []string `json:"files"`
+	Config  []string `json:"config"`
+	Folders []string `json:"folders"`
+}
+
+// ServiceEntry is one service of an installation.
+type ServiceEntry struct {
+	Name    string `json:"name"`
+	User    string `json:"user"`
+	Enabled bool   `json:"enabled"`
+}
+
+// Kind implements Step.
+func (s *WriteReceipt) Kind() string { return "write_receipt" }
+
+func (s *WriteReceipt) String() string { return "write the receipt" }
+
+// Do writes the receipt.
+func (s *WriteReceipt) Do(_ context.Context, m *Machine) error {
+	plan, err := txn.PlanOf(m.FS, machine.TxnDir)
+	if err != nil {
+		return err
+	}
+	r := receipt.Receipt{
+		Schema: receipt.Schema, Generation: s.Generation, Version: s.Version, Release: s.Release,
+		ManifestDigest: s.Digest, Previous: s.Previous, Created: m.Now().UTC(), Verb: s.Verb, Options: s.Options,
+		Offline: s.Offline, Plan: plan, Accounts: s.Accounts,
+	}
+	for _, svc := range s.Services {
+		r.Services = append(r.Services, receipt.Service(svc))
+	}
+	if r.Files, err = s.entries(m); err != nil {
+		return err
+	}
+	if r.Originals, err = listOriginals(m.FS); err != nil {
+		return err
+	}
+	content, err := r.Marshal()
+	if err != nil {
+		return err
+	}
+	return m.FS.WriteFile(machine.Receipt(s.Generation), content, machine.Attr{Mode: 0o600})
+}
+
+func (s *WriteReceipt) entries(m *Machine) ([]receipt.Entry, error) {
+	paths := slices.Concat(s.Files, s.Config, s.Folders)
+	release, err := releaseFiles(m.FS, machine.Release(s.Release))
+	if err != nil {
+		return nil, err
+	}
+	var out []receipt.Entry
+	for _, p := range append(release, paths...) {
+		e, err := EntryOf(m, p)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		e.Config = slices.Contains(s.Config, p)
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+func releaseFiles(f *machine.FS, dir string) ([]string, error) {
+	raw, err := f.ReadFile(filepath.Join(dir, bundle.ManifestName))
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := bundle.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	paths := []string{filepath.Join(dir, bundle.ManifestName), filepath.Join(dir, bundle.PayloadName)}
+	for _, file := range manifest.Files {
+		paths = append(paths, filepath.Join(dir, file.Path))
+	}
+	return paths, nil
+}
+
+// EntryOf describes what stands at a path as a receipt does.
+func EntryOf(m *Machine, path string) (receipt.Entry, error) {
+	info, err := m.FS.Lstat(path)
+	if err != nil {
+		return receipt.Entry{}, err
+	}
+	uid, gid := machine.Owner(info)
+	user, group := m.Accounts.LookupID(uid, gid)
+	e := receipt.Entry{Path: path, Owner: user, Group: group, Mode: fmt.Sprintf("%04o", info.Mode().Perm())}
+	switch {
+	case info.IsDir():
+		e.Type = receipt.Dir
+	case info.Mode()&fs.ModeSymlink != 0:
+		e.Type, e.Mode = receipt.Link, ""
+		e.Target, err = m.FS.Readlink(path)
+	default:
+		e.Type, e.Size = receipt.File, info.Size()
+		e.SHA256, err = fileDigest(m.FS, path)
+	}
+	return e, err
+}
+
+func listOriginals(f *machine.FS) ([]receipt.Original, error) {
+	entries, err := f.ReadDir(machine.OriginalsDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []receipt.Original
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".json" {
+			continue
+		}
+		content, err := f.ReadFile(filepath.Join(machine.OriginalsDir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		var o original
+		if err := json.Unmarshal(content, &o); err != nil {
+			return nil, fmt.Errorf("read %s: %w", e.Name(), err)
+		}
+		out = append(out, receipt.Original{Path: o.Path, Saved: o.Saved})
+	}
+	return out, nil
+}
+
+// Undo is never called: the step stands after the commit.
+func (s *WriteReceipt) Undo(context.Context, *Machine, json.RawMessage) error { return nil }

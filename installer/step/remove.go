@@ -1,0 +1,263 @@
+package step
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"syscall"
+
+	"ss-setup/installer/machine"
+)
+
+// BeginRemoval is the point of no return of an uninstall: its record in the
+// journal is all it does.
+type BeginRemoval struct{ noUndo }
+
+// Kind implements Step.
+func (s *BeginRemoval) Kind() string { return "begin_removal" }
+
+func (s *BeginRemoval) String() string { return "from here on only forward" }
+
+// Do has nothing to do.
+func (s *BeginRemoval) Do(context.Context, *Machine) error { return nil }
+
+// Undo has nothing to put back.
+func (s *BeginRemoval) Undo(context.Context, *Machine, json.RawMessage) error { return nil }
+
+// RemoveInstalled removes one installed file or link and puts back what stood
+// there before the first install. What was edited since is kept as .ss-save.
+type RemoveInstalled struct {
+	noUndo
+	placed
+	// Was is the fingerprint of what was installed; empty when any content may go.
+	Was string `json:"was,omitempty"`
+}
+
+// NewRemoveInstalled makes a RemoveInstalled step.
+func NewRemoveInstalled(path, was string) *RemoveInstalled {
+	return &RemoveInstalled{placed: placed{path}, Was: was}
+}
+
+// Kind implements Step.
+func (s *RemoveInstalled) Kind() string { return "remove_installed" }
+
+func (s *RemoveInstalled) String() string { return "remove " + s.Path }
+
+// Do removes the file.
+func (s *RemoveInstalled) Do(_ context.Context, m *Machine) error {
+	o, err := loadOriginal(m.FS, s.Path)
+	if err != nil {
+		return err
+	}
+	now, err := fingerprint(m.FS, s.Path)
+	if err != nil {
+		m.warn(fmt.Sprintf("left alone: %v", err))
+		return nil
+	}
+	if o != nil && now == o.content() {
+		return o.drop(m.FS)
+	}
+	if err := s.takeAway(m, now); err != nil || o == nil {
+		return err
+	}
+	if err := o.putBack(m, s.Path, ""); err != nil {
+		return err
+	}
+	return o.drop(m.FS)
+}
+
+func (s *RemoveInstalled) takeAway(m *Machine, now string) error {
+	if err := m.FS.Remove(s.Path + machine.TempSuffix); err != nil {
+		return err
+	}
+	switch {
+	case now == "":
+		return nil
+	case s.Was != "" && now != s.Was:
+		m.warn(fmt.Sprintf("%s had been edited; it is kept as %s", s.Path, s.Path+SaveSuffix))
+		if err := m.FS.Rename(s.Path, s.Path+SaveSuffix); err != nil {
+			return err
+		}
+	default:
+		if err := m.FS.Remove(s.Path); err != nil {
+			return err
+		}
+	}
+	return m.FS.SyncDir(filepath.Dir(s.Path))
+}
+
+// Undo is never called: the step stands after the commit.
+func (s *RemoveInstalled) Undo(context.Context, *Machine, json.RawMessage) error { return nil }
+
+// removingSuffix marks a tree that is being deleted: nobody finds it half gone
+// under its name.
+const removingSuffix = ".ss-removing"
+
+// RemoveTree removes a folder with all that is in it, never through a link and
+// never across a mount point.
+type RemoveTree struct {
+	noUndo
+	placed
+	// IfEmpty removes the folder only when nothing is in it.
+	IfEmpty bool `json:"if_empty,omitempty"`
+	// Unless names a folder: while it is there, this one stays.
+	Unless string `json:"unless,omitempty"`
+}
+
+// NewRemoveTree makes a RemoveTree step.
+func NewRemoveTree(path string) *RemoveTree { return &RemoveTree{placed: placed{path}} }
+
+// NewRemoveEmpty makes a RemoveTree step for a folder that goes only when it is empty.
+func NewRemoveEmpty(path string) *RemoveTree {
+	return &RemoveTree{placed: placed{path}, IfEmpty: true}
+}
+
+// NewRemoveUnless makes a RemoveTree step for a folder that goes with another.
+func NewRemoveUnless(path, unless string) *RemoveTree {
+	return &RemoveTree{placed: placed{path}, Unless: unless}
+}
+
+// Kind implements Step.
+func (s *RemoveTree) Kind() string { return "remove_tree" }
+
+func (s *RemoveTree) String() string {
+	if s.IfEmpty {
+		return "remove " + s.Path + " if it is empty"
+	}
+	return "remove " + s.Path + " and all that is in it"
+}
+
+// Do removes the tree.
+func (s *RemoveTree) Do(_ context.Context, m *Machine) error {
+	parent := filepath.Dir(s.Path)
+	if !m.FS.Exists(parent) || (s.Unless != "" && m.FS.Exists(s.Unless)) {
+		return nil
+	}
+	if m.FS.Exists(s.Path) {
+		if s.IfEmpty {
+			return s.removeEmpty(m)
+		}
+		err := m.FS.Rename(s.Path, s.Path+removingSuffix)
+		switch {
+		case errors.Is(err, syscall.EBUSY), errors.Is(err, syscall.EXDEV):
+			return s.emptyMountPoint(m)
+		case err != nil:
+			return err
+		}
+		if err := m.FS.SyncDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := m.FS.RemoveAll(s.Path + removingSuffix); err != nil {
+		if errors.Is(err, machine.ErrOtherFilesystem) {
+			m.warn(fmt.Sprintf("left: %v", err))
+			return nil
+		}
+		return err
+	}
+	return m.FS.SyncDir(parent)
+}
+
+func (s *RemoveTree) removeEmpty(m *Machine) error {
+	info, err := m.FS.Lstat(s.Path)
+	if err != nil || !info.IsDir() {
+		return err
+	}
+	entries, err := m.FS.ReadDir(s.Path)
+	if err != nil {
+		return err
+	}
+	if len(entries) > 0 {
+		m.warn(fmt.Sprintf("%s stays: %d entries are in it", s.Path, len(entries)))
+		return nil
+	}
+	if err := m.FS.Remove(s.Path); err != nil {
+		if errors.Is(err, syscall.EBUSY) {
+			return nil // a mount point of the administrator's
+		}
+		return err
+	}
+	return m.FS.SyncDir(filepath.Dir(s.Path))
+}
+
+// emptyMountPoint removes what is in a folder that is itself a mount point.
+func (s *RemoveTree) emptyMountPoint(m *Machine) error {
+	entries, err := m.FS.ReadDir(s.Path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := m.FS.RemoveAll(filepath.Join(s.Path, e.Name())); err != nil {
+			return err
+		}
+	}
+	m.warn(fmt.Sprintf("%s is a mount point; it is empty now and stays", s.Path))
+	return m.FS.SyncDir(s.Path)
+}
+
+// Undo is never called: the step stands after the commit.
+func (s *RemoveTree) Undo(context.Context, *Machine, json.RawMessage) error { return nil }
+
+// Collect removes generations that ended by a successful update, and releases
+// that no generation names any more.
+type Collect struct {
+	noUndo
+	Generations []int `json:"generations"`
+}
+
+// Kind implements Step.
+func (s *Collect) Kind() string { return "collect" }
+
+func (s *Collect) String() string {
+	if len(s.Generations) == 0 {
+		return "remove releases that no generation uses"
+	}
+	return fmt.Sprintf("remove generations %v and releases that no generation uses", s.Generations)
+}
+
+// Do removes them.
+func (s *Collect) Do(_ context.Context, m *Machine) error {
+	for _, n := range s.Generations {
+		if err := refuseCurrent(m.FS, n); err != nil {
+			return err
+		}
+		if err := removeTrees(m.FS, machine.Generation(n), machine.ServerData(n), machine.LicensedData(n)); err != nil {
+			return err
+		}
+	}
+	return collectReleases(m.FS)
+}
+
+func collectReleases(f *machine.FS) error {
+	used := map[string]bool{}
+	generations, err := f.ReadDir(machine.GenerationsDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, g := range generations {
+		target, err := f.Readlink(filepath.Join(machine.GenerationsDir, g.Name(), "release"))
+		if err != nil {
+			return fmt.Errorf("read the release of generation %s: %w", g.Name(), err)
+		}
+		used[filepath.Base(target)] = true
+	}
+	releases, err := f.ReadDir(machine.ReleasesDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, r := range releases {
+		if used[r.Name()] {
+			continue
+		}
+		if err := removeTrees(f, machine.Release(r.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Undo is never called: the step stands after the commit.
+func (s *Collect) Undo(context.Context, *Machine, json.RawMessage) error { return nil }

@@ -1,0 +1,122 @@
+package preflight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"ss-setup/installer/machine"
+)
+
+// Probe is how the checks see the machine.
+type Probe interface {
+	// EUID is who runs this program.
+	EUID() int
+	// Platform is the machine's GOOS and GOARCH.
+	Platform() (os, arch string)
+	// InitSystem names the service manager; an error when there is none that works.
+	InitSystem() (string, error)
+	// LockHolder tells who holds the lock of the runs.
+	LockHolder() (pid int, held bool, err error)
+	// Lstat tells about a path, and where it leads if it is a link.
+	Lstat(path string) (info fs.FileInfo, target string, err error)
+	Space(path string) (machine.Space, error)
+	Filesystem(path string) (machine.Filesystem, error)
+	// TryWriting creates, syncs, renames and removes a file where path is or
+	// would be made; dir is where that was.
+	TryWriting(path string) (dir string, err error)
+	Listeners() ([]machine.Listener, error)
+	Service(ctx context.Context, name string) (machine.ServiceState, error)
+	Now() time.Time
+}
+
+// NewProbe looks at the machine itself, or at the image below f's root.
+func NewProbe(f *machine.FS) Probe { return &probe{fs: f} }
+
+type probe struct {
+	fs       *machine.FS
+	services machine.Services
+}
+
+func (p *probe) EUID() int { return os.Geteuid() }
+
+func (p *probe) Platform() (goos, goarch string) { return runtime.GOOS, runtime.GOARCH }
+
+func (p *probe) InitSystem() (string, error) {
+	if p.services == nil {
+		services, err := machine.NewServices(p.fs)
+		if err != nil {
+			return "", err
+		}
+		p.services = services
+	}
+	return p.services.Name(), nil
+}
+
+func (p *probe) LockHolder() (pid int, held bool, err error) {
+	return machine.LockHolder(p.fs, machine.LockFile)
+}
+
+func (p *probe) Lstat(path string) (fs.FileInfo, string, error) {
+	info, err := p.fs.Lstat(path)
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return info, "", err
+	}
+	target, err := p.fs.Readlink(path)
+	return info, target, err
+}
+
+func (p *probe) Space(path string) (machine.Space, error) { return machine.SpaceAt(p.fs, path) }
+
+func (p *probe) Filesystem(path string) (machine.Filesystem, error) {
+	return machine.FilesystemAt(p.fs, path)
+}
+
+func (p *probe) Listeners() ([]machine.Listener, error) { return machine.Listeners() }
+
+func (p *probe) Service(ctx context.Context, name string) (machine.ServiceState, error) {
+	if _, err := p.InitSystem(); err != nil {
+		return machine.ServiceState{}, err
+	}
+	return p.services.State(ctx, name)
+}
+
+func (p *probe) Now() time.Time { return time.Now() }
+
+func (p *probe) TryWriting(path string) (dir string, err error) {
+	dir = p.nearest(path)
+	try := filepath.Join(dir, fmt.Sprintf(".ss-setup-try-%d", os.Getpid()))
+	if err := p.fs.Mkdir(try, 0o700); err != nil {
+		return dir, err
+	}
+	defer func() { err = errors.Join(err, p.fs.RemoveAll(try)) }()
+	from, to := filepath.Join(try, "a"), filepath.Join(try, "b")
+	attr := machine.Attr{Mode: 0o600, UID: os.Geteuid(), GID: os.Getegid()}
+	if err := p.fs.WriteFile(from, []byte("a try of ss-setup, to be removed\n"), attr); err != nil {
+		return dir, err
+	}
+	if err := p.fs.Rename(from, to); err != nil {
+		return dir, err
+	}
+	if err := p.fs.SyncDir(try); err != nil {
+		return dir, err
+	}
+	return dir, p.fs.Remove(to)
+}
+
+// nearest is path or the first folder above it that is there.
+func (p *probe) nearest(path string) string {
+	for {
+		info, err := os.Stat(p.fs.Real(path))
+		parent := filepath.Dir(path)
+		if err == nil && info.IsDir() || parent == path {
+			return path
+		}
+		path = parent
+	}
+}

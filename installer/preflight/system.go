@@ -1,0 +1,124 @@
+package preflight
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ss-setup/installer/machine"
+)
+
+func checkRoot(p Probe) Check {
+	if uid := p.EUID(); uid != 0 {
+		return Check{
+			Name: Root, Status: Fail, Message: fmt.Sprintf("ss-setup runs as user %d, and only root may change the machine", uid),
+			Cure: "run the same command with sudo",
+		}
+	}
+	return ok(Root, "ss-setup runs as root")
+}
+
+func checkPlatform(p Probe, in Input) Check {
+	goos, goarch := p.Platform()
+	if in.OS == goos && in.Arch == goarch {
+		return ok(Platform, fmt.Sprintf("the package is for %s/%s", goos, goarch))
+	}
+	return Check{
+		Name: Platform, Status: Fail,
+		Message: fmt.Sprintf("the package is for %s/%s, this machine is %s/%s", in.OS, in.Arch, goos, goarch),
+		Cure:    fmt.Sprintf("get the package for %s/%s", goos, goarch),
+	}
+}
+
+func checkInit(p Probe) Check {
+	name, err := p.InitSystem()
+	if err != nil {
+		return Check{
+			Name: InitSystem, Status: Fail, Message: err.Error(),
+			Cure: "use a machine with systemd, OpenRC or System V init, or prepare an image with ss-setup install --root DIR",
+		}
+	}
+	return ok(InitSystem, "services are managed by "+name)
+}
+
+func checkOtherRun(p Probe, in Input) Check {
+	if in.HoldsLock {
+		return ok(OtherRun, "no other ss-setup is running")
+	}
+	pid, held, err := p.LockHolder()
+	switch {
+	case err != nil:
+		return unknown(OtherRun, err)
+	case !held:
+		return ok(OtherRun, "no other ss-setup is running")
+	case pid == 0:
+		return Check{
+			Name: OtherRun, Status: Fail, Message: "another ss-setup is running, perhaps in a container that shares /run",
+			Cure: "wait until it has ended",
+		}
+	}
+	return Check{
+		Name: OtherRun, Status: Fail, Message: fmt.Sprintf("another ss-setup is running (process %d)", pid),
+		Cure: fmt.Sprintf("wait until it has ended; see what it does with ps -fp %d", pid),
+	}
+}
+
+func checkInterrupted(p Probe, in Input) Check {
+	if in.Journal == "" {
+		return ok(Interrupted, "no run was interrupted")
+	}
+	if _, _, err := p.Lstat(in.Journal); err != nil {
+		return ok(Interrupted, "no run was interrupted")
+	}
+	return Check{
+		Name: Interrupted, Status: Fail, Message: "an earlier run was interrupted and is not finished; its journal is " + in.Journal,
+		Cure: "ss-setup recover",
+	}
+}
+
+func checkClock(p Probe, in Input) Check {
+	now := p.Now()
+	if machine.ClockBehind(now, in.NotBefore) {
+		return Check{
+			Name: Clock, Status: Fail,
+			Message: fmt.Sprintf("the clock says %s, but this release or installation is of %s: certificates made now would not be valid",
+				now.UTC().Format(time.DateTime), in.NotBefore.UTC().Format(time.DateOnly)),
+			Cure: "set the clock, best by a time service: timedatectl set-ntp true, or date -s '" + clockExample + "'",
+		}
+	}
+	return ok(Clock, "the clock says "+now.UTC().Format(time.DateTime)+" UTC")
+}
+
+const clockExample = "YYYY-MM-DD hh:mm:ss"
+
+func checkMasks(ctx context.Context, p Probe, in Input) []Check {
+	checks := make([]Check, 0, len(in.Services))
+	manager, _ := p.InitSystem()
+	for _, service := range in.Services {
+		state, err := p.Service(ctx, service)
+		switch {
+		case err != nil:
+			checks = append(checks, unknown(Masks, err))
+		case !state.Masked:
+			checks = append(checks, ok(Masks, service+" may be started"))
+		case in.Installed:
+			checks = append(checks, Check{
+				Name: Masks, Status: Warn, Message: service + " is masked by an administrator and stays so: it will not be started",
+				Cure: unmask(manager, service),
+			})
+		default:
+			checks = append(checks, Check{
+				Name: Masks, Status: Fail, Message: service + " is masked by an administrator, so it could not be started",
+				Cure: unmask(manager, service),
+			})
+		}
+	}
+	return checks
+}
+
+func unmask(manager, service string) string {
+	if manager == "systemd" {
+		return "systemctl unmask " + service
+	}
+	return "chmod 755 /etc/init.d/" + service
+}

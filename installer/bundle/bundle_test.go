@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -99,6 +100,33 @@ func remove(name string) func(*testing.T, string) {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestCopyPayloadProvesWhatItCopies(t *testing.T) {
+	b := makeBundle(t, release())
+	want, err := os.ReadFile(b.PayloadPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	if err := b.CopyPayload(t.Context(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Error("the copy differs")
+	}
+	want[len(want)/2] ^= 1
+	writeFile(t, b.PayloadPath(), want)
+	if err := b.CopyPayload(t.Context(), io.Discard); !errors.Is(err, ErrDamaged) {
+		t.Fatalf("error is %v, want ErrDamaged", err)
+	}
+}
+
+func TestSetupOfAWindowsBundleIsAnExe(t *testing.T) {
+	b := &Bundle{Manifest: Manifest{OS: "windows"}, dir: "d"}
+	if got, want := b.SetupPath(), filepath.Join("d", "ss-setup.exe"); got != want {
+		t.Errorf("setup is at %q, want %q", got, want)
 	}
 }
 

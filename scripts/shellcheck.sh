@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 if ! command -v shellcheck >/dev/null; then
   [ "$(id -u)" = 0 ] || { echo "shellcheck is missing: sudo apt-get install shellcheck" >&2; exit 1; }
-  bash scripts/packages.sh shellcheck:shellcheck
+  bash scripts/lab/packages.sh shellcheck:shellcheck
 fi
 
 shell=() openrc=()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"ss-setup/installer/machine"
 )
@@ -148,7 +149,12 @@ func (r *run[M]) takeUp(ctx context.Context) error {
 // sweep removes what a transaction leaves behind that was cut before its first
 // record was whole, or after its journal was removed.
 func (e *Engine[M]) sweep(ctx context.Context) error {
-	if e.FS.Exists(e.Dir) {
+	parent := filepath.Dir(e.Dir)
+	entries, err := e.FS.ReadDir(parent)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if e.FS.Exists(e.Dir) || (err == nil && len(entries) == 0) {
 		if err := e.removeDir(nil); err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ type content struct {
 // release is a small one with a folder in a folder, an empty file and one that
 // needs several chunks.
 func release() []content {
-	big := make([]byte, 2*chunkSize+77)
+	big := make([]byte, chunkSize+77)
 	for i := range big {
 		big[i] = byte(i*i>>3 + i)
 	}

@@ -269,7 +269,7 @@ func (m *Machine) Running() bool { return m.supervisor() != 0 }
 
 func (m *Machine) cleanup() {
 	if m.t.Failed() {
-		m.t.Logf("machine %s, console and journal:\n%s", m.Name, tail(m.Logs(), 300))
+		m.t.Logf("machine %s, console and journal:\n%s", m.Name, tail(m.Logs(), 150))
 	}
 	if err := m.remove(); err != nil {
 		m.t.Logf("lab: remove %s: %v", m.Name, err)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"ss-setup/installer/bundle"
@@ -49,10 +48,13 @@ func (s *UnpackRelease) Do(ctx context.Context, m *Machine) error {
 	if err := m.FS.Mkdir(part, 0o755); err != nil {
 		return err
 	}
+	// The payload's digest in the manifest proves every byte; a second digest of
+	// each file would only find a manifest that contradicts its own payload.
+	m.Bundle.PayloadDigestOnly = true
 	if err := m.Bundle.Unpack(ctx, staging{m.FS, part}, m.progress); err != nil {
 		return err
 	}
-	if err := s.keepPayload(m, part); err != nil {
+	if err := s.keepPayload(ctx, m, part); err != nil {
 		return err
 	}
 	if err := syncFolders(m.FS, part); err != nil {
@@ -65,20 +67,15 @@ func (s *UnpackRelease) Do(ctx context.Context, m *Machine) error {
 }
 
 // keepPayload keeps the payload itself, so that a repair works offline.
-func (s *UnpackRelease) keepPayload(m *Machine, part string) error {
+func (s *UnpackRelease) keepPayload(ctx context.Context, m *Machine, part string) error {
 	if err := m.FS.WriteFile(filepath.Join(part, bundle.ManifestName), m.Bundle.Raw, machine.Attr{Mode: 0o644}); err != nil {
 		return err
 	}
-	src, err := os.Open(m.Bundle.PayloadPath())
-	if err != nil {
-		return err
-	}
-	defer src.Close()
 	dst, err := m.FS.Create(filepath.Join(part, bundle.PayloadName), 0o644)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(dst, src)
+	err = m.Bundle.CopyPayload(ctx, dst)
 	if err == nil {
 		err = dst.Sync()
 	}

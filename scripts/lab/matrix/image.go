@@ -72,13 +72,13 @@ exit 0
 `
 
 // newBundle makes a bundle of miniature programs around a real ss-setup.
-func newBundle(dir, version, setup, services string) error {
+func newBundle(dir, version, build, setup, services string) error {
 	bin := filepath.Join(dir, "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return err
 	}
 	for name, db := range map[string]string{"ss-server": "store.db", "ss-licensed": "license.db", "lmu": "none"} {
-		text := fmt.Sprintf(program, version, db, version, version)
+		text := fmt.Sprintf(program, build, db, version, version)
 		if err := os.WriteFile(filepath.Join(bin, name), []byte(text), 0o755); err != nil {
 			return err
 		}

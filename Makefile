@@ -38,7 +38,7 @@ build: programs bundle ## build the programs (bin/) and a bundle for this machin
 
 programs:
 	@mkdir -p $(BIN)
-	$(GO_BUILD) -o $(BIN)/ $(addprefix ./,$(PROGRAMS))
+	$(if $(PROGRAMS),$(GO_BUILD) -o $(BIN)/ $(addprefix ./,$(PROGRAMS)))
 
 # ss-release runs here, whatever the target is, so it is built for this machine.
 bundle: programs

@@ -91,6 +91,10 @@ func (a *accounts) ask(database, key string) []string {
 	if a.fs.Root != "" || !a.hasDirectory(database) {
 		return nil
 	}
+	return a.askDirectory(database, key)
+}
+
+func (a *accounts) askDirectory(database, key string) []string {
 	out, err := within(context.Background(), a.run, askBound, "getent", database, key)
 	if err != nil {
 		return nil

@@ -45,6 +45,9 @@ func (p process) alive() bool {
 // signal sends a signal to exactly this process: the pidfd pins the pid between
 // the look at its start time and the signal. A process that is gone is no error.
 func (p process) signal(sig unix.Signal) error {
+	if p.PID <= 0 {
+		return nil // kill(2) would take it for a group, or for all there are
+	}
 	fd, err := unix.PidfdOpen(p.PID, 0)
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
 		return p.signalByPID(sig)

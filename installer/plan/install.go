@@ -287,7 +287,8 @@ func (i *install) folders() []step.Step {
 	return out
 }
 
-const (
+// The files that only a first install writes.
+var (
 	serverKey      = machine.ServerStateDir + "/probe.key"
 	licensedKey    = machine.LicensedStateDir + "/probe.key"
 	serverConfig   = machine.ConfigDir + "/server.toml"

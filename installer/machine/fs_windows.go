@@ -24,3 +24,7 @@ func allocate(f *os.File, _ int64) error { return unsupported("allocate " + f.Na
 func unsupported(what string) error {
 	return fmt.Errorf("%s: not on Windows in this release: %w", what, errors.ErrUnsupported)
 }
+
+// Writable tells whether a folder is there; what may be written in it, its
+// access list decides at the first write.
+func Writable(f *FS, path string) bool { return f.Exists(path) }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -33,17 +34,9 @@ func (m *Machine) launch() error {
 		return err
 	}
 	defer console.Close()
-	started := make(chan error, 1)
-	goOnThread(func() {
-		cmd, err := m.startInit(console)
-		started <- err
-		if err == nil && m.spec.Owner.PID != 0 {
-			// nspawn dies with the thread that started it, so this one stays. How nspawn ends
-			// does not matter, that it did is seen elsewhere.
-			_ = cmd.Wait()
-		}
-	})
-	if err := <-started; err != nil {
+	// On a thread of its own, whose private mount namespace then belongs to the machine alone.
+	err = onThread(func() error { return m.startInit(console) })
+	if err != nil {
 		return err
 	}
 	up := until(bootTimeout, func() bool { return m.findLeader() || m.supervisor() == 0 })
@@ -71,20 +64,20 @@ func (m *Machine) findLeader() bool {
 
 // startInit mounts the disks in a new mount namespace of the calling thread and
 // starts systemd-nspawn there.
-func (m *Machine) startInit(console *os.File) (*exec.Cmd, error) {
+func (m *Machine) startInit(console *os.File) error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return nil, fmt.Errorf("new mount namespace: %w", err)
+		return fmt.Errorf("new mount namespace: %w", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
-		return nil, fmt.Errorf("keep mounts from the host: %w", err)
+		return fmt.Errorf("keep mounts from the host: %w", err)
 	}
 	if err := m.mountDisks(); err != nil {
-		return nil, err
+		return err
 	}
 	cgroups := cgroupDirs(m.Name)
 	for _, dir := range cgroups {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	// Only a shell's own number can be moved before nspawn makes its first child.
@@ -97,17 +90,16 @@ func (m *Machine) startInit(console *os.File) (*exec.Cmd, error) {
 	}
 	cmd.Stdout, cmd.Stderr = console, console
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if m.spec.Owner.PID != 0 {
-		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	}
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return err
 	}
 	text, err := json.Marshal(processOf(cmd.Process.Pid))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return cmd, os.WriteFile(m.pidFile(), text, 0o644)
+	// How it ends does not matter, and that it did is seen elsewhere: only no zombie may stay.
+	go func() { _ = cmd.Wait() }()
+	return os.WriteFile(m.pidFile(), text, 0o644)
 }
 
 func (m *Machine) mountDisks() error {
@@ -153,8 +145,11 @@ func (m *Machine) nspawnArgs() []string {
 func (m *Machine) bury() error {
 	m.leader.Store(0)
 	supervisor := m.supervisor()
-	leader := leaderOf(supervisor)
-	for _, pid := range []int{leader, supervisor} { // the whole pid namespace dies with its init
+	victims := []int{leaderOf(supervisor), supervisor} // the whole pid namespace dies with its init
+	for _, dir := range cgroupDirs(m.Name) {
+		victims = append(victims, processesIn(dir)...) // also an init that lost its nspawn
+	}
+	for _, pid := range victims {
 		if pid != 0 {
 			_ = unix.Kill(pid, unix.SIGKILL) // gone already: just as well
 		}
@@ -188,9 +183,9 @@ func cgroupDirs(name string) []string {
 	return dirs
 }
 
-// removeCgroup removes an empty tree of cgroups, the deepest first. One that is left
-// behind costs nothing, so failures are no concern.
-func removeCgroup(dir string) {
+// cgroupsBelow lists a cgroup and all below it, the deepest last. What cannot be read
+// is on its way out.
+func cgroupsBelow(dir string) []string {
 	var dirs []string
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
@@ -198,7 +193,29 @@ func removeCgroup(dir string) {
 		}
 		return nil
 	})
-	for _, dir := range slices.Backward(dirs) {
+	return dirs
+}
+
+func processesIn(cgroup string) []int {
+	var pids []int
+	for _, dir := range cgroupsBelow(cgroup) {
+		text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		if err != nil {
+			continue // removed meanwhile
+		}
+		for _, field := range strings.Fields(string(text)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+// removeCgroup removes an empty tree of cgroups. One that is left behind costs
+// nothing, so failures are no concern.
+func removeCgroup(dir string) {
+	for _, dir := range slices.Backward(cgroupsBelow(dir)) {
 		_ = unix.Rmdir(dir)
 	}
 }

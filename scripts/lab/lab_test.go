@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -287,7 +288,7 @@ func TestMachinesTalkOverASwitchThatCanFail(t *testing.T) {
 	b := Boot(t, Options{Root: "bookworm-sysv", IP: "10.77.0.202"})
 	b.Spawn("perl", "-MIO::Socket::INET", "-e",
 		`$s = IO::Socket::INET->new(Listen => 1, LocalPort => 8000, ReuseAddr => 1) or die;
-		 while ($c = $s->accept) { print $c "HTTP/1.0 200 OK\r\n\r\nhello"; close $c }`)
+		 while ($c = $s->accept) { print $c "HTTP/1.0 200 OK\r\n\r\n" . "x" x 100000; close $c }`)
 	reaches := func() bool {
 		_, _, code := a.Exec(t.Context(), "curl", "-sS", "-m", "0.5", "http://10.77.0.202:8000/")
 		return code == 0
@@ -296,11 +297,11 @@ func TestMachinesTalkOverASwitchThatCanFail(t *testing.T) {
 		t.Fatal("a does not reach b")
 	}
 	for name, fault := range map[string]struct{ on, off func() }{
-		"a pulled cable":          {b.Cut, b.Heal},
-		"one lossy direction":     {func() { b.DropTo(a) }, func() { b.UndropTo(a) }},
-		"the other direction":     {func() { a.DropTo(b) }, func() { a.UndropTo(b) }},
-		"nearly all packets lost": {func() { b.Loss(99) }, b.ClearNetwork},
-		"a rate that is a joke":   {func() { b.Rate("8bit") }, b.ClearNetwork},
+		"a pulled cable":                             {b.Cut, b.Heal},
+		"one lossy direction":                        {func() { b.DropTo(a) }, func() { b.UndropTo(a) }},
+		"the other direction":                        {func() { a.DropTo(b) }, func() { a.UndropTo(b) }},
+		"nearly all packets lost":                    {func() { b.Loss(99) }, b.ClearNetwork},
+		"a rate too low for 100 kB in half a second": {func() { a.Rate("256kbit") }, a.ClearNetwork},
 	} {
 		fault.on()
 		if reaches() {
@@ -336,5 +337,36 @@ func TestNothingIsLeftOfAMachine(t *testing.T) {
 	}
 	if slices.Contains(All(), name) {
 		t.Error("it is listed")
+	}
+}
+
+// TestMachineOfAKilledTestIsRemoved runs this very test in another process, which
+// boots a machine and is killed.
+func TestMachineOfAKilledTestIsRemoved(t *testing.T) {
+	const name = "orphan"
+	if os.Getenv("LAB_TEST_ORPHAN") != "" {
+		Boot(t, Options{Name: name, Root: "bookworm-sysv"})
+		select {} // until it is killed
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "-test.run", "^TestMachineOfAKilledTestIsRemoved$")
+	cmd.Env = append(os.Environ(), "LAB_TEST_ORPHAN=1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	m := &Machine{Name: name, dir: machineDir(name)}
+	if !until(30*time.Second, m.findLeader) {
+		t.Error("the machine does not boot")
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	removeOrphans()
+	if m.Running() || !m.disksFree() || slices.Contains(All(), name) {
+		t.Error("something is left of it")
 	}
 }

@@ -1,0 +1,72 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"ss-setup/installer/receipt"
+	"ss-setup/installer/step"
+)
+
+// Deviation is one place where the machine differs from the receipt.
+type Deviation struct {
+	Path string `json:"path"`
+	// Kind is missing, content, mode, owner, link, type or enabled.
+	Kind     string `json:"kind"`
+	Expected string `json:"expected"`
+	Found    string `json:"found"`
+}
+
+// Verify compares every installed file, link, folder and service with the
+// receipt. What an administrator may edit is compared in owner and mode alone.
+func Verify(_ context.Context, m *step.Machine, s *Situation) ([]Deviation, error) {
+	if !s.Installed() {
+		return nil, fmt.Errorf("%w, so there is nothing to verify", ErrNothingInstalled)
+	}
+	if s.Receipt == nil {
+		return nil, fmt.Errorf("the receipt of generation %d is lost; run: ss-setup install --repair", s.Current)
+	}
+	out := []Deviation{}
+	for _, want := range s.Receipt.Files {
+		got, err := step.EntryOf(m, want.Path)
+		if errors.Is(err, fs.ErrNotExist) {
+			out = append(out, Deviation{Path: want.Path, Kind: "missing", Expected: string(want.Type)})
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, compare(want, got)...)
+	}
+	for _, svc := range s.Receipt.Services {
+		if now := s.Services[svc.Name]; svc.Enabled && !now.Enabled && !now.Masked {
+			out = append(out, Deviation{Path: svc.Name, Kind: "enabled", Expected: "enabled", Found: "disabled"})
+		}
+	}
+	return out, nil
+}
+
+func compare(want, got receipt.Entry) []Deviation {
+	differ := func(kind, expected, found string) []Deviation {
+		return []Deviation{{Path: want.Path, Kind: kind, Expected: expected, Found: found}}
+	}
+	if want.Type != got.Type {
+		return differ("type", string(want.Type), string(got.Type))
+	}
+	var out []Deviation
+	if want.Type == receipt.Link && want.Target != got.Target {
+		out = append(out, differ("link", want.Target, got.Target)...)
+	}
+	if want.Type == receipt.File && !want.Config && want.SHA256 != got.SHA256 {
+		out = append(out, differ("content", want.SHA256, got.SHA256)...)
+	}
+	if want.Mode != got.Mode {
+		out = append(out, differ("mode", want.Mode, got.Mode)...)
+	}
+	if want.Owner != got.Owner || want.Group != got.Group {
+		out = append(out, differ("owner", want.Owner+":"+want.Group, got.Owner+":"+got.Group)...)
+	}
+	return out
+}

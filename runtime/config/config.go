@@ -129,10 +129,7 @@ func decode(text []byte, into any) (unknown []string, err error) {
 	// Editors on Windows put a byte order mark in front, which TOML does not know.
 	meta, err := toml.Decode(strings.TrimPrefix(string(text), "\ufeff"), into)
 	if err != nil {
-		if at := (toml.ParseError{}); errors.As(err, &at) {
-			return nil, fmt.Errorf("line %d: %s", at.Position.Line, at.Message)
-		}
-		return nil, err
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "toml: "))
 	}
 	for _, key := range meta.Undecoded() {
 		unknown = append(unknown, key.String())

@@ -7,34 +7,43 @@ import (
 	"time"
 )
 
-// freshGrace is how long, at a stop, a connection may take to send its first request.
-const freshGrace = 200 * time.Millisecond
+// quietGrace is how long, at a stop, a connection without a request may stay: a request
+// that is on its way arrives, and an HTTP/2 client hears that it shall go.
+const quietGrace = 100 * time.Millisecond
 
-// freshConns are the connections that have not sent a request yet. Browsers open such
-// ones in advance, and http.Server waits 5 seconds for each at a shutdown: seconds
-// that every update would keep users out.
-type freshConns struct {
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
+// quietConns are the connections without a running request. At a shutdown http.Server
+// waits 5 seconds for each that has not sent its first request (browsers open such ones
+// in advance) and 1 second for each idle one of HTTP/2: seconds that every update would
+// keep users out.
+type quietConns struct {
+	mu      sync.Mutex
+	conns   map[net.Conn]struct{}
+	closing bool
 }
 
-func (f *freshConns) track(c net.Conn, state http.ConnState) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if state != http.StateNew {
-		delete(f.conns, c)
+func (q *quietConns) track(c net.Conn, state http.ConnState) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if state != http.StateNew && state != http.StateIdle {
+		delete(q.conns, c)
 		return
 	}
-	if f.conns == nil {
-		f.conns = map[net.Conn]struct{}{}
+	if q.closing {
+		// Its answer may still be on the way out.
+		time.AfterFunc(quietGrace, func() { c.Close() })
+		return
 	}
-	f.conns[c] = struct{}{}
+	if q.conns == nil {
+		q.conns = map[net.Conn]struct{}{}
+	}
+	q.conns[c] = struct{}{}
 }
 
-func (f *freshConns) closeAll() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for c := range f.conns {
+func (q *quietConns) closeAll() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closing = true
+	for c := range q.conns {
 		c.Close()
 	}
 }

@@ -50,9 +50,9 @@ type Instance struct {
 	opt    Options
 	cert   tlscert.Pair
 	probe  Probe
-	addr   net.Addr
+	door   net.Listener
 	web    *http.Server
-	fresh  freshConns
+	quiet  quietConns
 	extra  io.Closer
 	cancel context.CancelFunc
 	failed chan error
@@ -82,7 +82,7 @@ func Start(opt Options) (*Instance, error) {
 		return nil, errors.Join(err, st.Close())
 	}
 	i.Log.Info("serving", "version", i.Version(), "generation", home.Generation, "schema", st.Schema(),
-		"address", i.addr.String(), "open", i.Gate.Open(), "fingerprint", i.cert.Fingerprint)
+		"address", i.Addr(), "open", i.Gate.Open(), "fingerprint", i.cert.Fingerprint)
 	return i, nil
 }
 
@@ -96,11 +96,10 @@ func (i *Instance) serve() error {
 		i.Log.Warn("the certificate has expired; clients will refuse it", "expired", cert.NotAfter)
 	}
 	i.cert = cert
-	listener, err := net.Listen("tcp", i.opt.Listen)
+	i.door, err = net.Listen("tcp", i.opt.Listen)
 	if err != nil {
 		return fmt.Errorf("listen for HTTPS: %w; another program may use the port: choose one in the configuration file", err)
 	}
-	i.addr = listener.Addr()
 	i.web = &http.Server{
 		Handler: i.opt.Handler(i),
 		// A client that sends its header byte by byte must not hold a connection for ever.
@@ -109,7 +108,7 @@ func (i *Instance) serve() error {
 		MaxHeaderBytes:    16 << 10,
 		// Port scanners fail TLS handshakes all day long.
 		ErrorLog:  slog.NewLogLogger(i.Log.Handler(), slog.LevelDebug),
-		ConnState: i.fresh.track,
+		ConnState: i.quiet.track,
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert.TLS}},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -119,7 +118,7 @@ func (i *Instance) serve() error {
 		i.extra = i.opt.Started(i)
 	}
 	go func() {
-		if err := i.web.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+		if err := i.web.ServeTLS(i.door, "", ""); !errors.Is(err, http.ErrServerClosed) {
 			i.failed <- fmt.Errorf("serve HTTPS: %w", err)
 		}
 	}()
@@ -130,7 +129,7 @@ func (i *Instance) serve() error {
 func (i *Instance) Version() string { return fixture.Version(version.Version) }
 
 // Addr is where the daemon listens.
-func (i *Instance) Addr() string { return i.addr.String() }
+func (i *Instance) Addr() string { return i.door.Addr().String() }
 
 // Fingerprint is the SHA-256 of the certificate.
 func (i *Instance) Fingerprint() string { return i.cert.Fingerprint }
@@ -154,12 +153,16 @@ func (i *Instance) Failed() <-chan error { return i.failed }
 func (i *Instance) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
-	late := time.AfterFunc(freshGrace, i.fresh.closeAll)
+	late := time.AfterFunc(quietGrace, i.quiet.closeAll)
 	defer late.Stop()
 	err := i.web.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		i.Log.Warn("requests did not finish in time and were cut", "limit", stopLimit)
 		err = i.web.Close()
+	}
+	// A stop right after the start may come before the server knows its listener.
+	if closing := i.door.Close(); !errors.Is(closing, net.ErrClosed) {
+		err = errors.Join(err, closing)
 	}
 	i.cancel()
 	if i.extra != nil {

@@ -35,7 +35,9 @@ func touch(b *bbolt.Bucket) error {
 	var sum byte
 	return b.ForEach(func(k, v []byte) error {
 		if v == nil {
-			return touch(b.Bucket(k))
+			if inner := b.Bucket(k); inner != nil {
+				return touch(inner)
+			}
 		}
 		for _, c := range k {
 			sum ^= c

@@ -65,7 +65,7 @@ func (s Schema) create(dir string, report Report) error {
 		return fmt.Errorf("remove what an earlier attempt left: %w", err)
 	}
 	report(0, 0, "making an empty store")
-	db, err := openFile(part, false)
+	db, err := s.openFile(part, false)
 	if err != nil {
 		return err
 	}

@@ -11,12 +11,14 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -38,9 +40,10 @@ var (
 	ErrInUse = errors.New("store in use")
 )
 
-// lockWait is how long opening waits for another process to let go of the store: a
-// stopping server needs a moment for its last commit, a running one never lets go.
-const lockWait = 3 * time.Second
+// defaultLockWait is how long opening waits for another process to let go of the
+// store: a stopping server needs a moment for its last commit, a running one never
+// lets go.
+const defaultLockWait = 3 * time.Second
 
 var (
 	metaBucket = []byte("meta")
@@ -64,6 +67,8 @@ type Schema struct {
 	Product    string
 	File       string
 	Migrations []Migration
+	// LockWait bounds the wait for another process's lock; 0 means 3 s.
+	LockWait time.Duration
 }
 
 // Version is the schema number this program works with.
@@ -144,28 +149,31 @@ func (s Schema) open(dir string, readOnly bool) (*bbolt.DB, error) {
 	case info.Size() == 0:
 		return nil, fmt.Errorf("%w: %s is empty; restore a backup", ErrCorrupt, path)
 	}
-	return openFile(path, readOnly)
+	return s.openFile(path, readOnly)
 }
 
-func openFile(path string, readOnly bool) (db *bbolt.DB, err error) {
+func (s Schema) openFile(path string, readOnly bool) (db *bbolt.DB, err error) {
 	err = guard(path, func() (err error) {
 		db, err = bbolt.Open(path, 0o600, &bbolt.Options{
-			Timeout:         lockWait,
+			Timeout:         cmp.Or(s.LockWait, defaultLockWait),
 			ReadOnly:        readOnly,
 			PreLoadFreelist: true,
 			FreelistType:    bbolt.FreelistMapType,
 		})
 		return err
 	})
+	var system *fs.PathError
+	var number syscall.Errno
 	switch {
+	case err == nil:
+		return db, nil
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("%w: another process holds %s; stop it first", ErrInUse, path)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return nil, fmt.Errorf("%w: %s: %w; restore a backup", ErrCorrupt, path, err)
-	case err != nil:
+	case errors.Is(err, ErrCorrupt), errors.As(err, &system), errors.As(err, &number):
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	return db, nil
+	// What bbolt says of its own accord is about the content.
+	return nil, fmt.Errorf("%w: %s: %w; restore a backup", ErrCorrupt, path, err)
 }
 
 // schemaOf reads whose store it is and at which schema. A file without either was

@@ -1,0 +1,137 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestServerConfig(t *testing.T) {
+	for _, tt := range []struct {
+		name, text, listen, probe string
+	}{
+		{"has a default for everything", "", ":6443", "127.0.0.1:6443"},
+		{"listens where it says", "[web]\nlisten = \"10.0.0.5:443\"", "10.0.0.5:443", "10.0.0.5:443"},
+		{"is probed on the loopback when it listens everywhere", "[web]\nlisten = \"0.0.0.0:7000\"", "0.0.0.0:7000", "127.0.0.1:7000"},
+		{"is probed on the IPv6 loopback when it listens on every IPv6 address", "[web]\nlisten = \"[::]:7000\"", "[::]:7000", "[::1]:7000"},
+		{"may name a host", "[web]\nlisten = \"localhost:7000\"", "localhost:7000", "localhost:7000"},
+		{"may start with a byte order mark", "\ufeff[web]\nlisten = \":1\"", ":1", "127.0.0.1:1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, unknown, err := ParseServer([]byte(tt.text))
+			if err != nil || len(unknown) != 0 {
+				t.Fatal(unknown, err)
+			}
+			if c.Web.Listen != tt.listen || c.ProbeAddr() != tt.probe {
+				t.Errorf("listen %q, probe %q", c.Web.Listen, c.ProbeAddr())
+			}
+		})
+	}
+}
+
+func TestConfigTellsUnknownKeysAndGoesOn(t *testing.T) {
+	c, unknown, err := ParseServer([]byte("future = 1\n[web]\nlisten = \":7000\"\nhttp3 = true\n[sftp]\nlisten = \":22\"\n"))
+	if err != nil || c.Web.Listen != ":7000" {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	slices.Sort(unknown)
+	if got := strings.Join(unknown, " "); got != "future sftp sftp.listen web.http3" {
+		t.Errorf("unknown keys %q", got)
+	}
+}
+
+func TestConfigErrorsNameTheCure(t *testing.T) {
+	for text, want := range map[string]string{
+		"[web]\nlisten = \"6443\"":        `[web] listen: "6443" is not an address with a port, such as ":6443" or "127.0.0.1:6443"`,
+		"[web]\nlisten = \":0\"":          `[web] listen: ":0" has no port between 1 and 65535`,
+		"[web]\nlisten = \":https\"":      `[web] listen: ":https" has no port between 1 and 65535`,
+		"[web]\nlisten = \"/tmp/sock:1\"": `[web] listen: "/tmp/sock" is not a host name or address`,
+		"[web]\n\nlisten = 6443":          `line 3 (last key "web.listen"): incompatible types: TOML value has type int64; destination has type string`,
+		"[web\nlisten = \":6443\"":        "line 2: expected '.' or ']' to end table name, but got '\\n' instead",
+	} {
+		if _, _, err := ParseServer([]byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%q:\n got %v\nwant %s", text, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		`listen = ":2380"`:          `listen: role "local" serves this machine only, "" is not a loopback address; use "127.0.0.1:2380"`,
+		`listen = "192.0.2.1:2380"`: `listen: role "local" serves this machine only, "192.0.2.1" is not a loopback address; use "127.0.0.1:2380"`,
+		`role = "server"`:           `role: "server" is not known to this release; use "local"`,
+	} {
+		if _, _, err := ParseLicensed([]byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%q:\n got %v\nwant %s", text, err, want)
+		}
+	}
+}
+
+func TestRenderedConfigIsReadAsMeant(t *testing.T) {
+	c, unknown, err := ParseServer(RenderServer(8443))
+	if err != nil || len(unknown) != 0 || c.Web.Listen != ":8443" {
+		t.Errorf("server.toml: %+v, %v, %v", c, unknown, err)
+	}
+	l, unknown, err := ParseLicensed(RenderLicensed(2999))
+	if err != nil || len(unknown) != 0 || l.Listen != "127.0.0.1:2999" || l.Role != RoleLocal {
+		t.Errorf("licensed.toml: %+v, %v, %v", l, unknown, err)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "server.toml")
+	t.Run("takes the defaults when there is no file, and says so", func(t *testing.T) {
+		c, _, found, err := LoadServer(path)
+		if err != nil || found || c.Web.Listen != ":6443" {
+			t.Errorf("%+v, found %v, %v", c, found, err)
+		}
+	})
+	t.Run("names the file in its errors", func(t *testing.T) {
+		if err := os.WriteFile(path, []byte("[web]\nlisten = \"x\""), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, _, err := LoadServer(path); err == nil || !strings.HasPrefix(err.Error(), "configuration "+path+": [web] listen:") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("refuses a folder and a file that is far too large", func(t *testing.T) {
+		if _, _, _, err := LoadServer(filepath.Dir(path)); err == nil {
+			t.Error("read a folder")
+		}
+		if err := os.WriteFile(path, make([]byte, maxSize+1), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, _, err := LoadServer(path); err == nil || !strings.Contains(err.Error(), "is not a text file of at most") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func FuzzParseServer(f *testing.F) {
+	f.Add(RenderServer(6443))
+	f.Add([]byte("[web]\nlisten = \"[::1]:1\"\nx = { y = 1 }"))
+	f.Add([]byte("\ufeff[web"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, _, err := ParseServer(text)
+		if err != nil {
+			return
+		}
+		if _, _, err := splitListen(c.ProbeAddr()); err != nil {
+			t.Errorf("accepted %q, which cannot be probed: %v", c.Web.Listen, err)
+		}
+	})
+}
+
+func FuzzParseLicensed(f *testing.F) {
+	f.Add(RenderLicensed(2380))
+	f.Add([]byte("listen = \"[::ffff:127.0.0.1]:1\""))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, _, err := ParseLicensed(text)
+		if err != nil {
+			return
+		}
+		host, _, err := splitListen(c.ProbeAddr())
+		if err != nil || !isLoopback(host) {
+			t.Errorf("accepted %q, which is not on this machine: %v", c.Listen, err)
+		}
+	})
+}

@@ -1,0 +1,205 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"ss-setup/installer/plan"
+	"ss-setup/installer/step"
+	"ss-setup/installer/txn"
+)
+
+// proposer says what is to be done on a machine.
+type proposer func(ctx context.Context, sit *plan.Situation) (*plan.Proposal, error)
+
+// change is every verb that changes the machine by a plan: recover what is left
+// of an earlier run, look, plan, check, ask, run.
+func (s *session) change(ctx context.Context, propose proposer) (*ending, error) {
+	if !s.planOnly {
+		if err := s.takeLock(); err != nil {
+			return nil, err
+		}
+		if end, err := s.recoverFirst(ctx); end != nil || err != nil {
+			return end, err
+		}
+	}
+	sit, err := s.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if sit.Interrupted != nil {
+		return nil, &Failure{
+			Exit: CheckFailed, Err: fmt.Errorf("an earlier run (%s) was interrupted, so nothing can be planned yet", sit.Interrupted.Verb),
+			Cure: "run: " + program + " recover",
+		}
+	}
+	p, err := propose(ctx, sit)
+	if err != nil {
+		return nil, err
+	}
+	if p.Nothing {
+		return &ending{message: p.Summary, Result: Result{Outcome: outcomeNothing, Version: p.From, Generation: p.Generation}}, nil
+	}
+	if err := s.tellPlan(p); err != nil {
+		return nil, err
+	}
+	if s.planOnly {
+		return s.planned(p), nil
+	}
+	if end, err := s.check(ctx, sit, p); end != nil || err != nil {
+		return end, err
+	}
+	if err := s.confirm(ctx, p); err != nil {
+		return nil, err
+	}
+	return s.run(ctx, sit, p)
+}
+
+// tellPlan shows the plan and compares its hash with the one expected.
+func (s *session) tellPlan(p *plan.Proposal) error {
+	hash, err := p.Hash()
+	if err != nil {
+		return err
+	}
+	encoded, err := json.Marshal(p.Plan)
+	if err != nil {
+		return err
+	}
+	fields := &planFields{Action: p.Action, Hash: hash, Plan: encoded, Notes: p.Notes, Whole: s.planOnly}
+	for _, q := range p.Confirm {
+		fields.Questions = append(fields.Questions, q.Text)
+	}
+	s.log.Info("plan", "action", p.Action, "summary", p.Summary, "hash", hash, "steps", len(p.Plan.Steps))
+	s.out.emit(Event{Event: eventPlan, Message: p.Summary, Total: len(p.Plan.Steps), planFields: fields})
+	if s.expectPlan != "" && !strings.EqualFold(s.expectPlan, hash) {
+		return &Failure{
+			Exit: CheckFailed, Err: fmt.Errorf("the plan has changed: its hash is %s and %s was expected; nothing was changed", hash, s.expectPlan),
+			Cure: "look at it with: " + s.planCommand(),
+		}
+	}
+	return nil
+}
+
+func (s *session) planCommand() string {
+	var words []string
+	skip := false
+	for _, a := range s.args {
+		switch {
+		case skip:
+			skip = false
+		case a == "--expect-plan":
+			skip = true
+		case strings.HasPrefix(a, "--expect-plan="):
+		default:
+			words = append(words, a)
+		}
+	}
+	return strings.Join(append(append([]string{program}, words...), "--plan"), " ")
+}
+
+func (s *session) planned(p *plan.Proposal) *ending {
+	return &ending{
+		message: "nothing was changed: this is only the plan",
+		Result:  Result{Outcome: outcomePlanned, Version: p.To, Previous: p.From, Generation: p.Generation},
+	}
+}
+
+// run carries the plan out.
+func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal) (*ending, error) {
+	s.startLog()
+	s.m.KeepOriginals = !sit.Installed()
+	start := time.Now()
+	res, err := s.engine.Run(ctx, s.m, p.Plan, txn.Options{NoRollback: s.noRollback})
+	took := seconds(time.Since(start))
+	s.log.Info("end", "outcome", res.Outcome, "error", res.Err, "undo", res.Undo, "engine", err, "seconds", took)
+	if res.Outcome == "" {
+		return nil, failureOf(err, PutBack)
+	}
+	end := &ending{Result: Result{
+		Outcome: string(res.Outcome), Version: p.To, Previous: p.From, Generation: p.Generation,
+		Seconds: took, Downtime: s.out.downtime, Log: s.logTo.name(),
+	}}
+	if res.Outcome != txn.Committed {
+		s.rememberFailure(p, res)
+		return end, s.failed(ctx, res, err)
+	}
+	if err != nil {
+		return end, leftFailure(fmt.Errorf("%s: done, but not tidied up: %w", p.Summary, err))
+	}
+	end.message = success(p)
+	end.GoBack = p.GoBack
+	return end, nil
+}
+
+// rememberFailure notes a release that failed, so that nobody tries it again
+// without knowing. A machine on which nothing was installed keeps no trace.
+func (s *session) rememberFailure(p *plan.Proposal, res txn.Result) {
+	if res.Outcome != txn.RolledBack || !errors.Is(res.Err, step.ErrReleaseFailed) {
+		return
+	}
+	var meta plan.Meta
+	if err := json.Unmarshal(p.Plan.Meta, &meta); err != nil || p.From == "" {
+		return
+	}
+	state, err := step.LoadState(s.m.FS)
+	if err == nil {
+		state.Fail(meta.Release, res.Err.Error(), s.m.Now())
+		err = step.SaveState(s.m.FS, state)
+	}
+	if err != nil {
+		s.warn(fmt.Sprintf("could not note that release %s failed: %v", meta.Release, err))
+	}
+}
+
+// failed turns how a run failed into what a person is told.
+func (s *session) failed(ctx context.Context, res txn.Result, engine error) *Failure {
+	switch {
+	case res.Outcome == txn.RolledBack && engine != nil:
+		return leftFailure(fmt.Errorf("%w; everything was put back, but not tidied up: %w", res.Err, engine))
+	case res.Outcome == txn.RolledBack:
+		f := failureOf(res.Err, PutBack)
+		if ctx.Err() != nil {
+			f = &Failure{Exit: Cancelled, Err: f.Err}
+		}
+		return &Failure{Exit: f.Exit, Err: fmt.Errorf("%w; everything was put back", f.Err), Cure: f.Cure}
+	case res.Outcome == txn.Pending:
+		return leftFailure(fmt.Errorf("done, but not finished: %w", res.Err))
+	case s.noRollback && res.Undo == nil:
+		return &Failure{
+			Exit: LeftChanged, Err: fmt.Errorf("%w; everything is left as it is now (--norollback)", res.Err),
+			Cure: "to go on if it can be, and back otherwise, run: " + program + " recover\nto put everything back, run: " + program + " rollback",
+		}
+	}
+	return leftFailure(fmt.Errorf("%w; not everything could be put back: %w", res.Err, res.Undo))
+}
+
+func leftFailure(err error) *Failure {
+	return &Failure{Exit: LeftChanged, Err: err, Cure: "mend what it names, then run: " + program + " recover"}
+}
+
+// success is the sentence of a run that was carried out.
+func success(p *plan.Proposal) string {
+	switch p.Action {
+	case plan.ActionUpdate:
+		return fmt.Sprintf("SS Server was updated from %s to %s", p.From, p.To)
+	case plan.ActionRebuild:
+		return fmt.Sprintf("SS Server %s was updated to another build", p.To)
+	case plan.ActionRepair:
+		return fmt.Sprintf("SS Server %s was repaired", p.To)
+	case plan.ActionFresh, plan.ActionAdopt, plan.ActionForce:
+		return fmt.Sprintf("SS Server %s is installed", p.To)
+	case "uninstall":
+		return "SS Server was removed; its data is kept"
+	case "purge":
+		return "SS Server was removed"
+	case "rollback":
+		return fmt.Sprintf("SS Server %s serves again, as generation %d", p.To, p.Generation)
+	case "forget":
+		return fmt.Sprintf("generation %d was removed", p.Generation)
+	}
+	return p.Summary + ": done"
+}

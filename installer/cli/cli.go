@@ -1,0 +1,309 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"ss-setup/installer/machine"
+	"ss-setup/installer/plan"
+	"ss-setup/runtime/version"
+)
+
+// ending is how a verb ended that did what it was asked for.
+type ending struct {
+	Result
+	message string
+}
+
+// Main runs ss-setup with the arguments after the program's name and returns the
+// number to exit with.
+func Main(args []string, st Streams) int {
+	// Nobody reading is no reason to stop half way: a write then fails, and says so
+	// to nobody. Notify, unlike Ignore, is not inherited by programs started here.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	p := &programme{args: args, streams: st}
+	app := p.app()
+	err := app.Run(append([]string{program}, p.arranged(app)...))
+	if err == nil {
+		return p.exit.Number()
+	}
+	f := failureOf(err, PutBack)
+	if !p.told {
+		p.tell(f)
+	}
+	return f.Exit.Number()
+}
+
+// programme is one call of the program.
+type programme struct {
+	args    []string
+	streams Streams
+	exit    Exit
+	// told: the failure has been shown already, with the result.
+	told bool
+}
+
+// arranged is the command line with the verb's flags before its arguments.
+func (p *programme) arranged(app *cli.App) []string {
+	if len(p.args) == 0 {
+		return nil
+	}
+	verb := app.Command(p.args[0])
+	if verb == nil || verb.SkipFlagParsing {
+		return p.args
+	}
+	return append([]string{p.args[0]}, flagsFirst(verb, p.args[1:])...)
+}
+
+// tell shows a failure that came before there was a console: wrong usage.
+func (p *programme) tell(f *Failure) {
+	e := Event{Event: eventResult, Level: levelError, Message: f.Error(), Result: &Result{
+		ExitCode: f.Exit.Number(), Outcome: outcomeRefused, Cure: f.Cure,
+	}}
+	out := outputPlain
+	if p.wantsJSON() {
+		out = outputJSON
+	}
+	newConsole(p.streams, out, false, time.Now).emit(e)
+}
+
+// wantsJSON looks for --output json in a command line that could not be read.
+func (p *programme) wantsJSON() bool {
+	i := slices.Index(p.args, "--output")
+	if i >= 0 && i+1 < len(p.args) {
+		return p.args[i+1] == string(outputJSON)
+	}
+	return slices.Contains(p.args, "--output=json") || os.Getenv(envPrefix+"OUTPUT") == string(outputJSON)
+}
+
+func (p *programme) app() *cli.App {
+	app := &cli.App{
+		Name: program, HelpName: program, Version: version.Version,
+		Usage:           "install, update, repair and remove SS Server",
+		Writer:          p.streams.Out,
+		ErrWriter:       p.streams.Err,
+		HideHelpCommand: true,
+		ExitErrHandler:  func(*cli.Context, error) {},
+		OnUsageError:    func(c *cli.Context, err error, _ bool) error { return unknownFlag(c, err, p.args) },
+		Action:          noVerb,
+	}
+	app.UseShortOptionHandling = true
+	app.Commands = p.verbs()
+	for _, verb := range app.Commands {
+		verb.HideHelpCommand = true
+		verb.OnUsageError = app.OnUsageError
+	}
+	return app
+}
+
+func (p *programme) verbs() []*cli.Command {
+	return []*cli.Command{
+		p.verb("install", "install, update or repair, whatever is to be done here", installFlags(), (*session).install),
+		p.verb("uninstall", "remove SS Server; its data stays unless --purge is given", uninstallFlags(), (*session).uninstall),
+		p.verb("rollback", "go back to the previous generation: release and data", changeFlags(), (*session).rollback),
+		p.verb("forget", "remove a generation that was set aside", changeFlags(), (*session).forget),
+		p.verb("recover", "finish or undo an interrupted run", recoverFlags(), (*session).recover),
+		p.reading("status", "what is installed, and how it is", (*session).status),
+		p.completion(),
+		p.supervise(),
+	}
+}
+
+// verb is one that changes the machine.
+func (p *programme) verb(name, usage string, flags []cli.Flag, do func(*session, context.Context) (*ending, error)) *cli.Command {
+	c := &cli.Command{Name: name, Usage: usage, Flags: flags}
+	c.Before = func(c *cli.Context) error {
+		if err := checkFlags(c); err != nil || name == "forget" {
+			return err
+		}
+		return noArguments(c)
+	}
+	c.Action = func(c *cli.Context) error {
+		set, err := readSettings(c, p.args)
+		if err != nil {
+			return err
+		}
+		if name == "forget" {
+			if set.generation, err = oneGeneration(c); err != nil {
+				return err
+			}
+		}
+		return p.perform(set, do)
+	}
+	if name == "forget" {
+		c.ArgsUsage = "NUMBER"
+	}
+	return c
+}
+
+// perform runs a verb under the signals that end it, and tells how it ended.
+func (p *programme) perform(set settings, do func(*session, context.Context) (*ending, error)) error {
+	s := newSession(set, p.streams)
+	defer s.close()
+	if set.logFile != "" {
+		s.startLog()
+	}
+	ctx, stop := s.signals()
+	defer stop()
+	s.log.Info("begin", "version", version.Version, "verb", set.verb, "arguments", strings.Join(set.args, " "), "user", user())
+	err := s.openToChange()
+	var end *ending
+	if err == nil {
+		end, err = do(s, ctx)
+	}
+	if err != nil {
+		f := failureOf(err, PutBack)
+		p.told = true
+		s.tellFailure(end, f)
+		return f
+	}
+	s.tellEnding(end)
+	return nil
+}
+
+// signals ends ctx on the signals that ask a run to end; it is put back then.
+// One that watches over others may die at any time, so it just does.
+func (s *session) signals() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	if s.guard || s.boot {
+		return ctx, func() { cancel(nil) }
+	}
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup
+		signal.Notify(asked, syscall.SIGHUP)
+	}
+	go func() {
+		for sig := range asked {
+			if ctx.Err() == nil {
+				cancel(fmt.Errorf("%w by %s", errCancelled, signalName(sig)))
+				continue
+			}
+			s.warn("everything is being put back already; wait for its end")
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(asked)
+		cancel(nil)
+	}
+}
+
+func signalName(sig os.Signal) string {
+	switch sig {
+	case os.Interrupt:
+		return "Ctrl-C"
+	case syscall.SIGTERM:
+		return "SIGTERM"
+	case syscall.SIGHUP:
+		return "the end of the terminal"
+	}
+	return sig.String()
+}
+
+func (s *session) tellEnding(end *ending) {
+	if s.guard || s.boot {
+		s.log.Info("ended", "outcome", end.Outcome)
+		return
+	}
+	end.Verb = s.verb
+	s.out.emit(Event{Event: eventResult, Message: end.message, Result: &end.Result})
+}
+
+func (s *session) tellFailure(end *ending, f *Failure) {
+	if end == nil {
+		end = &ending{Result: Result{Outcome: outcomeRefused, Log: s.logTo.name()}}
+	}
+	end.Verb, end.ExitCode, end.Cure = s.verb, f.Exit.Number(), f.Cure
+	s.log.Error("failed", "exit", end.ExitCode, "error", f.Err)
+	s.out.emit(Event{Event: eventResult, Level: levelError, Message: f.Error(), Result: &end.Result})
+}
+
+func (s *session) uninstall(ctx context.Context) (*ending, error) {
+	return s.change(ctx, func(_ context.Context, sit *plan.Situation) (*plan.Proposal, error) {
+		return plan.ForUninstall(sit, s.options)
+	})
+}
+
+func (s *session) rollback(ctx context.Context) (*ending, error) {
+	return s.change(ctx, func(_ context.Context, sit *plan.Situation) (*plan.Proposal, error) {
+		return plan.ForRollback(sit, s.options)
+	})
+}
+
+func (s *session) forget(ctx context.Context) (*ending, error) {
+	return s.change(ctx, func(_ context.Context, sit *plan.Situation) (*plan.Proposal, error) {
+		return plan.ForForget(sit, s.generation)
+	})
+}
+
+func (s *session) recover(ctx context.Context) (*ending, error) {
+	if s.guard || s.boot {
+		return s.watch(ctx)
+	}
+	return s.recoverVerb(ctx)
+}
+
+// reading is a verb that only looks.
+func (p *programme) reading(name, usage string, do func(*session, context.Context) (Exit, error)) *cli.Command {
+	return &cli.Command{Name: name, Usage: usage, Flags: jsonFlags(), Before: noArguments, Action: func(c *cli.Context) error {
+		set, err := readSettings(c, p.args)
+		if err != nil {
+			return err
+		}
+		if os.Geteuid() > 0 && set.root == "" {
+			return &Failure{
+				Exit: NeedsRoot, Err: fmt.Errorf("%s %s reads what only root may", program, name),
+				Cure: "run: sudo " + program + " " + strings.Join(p.args, " "),
+			}
+		}
+		s := newSession(set, p.streams)
+		defer s.close()
+		if err := s.open(); err != nil {
+			return err
+		}
+		p.exit, err = do(s, c.Context)
+		return err
+	}}
+}
+
+// supervise is the hidden verb by which a detached program is watched where the
+// service manager does not.
+func (p *programme) supervise() *cli.Command {
+	return &cli.Command{
+		Name: machine.SuperviseVerb, Hidden: true, SkipFlagParsing: true,
+		Action: func(c *cli.Context) error {
+			args := c.Args().Slice()
+			if len(args) < 3 || args[1] != "--" {
+				return usagef("", "%s needs a name, -- and a command", machine.SuperviseVerb)
+			}
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+			defer stop()
+			return machine.Supervise(ctx, &machine.FS{}, args[0], args[2:], os.Environ())
+		},
+	}
+}
+
+// noVerb is the program without a verb, or with one that it does not have.
+func noVerb(c *cli.Context) error {
+	if !c.Args().Present() {
+		return cli.ShowAppHelp(c)
+	}
+	given := c.Args().First()
+	var names []string
+	for _, v := range c.App.VisibleCommands() {
+		names = append(names, v.Name)
+	}
+	if near := nearest(given, names); near != "" {
+		right := strings.Join(append([]string{program, near}, c.Args().Tail()...), " ")
+		return usagef(right, "%s has no verb %q; the nearest is %q", program, given, near)
+	}
+	return usagef(program+" --help", "%s has no verb %q", program, given)
+}

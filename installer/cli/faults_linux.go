@@ -1,0 +1,223 @@
+//go:build faults
+
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"ss-setup/installer/machine"
+	"ss-setup/installer/step"
+)
+
+// The variables that a build for fault tests obeys.
+const (
+	// faultVar cuts or disturbs a run:
+	//
+	//	kill:point:N          SIGKILL at the N-th place of the engine
+	//	kill:call:N           SIGKILL before the N-th changing call
+	//	fail:call:N:ENOSPC    the N-th changing call fails
+	//	failall:call:N:EIO    it and every later one fails
+	faultVar = "SS_SETUP_FAULT"
+	// faultLogVar names a file that gets a line for every point and call.
+	faultLogVar = "SS_SETUP_FAULT_LOG"
+	// recordVar puts a service manager in place that only remembers.
+	recordVar = "SS_SETUP_RECORD"
+	// The guard and the boot job have variables of their own.
+	guardFaultVar    = "SS_SETUP_FAULT_GUARD"
+	guardFaultLogVar = "SS_SETUP_FAULT_GUARD_LOG"
+)
+
+// faults counts places and calls, and acts at one of them.
+type faults struct {
+	mu            sync.Mutex
+	points, calls int
+	log           *os.File
+
+	action, unit string
+	at           int
+	errno        syscall.Errno
+}
+
+// simulate puts the faults in place that the environment asks for.
+func (s *session) simulate() error {
+	spec, logName := os.Getenv(faultVar), os.Getenv(faultLogVar)
+	if s.guard || s.boot {
+		spec, logName = os.Getenv(guardFaultVar), os.Getenv(guardFaultLogVar)
+	}
+	f, err := newFaults(spec, logName)
+	if err != nil {
+		return err
+	}
+	trace := s.m.FS.Before
+	s.m.FS.Before = func(op machine.Op, path string) error {
+		if trace != nil {
+			_ = trace(op, path)
+		}
+		return f.call(op, path)
+	}
+	s.engine.Point = f.point
+	if os.Getenv(recordVar) == "" {
+		return nil
+	}
+	recorder, err := machine.NewRecorder(s.m.FS)
+	if err != nil {
+		return err
+	}
+	s.m.Services = recorder
+	s.m.Prober = &recordedProber{recorder: recorder, fs: s.m.FS}
+	s.m.Offline, s.options.Offline = false, false
+	return nil
+}
+
+func newFaults(spec, logName string) (*faults, error) {
+	f := &faults{}
+	if logName != "" {
+		var err error
+		if f.log, err = os.OpenFile(logName, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	if spec == "" {
+		return f, nil
+	}
+	parts := strings.Split(spec, ":")
+	if len(parts) < 3 {
+		return nil, fmt.Errorf("%s=%s: want action:unit:number", faultVar, spec)
+	}
+	f.action, f.unit = parts[0], parts[1]
+	var err error
+	if f.at, err = strconv.Atoi(parts[2]); err != nil {
+		return nil, fmt.Errorf("%s=%s: %w", faultVar, spec, err)
+	}
+	if len(parts) > 3 {
+		f.errno = errnoNamed(parts[3])
+	}
+	if f.action != "kill" && f.errno == 0 {
+		return nil, fmt.Errorf("%s=%s: no error of that name", faultVar, spec)
+	}
+	return f, nil
+}
+
+func errnoNamed(name string) syscall.Errno {
+	const last = 133
+	for n := syscall.Errno(1); n <= last; n++ {
+		if unix.ErrnoName(n) == name {
+			return n
+		}
+	}
+	return 0
+}
+
+func (f *faults) point(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.points++
+	f.write("point %d %s\n", f.points, name)
+	if f.unit == "point" && f.action == "kill" && f.points == f.at {
+		die()
+	}
+}
+
+func (f *faults) call(op machine.Op, path string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls++
+	f.write("call %d %s %s\n", f.calls, op, path)
+	if f.unit != "call" {
+		return nil
+	}
+	switch {
+	case f.action == "kill" && f.calls == f.at:
+		die()
+	case f.action == "fail" && f.calls == f.at, f.action == "failall" && f.calls >= f.at:
+		return f.errno
+	}
+	return nil
+}
+
+func (f *faults) write(format string, args ...any) {
+	if f.log != nil {
+		fmt.Fprintf(f.log, format, args...)
+	}
+}
+
+// die ends this process as the kernel would, and never returns.
+func die() {
+	_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+	select {}
+}
+
+// guardEnv is the environment of the guard besides what every process has.
+func (s *session) guardEnv() []string {
+	env := []string{envPrefix + "HEALTH_TIMEOUT=" + s.options.HealthTimeout.String()}
+	for _, name := range []string{guardFaultVar, guardFaultLogVar} {
+		if v := os.Getenv(name); v != "" {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}
+
+// recordedProber answers for services that only a Recorder knows to run.
+type recordedProber struct {
+	recorder *machine.Recorder
+	fs       *machine.FS
+}
+
+// Probe implements step.Prober.
+func (p *recordedProber) Probe(_ context.Context, service string, _ int) (step.Health, error) {
+	now, err := p.recorder.Recorded()
+	if err != nil {
+		return step.Health{}, err
+	}
+	running, ok := now.Running[service]
+	if !ok {
+		return step.Health{}, fmt.Errorf("%s does not run", service)
+	}
+	n, err := strconv.Atoi(running.Generation)
+	if err != nil {
+		return step.Health{}, err
+	}
+	version, err := p.version(running.Release)
+	return step.Health{Version: version, Generation: n, Ready: true}, err
+}
+
+// version reads what the release says of itself.
+func (p *recordedProber) version(release string) (string, error) {
+	content, err := p.fs.ReadFile(path.Join(machine.Release(release), "manifest.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("release %s has no manifest", release)
+	}
+	if err != nil {
+		return "", err
+	}
+	var manifest struct {
+		Version string `json:"version"`
+	}
+	err = json.Unmarshal(content, &manifest)
+	return manifest.Version, err
+}
+
+// PortsFree implements step.Prober.
+func (p *recordedProber) PortsFree(_ context.Context, service string) error {
+	now, err := p.recorder.Recorded()
+	if err != nil {
+		return err
+	}
+	if _, runs := now.Running[service]; runs {
+		return fmt.Errorf("%s still runs", service)
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"ss-setup/installer/machine"
+	"ss-setup/runtime/config"
+)
+
+// codePatience is how long the server may take to make a setup code.
+const codePatience = 10 * time.Second
+
+// setupPage is where the first-run page lies.
+const setupPage = "/init/setup"
+
+// welcome adds what a person needs next. Nothing of it can make a run fail: the
+// run has ended well.
+func (s *session) welcome(ctx context.Context, end *ending) {
+	ctx = context.WithoutCancel(ctx)
+	c, _, _, err := config.LoadServer(s.m.FS.Real(machine.ConfigDir + "/server.toml"))
+	if err != nil {
+		s.warn(err.Error())
+		return
+	}
+	host, port, err := net.SplitHostPort(c.Web.Listen)
+	if err != nil {
+		s.warn(err.Error())
+		return
+	}
+	end.URLs = setupURLs(host, port)
+	end.Fingerprint = s.fingerprint(end.Generation)
+	s.setupCode(ctx, end)
+	s.firewallHint(ctx, end, host, port)
+}
+
+// setupURLs are the addresses of the setup page as a browser reaches it.
+func setupURLs(host, port string) []string {
+	url := func(host string) string { return "https://" + net.JoinHostPort(host, port) + setupPage }
+	addr, err := netip.ParseAddr(host)
+	switch {
+	case host == "", err == nil && addr.IsUnspecified():
+	case err == nil && addr.IsLoopback():
+		return []string{url("localhost")}
+	default:
+		return []string{url(host)}
+	}
+	urls := []string{url("localhost")}
+	addresses, err := machine.Addresses()
+	if err != nil {
+		return urls
+	}
+	for _, a := range addresses {
+		urls = append(urls, url(a.String()))
+	}
+	return urls
+}
+
+// fingerprint is the SHA-256 of the server's certificate, as browsers show it.
+func (s *session) fingerprint(generation int) string {
+	content, err := s.m.FS.ReadFile(filepath.Join(machine.ServerData(generation), "tls", "cert.pem"))
+	if err != nil {
+		return ""
+	}
+	block, _ := pem.Decode(content)
+	if block == nil {
+		return ""
+	}
+	sum := sha256.Sum256(block.Bytes)
+	pairs := make([]string, len(sum))
+	for i, b := range sum {
+		pairs[i] = fmt.Sprintf("%02X", b)
+	}
+	return strings.Join(pairs, ":")
+}
+
+// setupCode has the server make a code for a first install. It is a secret of
+// five minutes: shown, never logged.
+func (s *session) setupCode(ctx context.Context, end *ending) {
+	server := machine.Current + "/release/bin/" + machine.ServerService
+	end.NewCode = server + " genssc"
+	if _, err := exec.LookPath(machine.ServerService); err == nil {
+		end.NewCode = machine.ServerService + " genssc"
+	}
+	if end.Previous != "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, codePatience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, s.m.FS.Real(server), "genssc", "--json").Output()
+	var code struct {
+		Code    string    `json:"code"`
+		Expires time.Time `json:"expires"`
+	}
+	if err == nil {
+		err = json.Unmarshal(out, &code)
+	}
+	if err != nil {
+		s.warn(fmt.Sprintf("no setup code could be made: %v; make one with: %s", err, end.NewCode))
+		return
+	}
+	end.SetupCode, end.CodeExpires = code.Code, &code.Expires
+}
+
+// firewallHint tells how the port is opened where a firewall keeps users out.
+func (s *session) firewallHint(ctx context.Context, end *ending, host, port string) {
+	if addr, err := netip.ParseAddr(host); err == nil && addr.IsLoopback() {
+		return
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return
+	}
+	wall, err := machine.FindFirewall(ctx, s.m.FS)
+	if err != nil {
+		s.log.Warn("cannot look for a firewall", "error", err)
+		return
+	}
+	if wall.Kind == "" {
+		return
+	}
+	open, err := wall.Opened(ctx, []int{number})
+	if err != nil {
+		s.log.Warn("cannot ask the firewall", "error", err)
+	}
+	if len(open) > 0 {
+		return
+	}
+	end.Firewall, end.OpenWith = wall.Kind, wall.OpenCommands([]int{number})
+}
+
+// user is who to thank for a run in the log.
+func user() string {
+	if name := os.Getenv("SUDO_USER"); name != "" {
+		return name
+	}
+	return os.Getenv("USER")
+}

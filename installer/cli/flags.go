@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"ss-setup/installer/plan"
+)
+
+// envPrefix begins the environment twin of every flag.
+const envPrefix = "SS_SETUP_"
+
+// defaultHealthTimeout is how long a release may take to answer.
+const defaultHealthTimeout = 30 * time.Second
+
+func envTwin(name string) []string {
+	return []string{envPrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
+}
+
+func boolFlag(name, usage string, aliases ...string) cli.Flag {
+	return &cli.BoolFlag{Name: name, Aliases: aliases, Usage: usage, EnvVars: envTwin(name)}
+}
+
+func textFlag(name, placeholder, usage string) cli.Flag {
+	return &cli.StringFlag{Name: name, Usage: usage + " (`" + placeholder + "`)", EnvVars: envTwin(name)}
+}
+
+func portFlag(name string, standard int) cli.Flag {
+	return &cli.IntFlag{
+		Name: name, EnvVars: envTwin(name), DefaultText: fmt.Sprint(standard),
+		Usage: "`PORT` to listen on, for a first install",
+		Action: func(_ *cli.Context, port int) error {
+			if port < 1 || port > 65535 {
+				return usagef("", "--%s is %d; a port is a number from 1 to 65535", name, port)
+			}
+			return nil
+		},
+	}
+}
+
+// machineFlags say which machine is meant.
+func machineFlags() []cli.Flag {
+	return []cli.Flag{
+		textFlag("root", "DIR", "work on the image in this folder; nothing is started"),
+	}
+}
+
+// changeFlags are those of every verb that changes the machine.
+func changeFlags() []cli.Flag {
+	return append([]cli.Flag{
+		boolFlag("silent", "ask nothing, print only warnings and errors", "S"),
+		boolFlag("yes", "answer every question with yes"),
+		boolFlag("plan", "show what would be done and its hash, change nothing"),
+		textFlag("expect-plan", "HASH", "change nothing unless the plan has this hash"),
+		boolFlag("trace", "log every single change"),
+		boolFlag("norollback", "when a step fails leave everything as it is then"),
+		&cli.StringFlag{
+			Name: "output", Value: string(outputAuto), EnvVars: envTwin("output"),
+			Usage: "`auto`, bar, plain or json", Action: checkOutput,
+		},
+		textFlag("log", "FILE", "write the log to this file"),
+		&cli.DurationFlag{
+			Name: "health-timeout", Value: defaultHealthTimeout, EnvVars: envTwin("health-timeout"),
+			Usage: "how long a service may take to answer (`TIME`)",
+			Action: func(_ *cli.Context, d time.Duration) error {
+				if d <= 0 {
+					return usagef("", "--health-timeout is %s; it must be longer than nothing, such as 30s", d)
+				}
+				return nil
+			},
+		},
+	}, machineFlags()...)
+}
+
+func installFlags() []cli.Flag {
+	return append([]cli.Flag{
+		boolFlag("update", "update what is installed; refuse when nothing is"),
+		boolFlag("repair", "put right whatever differs from what was installed"),
+		boolFlag("force", "install afresh beside what is there", "F"),
+		textFlag("from", "DIR", "the package: its folder or a file in it; else the one beside this program"),
+		portFlag("web-port", 6443),
+		portFlag("license-port", 2380),
+		textFlag("service-user", "NAME", "account that the server runs as, for a first install"),
+		boolFlag("open-firewall", "open the ports in the firewall of this machine"),
+		boolFlag("preflight-only", "run the checks, change nothing"),
+	}, changeFlags()...)
+}
+
+func uninstallFlags() []cli.Flag {
+	return append([]cli.Flag{
+		boolFlag("keep-data", "keep the data (default)"),
+		boolFlag("purge", "remove the data as well, but not what users stored"),
+		boolFlag("purge-files", "with --purge: remove also what users stored"),
+	}, changeFlags()...)
+}
+
+func recoverFlags() []cli.Flag {
+	flags := append([]cli.Flag{
+		&cli.BoolFlag{Name: "guard", Hidden: true},
+		&cli.BoolFlag{Name: "boot", Hidden: true},
+	}, changeFlags()...)
+	return without(flags, "plan", "expect-plan", "norollback", "yes")
+}
+
+func jsonFlags() []cli.Flag {
+	return append([]cli.Flag{boolFlag("json", "answer in JSON")}, machineFlags()...)
+}
+
+func without(flags []cli.Flag, names ...string) []cli.Flag {
+	var kept []cli.Flag
+	for _, f := range flags {
+		if !contains(names, f.Names()[0]) {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+func contains(names []string, name string) bool {
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// settings are the flags of a verb as values.
+type settings struct {
+	verb    string
+	options plan.Options
+	// args is the command line as given, without the program.
+	args []string
+
+	from, root, logFile, expectPlan string
+	planOnly, preflightOnly         bool
+	trace, noRollback, jsonAnswer   bool
+	guard, boot                     bool
+	output                          output
+	generation                      int // of forget
+}
+
+func readSettings(c *cli.Context, args []string) (settings, error) {
+	s := settings{
+		verb: c.Command.Name, args: args,
+		from: c.String("from"), root: c.String("root"), logFile: c.String("log"), expectPlan: c.String("expect-plan"),
+		planOnly: c.Bool("plan"), preflightOnly: c.Bool("preflight-only"),
+		trace: c.Bool("trace"), noRollback: c.Bool("norollback"), jsonAnswer: c.Bool("json"),
+		guard: c.Bool("guard"), boot: c.Bool("boot"),
+		output: output(c.String("output")),
+	}
+	s.options = plan.Options{
+		Update: c.Bool("update"), Repair: c.Bool("repair"), Force: c.Bool("force"),
+		Silent: c.Bool("silent"), Yes: c.Bool("yes"),
+		WebPort: c.Int("web-port"), LicensePort: c.Int("license-port"),
+		ServiceUser: c.String("service-user"), OpenFirewall: c.Bool("open-firewall"),
+		HealthTimeout: c.Duration("health-timeout"),
+		Purge:         c.Bool("purge"), PurgeFiles: c.Bool("purge-files"),
+		Offline: s.root != "",
+	}
+	if s.options.HealthTimeout == 0 {
+		s.options.HealthTimeout = defaultHealthTimeout
+	}
+	var err error
+	if s.root != "" {
+		s.root, err = filepath.Abs(s.root)
+	}
+	return s, err
+}

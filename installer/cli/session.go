@@ -1,0 +1,270 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ss-setup/installer/machine"
+	"ss-setup/installer/plan"
+	"ss-setup/installer/step"
+	"ss-setup/installer/txn"
+)
+
+// session is one call of a verb: its settings, the machine it works on and what
+// it talks through.
+type session struct {
+	settings
+	streams Streams
+	out     *console
+	logTo   *logFile
+	log     *slog.Logger
+
+	m      *step.Machine
+	engine *txn.Engine[*step.Machine]
+	lock   *txn.Lock
+	// self is the SHA-256 of the running program.
+	self string
+}
+
+// newSession prepares a verb that changes the machine, or may.
+func newSession(set settings, st Streams) *session {
+	s := &session{settings: set, streams: st, logTo: &logFile{}}
+	s.log = newLogger(s.logTo, set.trace)
+	quiet := set.options.Silent || set.guard || set.boot
+	s.out = newConsole(st, set.output, quiet, time.Now)
+	return s
+}
+
+// open builds the machine and the engine.
+func (s *session) open() error {
+	if s.root != "" {
+		if info, err := os.Stat(s.root); err != nil || !info.IsDir() {
+			return usagef("", "--root %s is not a folder", s.root)
+		}
+	}
+	files := &machine.FS{Root: s.root}
+	if s.trace {
+		files.Before = func(op machine.Op, path string) error {
+			s.log.Debug("change", "call", op, "path", path)
+			return nil
+		}
+	}
+	s.m = &step.Machine{
+		FS: files, Accounts: machine.NewAccounts(files),
+		Prober: step.NewProber(files), Firewall: &lazyFirewall{fs: files},
+		SetupProgram: selfPath, PreDir: txn.PreDir(machine.TxnDir),
+		Offline: s.options.Offline, HealthTimeout: s.options.HealthTimeout,
+		Now: time.Now, Rand: rand.Reader, Log: s.log,
+		Progress: s.out.advance, Warn: s.warn, Stopped: s.out.stopped, Healthy: s.out.healthy,
+	}
+	s.m.Programs = &step.Exec{FS: files, Accounts: s.m.Accounts}
+	s.engine = &txn.Engine[*step.Machine]{
+		FS: files, Dir: machine.TxnDir, Kinds: step.Kinds(), Observe: s.observe, Log: s.log,
+	}
+	if err := s.openServices(); err != nil {
+		return err
+	}
+	return s.simulate()
+}
+
+func (s *session) openServices() error {
+	var err error
+	s.m.Services, err = machine.NewServices(s.m.FS)
+	return err
+}
+
+// openToChange is open for verbs that change the machine.
+func (s *session) openToChange() error {
+	if onlyImage := s.planOnly && s.root != ""; os.Geteuid() > 0 && !onlyImage {
+		return &Failure{
+			Exit: NeedsRoot, Err: fmt.Errorf("%s %s changes the machine, and only root may", program, s.verb),
+			Cure: "run: sudo " + s.command(),
+		}
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	var err error
+	if s.self, err = fileSHA256(selfPath); err != nil {
+		return fmt.Errorf("read the running %s: %w", program, err)
+	}
+	s.engine.ID = s.self[:engineDigits]
+	if !s.options.Offline {
+		s.engine.Scaffold = &scaffold{
+			fs: s.m.FS, services: s.m.Services, program: selfPath, id: s.engine.ID,
+			guardEnv: s.guardEnv(),
+		}
+	}
+	return nil
+}
+
+// engineDigits of the digest name the engine's copy: enough to never collide.
+const engineDigits = 16
+
+func (s *session) close() {
+	if s.lock != nil {
+		_ = s.lock.Release()
+	}
+	s.logTo.close()
+}
+
+func (s *session) warn(message string) {
+	s.log.Warn(message)
+	s.out.warn(message)
+}
+
+// observe tells what the engine does, to people and to the log.
+func (s *session) observe(e txn.Event) {
+	switch {
+	case e.Err != nil:
+		s.log.Error(e.Type, "step", e.Index+1, "kind", e.Kind, "text", e.Text, "error", e.Err)
+	default:
+		s.log.Info(e.Type, "step", e.Index+1, "kind", e.Kind, "text", e.Text)
+	}
+	s.out.engine(e)
+}
+
+// command is this very command, with more flags: what a person types to go on.
+func (s *session) command(more ...string) string {
+	words := append([]string{program}, s.args...)
+	for _, m := range more {
+		if !slices.Contains(words, m) {
+			words = append(words, m)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// lockPatience is for a run that is about to end; a longer one is another's.
+const lockPatience = 500 * time.Millisecond
+
+// takeLock takes the right to change the machine.
+func (s *session) takeLock() error {
+	lock, err := txn.TryLock(s.m.FS.Real(machine.LockFile), lockPatience)
+	if err == nil {
+		s.lock = lock
+		return nil
+	}
+	if !errors.Is(err, txn.ErrBusy) {
+		return err
+	}
+	holder := ""
+	if line := s.holder(); line != "" {
+		holder = " (" + line + ")"
+	}
+	return &Failure{
+		Exit: Busy, Err: fmt.Errorf("%w%s", txn.ErrBusy, holder),
+		Cure: "wait until it has ended, then run: " + s.command(),
+	}
+}
+
+func (s *session) releaseLock() {
+	if s.lock != nil {
+		_ = s.lock.Release()
+		s.lock = nil
+	}
+}
+
+// holder names the process that has the lock, as far as the system tells.
+func (s *session) holder() string {
+	pid, held, err := machine.LockHolder(s.m.FS, machine.LockFile)
+	if err != nil || !held || pid == 0 {
+		return ""
+	}
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || len(line) == 0 {
+		return fmt.Sprintf("process %d", pid)
+	}
+	words := strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
+	return fmt.Sprintf("process %d: %s", pid, strings.Join(words, " "))
+}
+
+// recoveryHoldsLock tells whether what runs is a recovery that began by itself.
+func (s *session) recoveryHoldsLock() bool {
+	line := s.holder()
+	return strings.Contains(line, " recover --guard") || strings.Contains(line, " recover --boot")
+}
+
+// look reads what is on the machine.
+func (s *session) look(ctx context.Context) (*plan.Situation, error) {
+	sit, err := plan.Look(ctx, s.m)
+	if err != nil {
+		return nil, fmt.Errorf("look what is installed: %w", err)
+	}
+	return sit, nil
+}
+
+func fileSHA256(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// ownFolder is where the running program lies.
+func ownFolder() string {
+	path, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	return filepath.Dir(path)
+}
+
+// lazyFirewall looks for the firewall when it is first asked for: that takes a
+// good part of a second, and most runs never need it.
+type lazyFirewall struct {
+	fs   *machine.FS
+	once sync.Once
+	wall *machine.Firewall
+	err  error
+}
+
+func (l *lazyFirewall) find(ctx context.Context) (*machine.Firewall, error) {
+	l.once.Do(func() { l.wall, l.err = machine.FindFirewall(context.WithoutCancel(ctx), l.fs) })
+	return l.wall, l.err
+}
+
+// Opened implements step.Firewall.
+func (l *lazyFirewall) Opened(ctx context.Context, ports []int) ([]int, error) {
+	w, err := l.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return w.Opened(ctx, ports)
+}
+
+// Open implements step.Firewall.
+func (l *lazyFirewall) Open(ctx context.Context, ports []int) error {
+	w, err := l.find(ctx)
+	if err != nil {
+		return err
+	}
+	return w.Open(ctx, ports)
+}
+
+// Close implements step.Firewall.
+func (l *lazyFirewall) Close(ctx context.Context, ports []int) error {
+	w, err := l.find(ctx)
+	if err != nil {
+		return err
+	}
+	return w.Close(ctx, ports)
+}

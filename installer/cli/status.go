@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"ss-setup/installer/machine"
+	"ss-setup/installer/plan"
+	"ss-setup/installer/receipt"
+	"ss-setup/installer/txn"
+)
+
+// statusSchema is the version of what status --json prints.
+const statusSchema = 1
+
+// Status is what status --json prints: docs/status.schema.json.
+type Status struct {
+	Schema         int                             `json:"schema"`
+	Installed      bool                            `json:"installed"`
+	Version        string                          `json:"version,omitempty"`
+	Release        string                          `json:"release,omitempty"`
+	Generation     int                             `json:"generation,omitempty"`
+	Services       map[string]machine.ServiceState `json:"services"`
+	Generations    []plan.GenerationInfo           `json:"generations"`
+	KeptData       int                             `json:"kept_generation,omitempty"`
+	Interrupted    *txn.Status                     `json:"interrupted,omitempty"`
+	FailedReleases []receipt.FailedRelease         `json:"failed_releases"`
+	OldVersions    []plan.OldVersion               `json:"old_versions"`
+}
+
+func statusOf(sit *plan.Situation) Status {
+	st := Status{
+		Schema: statusSchema, Installed: sit.Installed(), Version: sit.Version, Release: sit.Release, Generation: sit.Current,
+		Services: sit.Services, Generations: sit.Generations, KeptData: sit.State.KeptData, Interrupted: sit.Interrupted,
+		FailedReleases: sit.State.FailedReleases, OldVersions: sit.OldVersions,
+	}
+	if st.Generations == nil {
+		st.Generations = []plan.GenerationInfo{}
+	}
+	if st.FailedReleases == nil {
+		st.FailedReleases = []receipt.FailedRelease{}
+	}
+	if st.OldVersions == nil {
+		st.OldVersions = []plan.OldVersion{}
+	}
+	return st
+}
+
+// status is the verb status.
+func (s *session) status(ctx context.Context) (Exit, error) {
+	sit, err := s.look(ctx)
+	if err != nil {
+		return Done, err
+	}
+	st := statusOf(sit)
+	exit := Done
+	if !st.Installed {
+		exit = NothingInstalled
+	}
+	if s.jsonAnswer {
+		return exit, writeJSON(s.streams.Out, st)
+	}
+	printStatus(s.streams.Out, st, time.Now())
+	return exit, nil
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+func printStatus(w io.Writer, st Status, now time.Time) {
+	if st.Installed {
+		fmt.Fprintf(w, "SS Server %s, generation %d, release %s\n", st.Version, st.Generation, st.Release)
+	} else {
+		fmt.Fprintln(w, "SS Server is not installed")
+	}
+	if in := st.Interrupted; in != nil {
+		printInterrupted(w, in)
+	}
+	if st.KeptData != 0 && !st.Installed {
+		fmt.Fprintf(w, "The data of generation %d are kept; ss-setup install takes them over, ss-setup uninstall --purge removes them.\n", st.KeptData)
+	}
+	if st.Installed {
+		printServices(w, st.Services)
+	}
+	printGenerations(w, st.Generations, now)
+	for _, f := range st.FailedReleases {
+		fmt.Fprintf(w, "\nRelease %s failed on %s: %s\n", f.Release, f.At.Local().Format(time.DateTime), f.Reason)
+	}
+	for _, old := range st.OldVersions {
+		fmt.Fprintf(w, "\nVersion %d lies in %s\n", old.Major, old.Where)
+	}
+}
+
+func printInterrupted(w io.Writer, in *txn.Status) {
+	verb := in.Verb
+	if verb == "" {
+		verb = "run"
+	}
+	switch {
+	case in.Abandoned:
+		fmt.Fprintf(w, "An %s was left unfinished at step %d of %d by --norollback; go on with ss-setup recover, or back with ss-setup rollback.\n", verb, in.Step, in.Steps)
+	case in.Back:
+		fmt.Fprintf(w, "An %s is being put back; if no ss-setup is running, run: ss-setup recover\n", verb)
+	default:
+		fmt.Fprintf(w, "An %s is at step %d of %d; if no ss-setup is running, it was interrupted: ss-setup recover\n", verb, in.Step, in.Steps)
+	}
+}
+
+func printServices(w io.Writer, services map[string]machine.ServiceState) {
+	fmt.Fprintln(w)
+	table := tabwriter.NewWriter(w, 0, 8, 3, ' ', 0)
+	fmt.Fprintln(table, "SERVICE\tSTATE\tAT BOOT")
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", name, stateWord(services[name]), bootWord(services[name]))
+	}
+	_ = table.Flush()
+}
+
+func stateWord(s machine.ServiceState) string {
+	switch {
+	case !s.Installed:
+		return "not registered"
+	case s.Active && s.PID != 0:
+		return fmt.Sprintf("running (process %d)", s.PID)
+	case s.Active:
+		return "running"
+	case s.Failed:
+		return "failed"
+	}
+	return "stopped"
+}
+
+func bootWord(s machine.ServiceState) string {
+	switch {
+	case s.Masked:
+		return "masked"
+	case s.Enabled:
+		return "starts"
+	}
+	return "does not start"
+}
+
+func printGenerations(w io.Writer, all []plan.GenerationInfo, now time.Time) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	table := tabwriter.NewWriter(w, 0, 8, 3, ' ', 0)
+	fmt.Fprintln(table, "GENERATION\tVERSION\tAGE\tDATA\tSTATE")
+	for _, g := range slices.Backward(all) {
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\n", g.Number, dash(g.Version), age(g.Created, now), size(g.Size), generationWord(g))
+	}
+	_ = table.Flush()
+}
+
+func generationWord(g plan.GenerationInfo) string {
+	switch {
+	case g.Current && !g.Open:
+		return "in use, closed to users"
+	case g.Current:
+		return "in use"
+	case g.DataOnly:
+		return "data only"
+	case g.EndedBy != "":
+		return "ended by " + g.EndedBy
+	}
+	return "set aside"
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// age is a time span in the largest unit that says something.
+func age(since, now time.Time) string {
+	if since.IsZero() {
+		return "-"
+	}
+	const day = 24 * time.Hour
+	d := now.Sub(since)
+	switch {
+	case d < time.Minute:
+		return "now"
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 2*day:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d/day))
+}

@@ -1,0 +1,205 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// program is the name of this program in every command that a message names.
+const program = "ss-setup"
+
+// usagef is a failure of wrong usage; right is the command to type instead.
+func usagef(right, format string, args ...any) error {
+	f := &Failure{Exit: WrongUsage, Err: fmt.Errorf(format, args...)}
+	if right != "" {
+		f.Cure = "run: " + right
+	}
+	return f
+}
+
+// exclusive are flags of which at most one may be given.
+var exclusive = [][]string{
+	{"update", "repair", "force"},
+	{"plan", "preflight-only"},
+	{"keep-data", "purge"},
+	{"keep-data", "purge-files"},
+}
+
+// checkFlags refuses combinations that contradict themselves.
+func checkFlags(c *cli.Context) error {
+	verb := program + " " + c.Command.Name
+	for _, group := range exclusive {
+		var given, commands []string
+		for _, name := range group {
+			if c.Bool(name) {
+				given = append(given, "--"+name)
+				commands = append(commands, verb+" --"+name)
+			}
+		}
+		if len(given) > 1 {
+			return usagef(strings.Join(commands, "   or: "), "%s contradict each other: choose one", strings.Join(given, " and "))
+		}
+	}
+	if c.Bool("purge-files") && !c.Bool("purge") {
+		return usagef(verb+" --purge --purge-files", "--purge-files goes with --purge only: it removes what users stored as well")
+	}
+	if web, license := c.Int("web-port"), c.Int("license-port"); web != 0 && web == license {
+		return usagef("", "--web-port and --license-port are both %d; choose two different ports", web)
+	}
+	return nil
+}
+
+// noArguments refuses arguments where a verb takes none.
+func noArguments(c *cli.Context) error {
+	if !c.Args().Present() {
+		return nil
+	}
+	first, verb := c.Args().First(), program+" "+c.Command.Name
+	if c.Command.Name == "install" {
+		return usagef(verb+" --from "+first, "install takes no argument %q", first)
+	}
+	for _, f := range c.Command.VisibleFlags() {
+		if f.Names()[0] == first {
+			return usagef(verb+" --"+first, "%s takes no argument %q", c.Command.Name, first)
+		}
+	}
+	return usagef(verb+" --help", "%s takes no argument %q", c.Command.Name, first)
+}
+
+// oneGeneration reads the argument of forget.
+func oneGeneration(c *cli.Context) (int, error) {
+	const right = program + " status   (lists the generations), then: " + program + " forget NUMBER"
+	if c.NArg() != 1 {
+		return 0, usagef(right, "forget needs the number of one generation")
+	}
+	n, err := strconv.Atoi(c.Args().First())
+	if err != nil || n < 1 {
+		return 0, usagef(right, "%q is not the number of a generation", c.Args().First())
+	}
+	return n, nil
+}
+
+// unknownFlag rewrites the flag package's message, and offers the nearest flag.
+func unknownFlag(c *cli.Context, err error, args []string) error {
+	const undefined = "flag provided but not defined: -"
+	message := err.Error()
+	name, isUnknown := strings.CutPrefix(message, undefined)
+	verb := program
+	if c.Command != nil && c.Command.Name != "" && c.Command.Name != program {
+		verb += " " + c.Command.Name
+	}
+	if !isUnknown {
+		return usagef(verb+" --help", "%s", strings.Replace(message, " -", " --", 1))
+	}
+	name = strings.TrimLeft(name, "-")
+	near := nearFlag(c, name)
+	if near == "" {
+		return usagef(verb+" --help", "%s has no flag --%s", verb, name)
+	}
+	return usagef(corrected(args, name, near), "%s has no flag --%s; the nearest is --%s", verb, name, near)
+}
+
+// nearFlag is empty when nothing resembles name.
+func nearFlag(c *cli.Context, name string) string {
+	if c.Command == nil {
+		return ""
+	}
+	var names []string
+	for _, f := range c.Command.VisibleFlags() {
+		names = append(names, f.Names()[0])
+	}
+	return nearest(name, names)
+}
+
+// corrected is the command line with the right spelling of one flag.
+func corrected(args []string, wrong, right string) string {
+	fixed := []string{program}
+	for _, a := range args {
+		bare, value, has := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		if strings.HasPrefix(a, "-") && bare == wrong {
+			a = "--" + right
+			if has {
+				a += "=" + value
+			}
+		}
+		fixed = append(fixed, a)
+	}
+	return strings.Join(fixed, " ")
+}
+
+// nearest is the name with the fewest changed letters, empty when more than a
+// third of the letters would have to change.
+func nearest(word string, names []string) string {
+	best, distance := "", len(word)/3+1
+	for _, n := range names {
+		d := editDistance(word, n)
+		if strings.HasPrefix(n, word) && len(word) >= 3 {
+			d = 1
+		}
+		if d < distance || d == distance && best == "" {
+			best, distance = n, d
+		}
+	}
+	return best
+}
+
+// editDistance counts the letters to change, add or drop.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		corner := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replace := corner
+			if a[i] != b[j] {
+				replace++
+			}
+			corner = row[j+1]
+			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// flagsFirst moves flags in front of arguments, since the parser stops at the
+// first argument: "forget 3 --yes" means "forget --yes 3".
+func flagsFirst(verb *cli.Command, args []string) []string {
+	var flags, rest []string
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		if a == "--" {
+			return slices.Concat(flags, []string{"--"}, rest, args[i+1:])
+		}
+		if len(a) < 2 || a[0] != '-' {
+			rest = append(rest, a)
+			continue
+		}
+		flags = append(flags, a)
+		if takesValue(verb, a) && i+1 < len(args) {
+			i++
+			flags = append(flags, args[i])
+		}
+	}
+	return slices.Concat(flags, rest)
+}
+
+func takesValue(verb *cli.Command, arg string) bool {
+	if strings.Contains(arg, "=") {
+		return false
+	}
+	name := strings.TrimLeft(arg, "-")
+	for _, f := range verb.Flags {
+		if slices.Contains(f.Names(), name) {
+			_, isBool := f.(*cli.BoolFlag)
+			return !isBool
+		}
+	}
+	return false
+}

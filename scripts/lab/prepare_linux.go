@@ -125,3 +125,14 @@ func locked(fn func() error) error {
 		}
 	}
 }
+
+// RootFolder is the folder of a root file system, built first if need be. It is
+// shared: copy it, never change it.
+func RootFolder(t T, name string) string {
+	t.Helper()
+	dir, err := rootFolder(name)
+	if err != nil {
+		t.Fatalf("lab: %v", err)
+	}
+	return dir
+}

@@ -1,0 +1,17 @@
+//go:build linux && lab && soak
+
+package endtoend
+
+// killShare says on which machines runs are killed, and at every how-manieth point.
+var killShare = map[string]int{"bookworm": 1, "bookworm-sysv": 1, "bookworm-openrc": 2, "trixie": 2}
+
+// powerCuts is how often one verb loses its power on one kind of machine: 105 in all.
+func powerCuts(s site, v verb) int {
+	switch s.name {
+	case "systemd", "systemd, opt on a second disk":
+		return 10
+	}
+	return 5
+}
+
+func wholeCuts(site, string) int { return 3 }

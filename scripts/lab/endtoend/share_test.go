@@ -1,0 +1,21 @@
+//go:build linux && lab && !soak
+
+package endtoend
+
+// killShare says on which machines runs are killed, and at every how-manieth point.
+var killShare = map[string]int{"bookworm": 1, "bookworm-sysv": 4}
+
+// powerCuts is how often one verb loses its power on one kind of machine.
+func powerCuts(s site, v verb) int {
+	if s.name == "systemd" && v.name == "update" {
+		return 2
+	}
+	return 1
+}
+
+func wholeCuts(s site, name string) int {
+	if s.name == "systemd" || s.name == "sysv, opt on a second disk" {
+		return 1
+	}
+	return 0
+}

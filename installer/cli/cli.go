@@ -112,6 +112,7 @@ func (p *programme) verbs() []*cli.Command {
 		p.verb("forget", "remove a generation that was set aside", changeFlags(), (*session).forget),
 		p.verb("recover", "finish or undo an interrupted run", recoverFlags(), (*session).recover),
 		p.reading("status", "what is installed, and how it is", (*session).status),
+		p.reading("verify", "compare every installed file with the receipt", (*session).verify),
 		p.completion(),
 		p.supervise(),
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 
 	"ss-setup/installer/bundle"
 	"ss-setup/installer/machine"
@@ -115,8 +116,18 @@ func failureOf(err error, otherwise Exit) *Failure {
 	}
 	for _, k := range known {
 		if errors.Is(err, k.err) {
-			return &Failure{Exit: k.exit, Err: err}
+			return &Failure{Exit: k.exit, Err: withoutLabel(err, plan.ErrUsage)}
 		}
 	}
 	return &Failure{Exit: otherwise, Err: err}
+}
+
+// withoutLabel leaves out the name of a sentinel where it says nothing that the
+// sentence and the exit code do not say.
+func withoutLabel(err, label error) error {
+	text, ok := strings.CutPrefix(err.Error(), label.Error()+": ")
+	if !ok {
+		return err
+	}
+	return errors.New(text)
 }

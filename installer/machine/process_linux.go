@@ -168,7 +168,7 @@ func processes(match func(pid int) bool) ([]process, error) {
 	}
 	var found []process
 	for _, pid := range all {
-		if pid == os.Getpid() || !match(pid) {
+		if pid == os.Getpid() || !ownSystem(pid) || !match(pid) {
 			continue
 		}
 		if p, err := findProcess(pid); err == nil && p.alive() {
@@ -176,6 +176,17 @@ func processes(match func(pid int) bool) ([]process, error) {
 		}
 	}
 	return found, nil
+}
+
+// ownSystem tells a process of this system from one of a container on it, which
+// may run the same program from the same path and is none of our business.
+func ownSystem(pid int) bool {
+	own, err := os.Readlink(procDir + "/self/ns/pid")
+	if err != nil {
+		return true
+	}
+	theirs, err := os.Readlink(procPath(pid, "ns/pid"))
+	return err != nil || theirs == own
 }
 
 // serving tells whether a process is the daemon of one of our services: the

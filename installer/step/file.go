@@ -173,6 +173,10 @@ func (s *InstallSetup) Prepare(_ context.Context, m *Machine) (any, error) {
 		return nil, err
 	}
 	p.Wrote = s.SHA256
+	state, err := LoadState(m.FS)
+	if err != nil || state.KeptData != 0 {
+		return p, err // an uninstall that keeps data leaves ss-setup there to purge them
+	}
 	return p, keepOriginal(m, s.Path, p)
 }
 

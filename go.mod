@@ -42,4 +42,5 @@ require (
 	go4.org v0.0.0-20230225012048-214862532bf5 // indirect
 	golang.org/x/term v0.47.0 // indirect
 	golang.org/x/text v0.19.0 // indirect
+	golang.org/x/tools v0.51.0 // indirect
 )

@@ -43,7 +43,7 @@ func statusFlags() []cli.Flag {
 }
 
 func status(c *cli.Context) error {
-	settings, _, _, err := config.LoadLicensed(c.String("config"))
+	settings, _, _, err := config.LoadLicensed(given(c, "config").String("config"))
 	if err != nil {
 		return err
 	}
@@ -51,10 +51,21 @@ func status(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.Bool("json") {
+	if given(c, "json").Bool("json") {
 		return json.NewEncoder(c.App.Writer).Encode(s)
 	}
 	return printStatus(c.App.Writer, s)
+}
+
+// given is the context in which a flag was set: `lmu --json status` asks for the same
+// as `lmu status --json`.
+func given(c *cli.Context, flag string) *cli.Context {
+	for _, at := range c.Lineage() {
+		if at.Command != nil && at.IsSet(flag) {
+			return at
+		}
+	}
+	return c
 }
 
 func printStatus(w io.Writer, s license.Status) error {

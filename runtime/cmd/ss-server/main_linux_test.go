@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"ss-setup/runtime/verbs"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		name: func() { os.Exit(verbs.Main(app(), os.Args)) },
+	})
+}
+
+// TestScripts runs the command line as admins and ss-setup do.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup:               setUp,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"get":      get,
+			"exitcode": exitCode,
+			"term":     terminate,
+		},
+		// The control socket lets only root in; other users test that it refuses them.
+		Condition: func(cond string) (bool, error) {
+			if cond != "root" {
+				return false, fmt.Errorf("unknown condition %q", cond)
+			}
+			return os.Geteuid() == 0, nil
+		},
+	})
+}
+
+// setUp lays out generation 3 as ss-setup does, with a free port in server.toml.
+func setUp(env *testscript.Env) error {
+	for _, dir := range []string{"generations/3", "var/3", "run"} {
+		if err := os.MkdirAll(filepath.Join(env.WorkDir, dir), 0o700); err != nil {
+			return err
+		}
+	}
+	for link, target := range map[string]string{
+		"generations/3/data": filepath.Join(env.WorkDir, "var/3"),
+		"current":            "generations/3",
+	} {
+		if err := os.Symlink(target, filepath.Join(env.WorkDir, link)); err != nil {
+			return err
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	env.Setenv("ADDR", l.Addr().String())
+	config := fmt.Sprintf("[web]\nlisten = %q\n", l.Addr())
+	return errors.Join(l.Close(), os.WriteFile(filepath.Join(env.WorkDir, "server.toml"), []byte(config), 0o644))
+}
+
+// get waits until the server answers at a path and puts status and body on stdout.
+func get(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: get PATH")
+	}
+	client := &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	url := "https://" + ts.Getenv("ADDR") + args[0]
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		resp, err := client.Get(url)
+		if err != nil {
+			if time.Now().After(deadline) {
+				ts.Fatalf("%v", err)
+			}
+			continue
+		}
+		var body bytes.Buffer
+		_, err = body.ReadFrom(resp.Body)
+		ts.Check(err)
+		resp.Body.Close()
+		fmt.Fprintf(ts.Stdout(), "%s\n%s", resp.Status, body.String())
+		return
+	}
+}
+
+// exitCode runs a command that must end with exactly the given code.
+func exitCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exitcode CODE COMMAND...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// terminate ends what runs in the background as service managers do.
+func terminate(ts *testscript.TestScript, _ bool, _ []string) {
+	for _, c := range ts.BackgroundCmds() {
+		ts.Check(c.Process.Signal(syscall.SIGTERM))
+	}
+}

@@ -34,8 +34,17 @@ func (m *Machine) launch() error {
 		return err
 	}
 	defer console.Close()
+	// In the host's mount namespace: the kernel names the image of a loop device by its path
+	// in the namespace it was opened in, and disksFree must know it when the machine is gone.
+	devices := map[Disk]*os.File{}
+	for _, d := range m.disks() {
+		if devices[d], err = attachImage(m.image(d)); err != nil {
+			return err
+		}
+		defer devices[d].Close()
+	}
 	// On a thread of its own, whose private mount namespace then belongs to the machine alone.
-	err = onThread(func() error { return m.startInit(console) })
+	err = onThread(func() error { return m.startInit(console, devices) })
 	if err != nil {
 		return err
 	}
@@ -64,14 +73,14 @@ func (m *Machine) findLeader() bool {
 
 // startInit mounts the disks in a new mount namespace of the calling thread and
 // starts systemd-nspawn there.
-func (m *Machine) startInit(console *os.File) error {
+func (m *Machine) startInit(console *os.File, devices map[Disk]*os.File) error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("new mount namespace: %w", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("keep mounts from the host: %w", err)
 	}
-	if err := m.mountDisks(); err != nil {
+	if err := m.mountDisks(devices); err != nil {
 		return err
 	}
 	cgroups := cgroupDirs(m.Name)
@@ -102,9 +111,9 @@ func (m *Machine) startInit(console *os.File) error {
 	return os.WriteFile(m.pidFile(), text, 0o644)
 }
 
-func (m *Machine) mountDisks() error {
+func (m *Machine) mountDisks(devices map[Disk]*os.File) error {
 	disk := filepath.Join(m.dir, string(System))
-	if err := mountImage(m.image(System), m.spec.FS, disk); err != nil {
+	if err := mountDisk(devices[System], m.spec.FS, disk); err != nil {
 		return err
 	}
 	upper, work := filepath.Join(disk, "up"), filepath.Join(disk, "work")
@@ -120,7 +129,7 @@ func (m *Machine) mountDisks() error {
 	if !m.spec.OptDisk {
 		return nil
 	}
-	return mountImage(m.image(Opt), m.spec.FS, filepath.Join(m.dir, string(Opt)))
+	return mountDisk(devices[Opt], m.spec.FS, filepath.Join(m.dir, string(Opt)))
 }
 
 func (m *Machine) nspawnArgs() []string {

@@ -94,29 +94,33 @@ func parseSize(size string) (int64, error) {
 	return n << shift, nil
 }
 
-// mountImage mounts an image through a loop device that frees itself.
-func mountImage(image, fs, target string) error {
+func mountDisk(dev *os.File, fs, target string) error {
 	if err := os.MkdirAll(target, 0o755); err != nil {
 		return err
 	}
-	img, err := os.OpenFile(image, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer img.Close()
-	dev, err := attachLoop(img)
-	if err != nil {
-		return fmt.Errorf("loop device for %s: %w", image, err)
-	}
-	defer dev.Close()
 	data := ""
 	if fs == "xfs" {
 		data = "nouuid" // copies of one image have one UUID
 	}
 	if err := unix.Mount(dev.Name(), target, fs, 0, data); err != nil {
-		return fmt.Errorf("mount %s: %w", image, err)
+		return fmt.Errorf("mount %s on %s: %w", dev.Name(), target, err)
 	}
 	return nil
+}
+
+// attachImage gives an image a loop device that frees itself when nobody has it open
+// or mounted any more.
+func attachImage(image string) (*os.File, error) {
+	img, err := os.OpenFile(image, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer img.Close()
+	dev, err := attachLoop(img)
+	if err != nil {
+		return nil, fmt.Errorf("loop device for %s: %w", image, err)
+	}
+	return dev, nil
 }
 
 func attachLoop(img *os.File) (*os.File, error) {

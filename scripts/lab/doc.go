@@ -22,7 +22,8 @@
 // file system of the first. It has a cgroup of its own, because in a shared one equal
 // unit names meet. Its network namespace outlives a restart.
 //
-// State lies in $LAB (default /var/tmp/lab): root-*/ the roots, machines/ one folder
-// each, cache/ Debian packages. Machines whose test process died are removed by the
-// next one that boots something.
+// State lies in $LAB (default /var/tmp/lab): root-*/ the roots, cache/ Debian packages;
+// and, one folder a machine, in $LAB_MACHINES (default /dev/shm/lab-machines where there
+// is room, else $LAB/machines). Machines whose test process died are removed by the next
+// one that boots something.
 package lab

@@ -124,7 +124,9 @@ config_systemd() {
   for u in getty@tty1.service getty-static.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
     fstrim.timer e2scrub_all.timer e2scrub_reap.service systemd-timesyncd.service systemd-resolved.service \
     systemd-networkd.service systemd-networkd.socket systemd-firstboot.service systemd-udevd.service \
-    systemd-udev-trigger.service; do
+    systemd-udev-trigger.service systemd-network-generator.service console-getty.service dev-hugepages.mount \
+    sys-fs-fuse-connections.mount systemd-ask-password-console.path systemd-ask-password-wall.path \
+    systemd-update-utmp.service systemd-update-utmp-runlevel.service; do
     ln -sf /dev/null "etc/systemd/system/$u"   # not needed in a container; keeps the boot short
   done
   ln -sf /lib/systemd/system/multi-user.target etc/systemd/system/default.target

@@ -24,7 +24,7 @@ const usage = `usage: lab VERB ...          as root; machines stay until they ar
                               power cut: what was not synced is lost
   crash NAME                  kill all its processes; what they wrote stays
   save NAME DIR               copy the disks of a machine that is off, for boot -from DIR
-  rm NAME... | down           remove machines | all machines
+  rm NAME... | down           remove machines | all but those of running tests
   list                        all machines and whether they run
   exec NAME COMMAND...        run as root inside; the exit code passes through
   cp NAME SOURCE PATH         copy a file or folder of the host to PATH inside, synced
@@ -71,7 +71,7 @@ var verbs = map[string]struct {
 	"crash":   {1, func(args []string) error { machine(args).Crash(); return nil }},
 	"save":    {2, func(args []string) error { machine(args).Save(args[1]); return nil }},
 	"rm":      {1, remove},
-	"down":    {0, func([]string) error { return remove(lab.All()) }},
+	"down":    {0, down},
 	"list":    {0, list},
 	"cp":      {3, func(args []string) error { machine(args).Copy(args[1], args[2]); return nil }},
 	"get":     {2, get},
@@ -145,11 +145,23 @@ func remove(names []string) error {
 	return nil
 }
 
+func down([]string) error {
+	for _, name := range lab.All() {
+		if m := lab.Attach(hand{}, name); !m.InTest() {
+			m.Remove()
+		}
+	}
+	return nil
+}
+
 func list([]string) error {
 	for _, name := range lab.All() {
-		state := "off"
-		if lab.Attach(hand{}, name).Running() {
+		m, state := lab.Attach(hand{}, name), "off"
+		if m.Running() {
 			state = "running"
+		}
+		if m.InTest() {
+			state += ", of a test"
 		}
 		fmt.Println(name, state)
 	}

@@ -108,12 +108,14 @@ func (s *Server) handle(conn net.Conn) {
 }
 
 func (s *Server) answer(conn net.Conn) (any, error) {
-	if err := s.allow(conn); err != nil {
-		s.log.Warn("a control request was refused", "error", err)
-		return nil, err
-	}
+	// Read first: who is refused before the request is read may see a broken pipe
+	// instead of the reason.
 	req, err := readRequest(conn)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.allow(conn); err != nil {
+		s.log.Warn("a control request was refused", "error", err)
 		return nil, err
 	}
 	verb, ok := s.verbs[req.Verb]

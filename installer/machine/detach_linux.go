@@ -291,7 +291,7 @@ func (s *systemd) Detach(ctx context.Context, name string, argv, env []string) e
 
 func transient(name string, argv, env []string) []string {
 	line := []string{
-		"systemd-run", "--quiet", "--unit=" + name, "--slice=system.slice",
+		"systemd-run", "--quiet", "--unit=" + name, "--slice=system.slice", "--description=Part of a run of ss-setup",
 		"--property=Restart=on-abnormal",
 		"--property=RestartSec=200ms",
 		"--property=StartLimitIntervalSec=0",

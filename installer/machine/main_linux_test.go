@@ -25,10 +25,15 @@ func TestMain(m *testing.M) {
 			os.Exit(superviseMain(os.Args[2:]))
 		case "supervised":
 			os.Exit(supervisedMain(os.Args[2:]))
+		case "inside":
+			insideMachine(os.Args[2:])
 		}
 	}
 	os.Exit(m.Run())
 }
+
+// insideMachine makes this the part of a test that runs in a machine of the lab.
+var insideMachine = func([]string) {}
 
 // stubbornFile makes the daemon deaf to SIGTERM while it exists.
 const stubbornFile = "/run/stubborn"
@@ -37,6 +42,9 @@ const stubbornFile = "/run/stubborn"
 func daemonMain() int {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, unix.SIGTERM)
+	if h, err := os.Open(stubbornFile); err == nil {
+		defer h.Close() // tells that it is deaf by now
+	}
 	for range ended {
 		if _, err := os.Stat(stubbornFile); err != nil {
 			return 0

@@ -24,12 +24,14 @@ var ErrNoServices = errors.New("no service manager that ss-setup knows")
 // than that, so that its own end of the matter is the one that happens.
 const (
 	startBound  = 30 * time.Second
-	stopBound   = 30 * time.Second
 	termBound   = 15 * time.Second
 	killBound   = 5 * time.Second
 	askBound    = 10 * time.Second
 	reloadBound = 90 * time.Second
 )
+
+// stopBound is a variable for the tests of what happens at its end.
+var stopBound = 30 * time.Second
 
 // conventions is how one service manager keeps its services as files. All of it
 // is known without the manager running.
@@ -164,6 +166,10 @@ func within(ctx context.Context, run Runner, bound time.Duration, argv ...string
 	defer cancel()
 	return run(ctx, argv...)
 }
+
+// isOwn tells the services whose processes are known by their program from those
+// of other products, such as an older version's, which only their scripts know.
+func isOwn(service string) bool { return service == ServerService || service == LicensedService }
 
 // endGently asks processes to end and gives them the time a definition would,
 // for where there is no definition to do it.

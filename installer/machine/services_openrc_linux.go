@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 )
 
 const (
@@ -46,7 +47,9 @@ func (openrcFiles) BootJob(name string, argv []string) Definition {
 		`description="Finish or undo an interrupted run of ss-setup"`,
 		"",
 		"depend() {",
-		"\tneed localmount",
+		// A container has no such service, and then a need would forbid the start.
+		"\twant localmount",
+		"\tafter localmount",
 		"}",
 		"",
 		"start() {",
@@ -122,9 +125,31 @@ func (o *openrc) Start(ctx context.Context, service string) error {
 		}
 	}
 	if _, err := within(ctx, o.run, startBound, "rc-service", service, "start"); err != nil {
-		return fmt.Errorf("start %s: %w; see %s", service, err, ServerLogDir)
+		return fmt.Errorf("start %s: %w; the system log tells more", service, err)
 	}
-	return nil
+	return o.appeared(ctx, service)
+}
+
+// appearBound is how long a supervisor may take to start its daemon.
+const appearBound = 3 * time.Second
+
+// appeared waits for the daemon: OpenRC says "started" when there is a supervisor,
+// which then starts the daemon, or fails to and tries again and again.
+func (o *openrc) appeared(ctx context.Context, service string) error {
+	if !isOwn(service) {
+		return nil
+	}
+	there := waitUntil(ctx, appearBound, func() bool {
+		found, err := daemons(service)
+		return err == nil && len(found) > 0
+	})
+	if there {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("start %s: %w", service, context.Cause(ctx))
+	}
+	return fmt.Errorf("start %s: its supervisor runs, but no process of it; the system log tells more", service)
 }
 
 // Stop stops a service and sees to it that neither its process nor the
@@ -134,6 +159,9 @@ func (o *openrc) Stop(ctx context.Context, service string) error {
 	if err != nil {
 		return err
 	}
+	if err := o.endIdleSupervisor(service); err != nil {
+		return err
+	}
 	before, err := o.running(service)
 	if err != nil {
 		return err
@@ -141,7 +169,7 @@ func (o *openrc) Stop(ctx context.Context, service string) error {
 	known := state.Installed && !state.Masked
 	var stopErr error
 	switch {
-	case len(before) == 0 && !o.marked("started", service):
+	case len(before) == 0 && (isOwn(service) || !o.marked("started", service)):
 	case known:
 		_, stopErr = within(ctx, o.run, stopBound, "rc-service", service, "stop")
 	default:
@@ -178,7 +206,9 @@ func (o *openrc) State(_ context.Context, service string) (ServiceState, error) 
 		state.PID = running[0].PID
 		return state, nil
 	}
-	state.Failed = o.marked("started", service) || o.marked("failed", service)
+	started := o.marked("started", service)
+	state.Active = started && !isOwn(service)
+	state.Failed = started && isOwn(service) || o.marked("failed", service)
 	return state, nil
 }
 
@@ -189,16 +219,42 @@ func (o *openrc) marked(what, service string) bool {
 // running lists the supervisor of a service first, so that it is killed before
 // it can start the daemon again, and then the daemon.
 func (o *openrc) running(service string) ([]process, error) {
-	supervisors, err := processes(func(pid int) bool {
-		args := arguments(pid)
-		return len(args) > 1 && path.Base(args[0]) == "supervise-daemon" && args[1] == service
-	})
+	supervisors, err := o.supervisors(service)
 	if err != nil {
-		return nil, fmt.Errorf("look for processes of %s: %w", service, err)
+		return nil, err
 	}
 	found, err := daemons(service)
 	if err != nil {
 		return nil, fmt.Errorf("look for processes of %s: %w", service, err)
 	}
 	return append(supervisors, found...), nil
+}
+
+func (o *openrc) supervisors(service string) ([]process, error) {
+	found, err := processes(func(pid int) bool {
+		args := arguments(pid)
+		return len(args) > 1 && path.Base(args[0]) == "supervise-daemon" && args[1] == service
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for processes of %s: %w", service, err)
+	}
+	return found, nil
+}
+
+// endIdleSupervisor kills a supervisor that has nothing to supervise, because its
+// program fails again and again: asked to stop, it would wait some 20 s for a
+// daemon that is not there.
+func (o *openrc) endIdleSupervisor(service string) error {
+	if !isOwn(service) {
+		return nil
+	}
+	found, err := daemons(service)
+	if err != nil || len(found) > 0 {
+		return err
+	}
+	supervisors, err := o.supervisors(service)
+	if err != nil {
+		return err
+	}
+	return killAll(supervisors)
 }

@@ -205,7 +205,9 @@ func (s *systemd) Stop(ctx context.Context, name string) error {
 	if err != nil {
 		return errors.Join(stopErr, err)
 	}
+	failed := unit.active == "failed"
 	if !unit.ended() {
+		failed = true // to be killed is a failure to systemd
 		_, _ = within(ctx, s.run, askBound, "systemctl", "kill", "--signal=SIGKILL", unitName(name))
 		if _, err := within(ctx, s.run, stopBound, "systemctl", "stop", unitName(name)); err != nil {
 			return fmt.Errorf("stop %s: %w; see journalctl -u %s", name, errors.Join(stopErr, err), name)
@@ -215,7 +217,7 @@ func (s *systemd) Stop(ctx context.Context, name string) error {
 	if err := finish(ctx, name, func() ([]process, error) { return s.left(name, unit.cgroup) }); err != nil {
 		return err
 	}
-	if unit.active == "failed" {
+	if failed {
 		// Else the name of a service that is going away stays in systemctl --failed.
 		_, err = within(ctx, s.run, askBound, "systemctl", "reset-failed", unitName(name))
 	}

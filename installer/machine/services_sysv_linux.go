@@ -143,7 +143,7 @@ func (s *sysv) Start(ctx context.Context, service string) error {
 		return err
 	}
 	if _, err := within(ctx, s.run, startBound, file, "start"); err != nil {
-		return fmt.Errorf("start %s: %w; see %s", service, err, ServerLogDir)
+		return fmt.Errorf("start %s: %w; the system log tells more", service, err)
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func (s *sysv) Stop(ctx context.Context, service string) error {
 	}
 	var stopErr error
 	switch {
-	case len(before) == 0:
+	case len(before) == 0 && isOwn(service):
 	case state.Installed && !state.Masked:
 		_, stopErr = within(ctx, s.run, stopBound, path.Join(initDir, service), "stop")
 	default:
@@ -190,8 +190,9 @@ func (s *sysv) forget(service string) error {
 	return nil
 }
 
-// State looks at files and processes; nothing is run for it.
-func (s *sysv) State(_ context.Context, service string) (ServiceState, error) {
+// State looks at files and processes; nothing is run for it, except for a service
+// of another product, whose script alone knows its processes.
+func (s *sysv) State(ctx context.Context, service string) (ServiceState, error) {
 	state, err := s.fileState(service)
 	if err != nil {
 		return ServiceState{}, err
@@ -204,6 +205,11 @@ func (s *sysv) State(_ context.Context, service string) (ServiceState, error) {
 		state.Active = true
 		state.PID = running[0].PID
 		return state, nil
+	}
+	if state.Installed && !state.Masked && !isOwn(service) {
+		_, err := within(ctx, s.run, askBound, path.Join(initDir, service), "status")
+		state.Active = err == nil
+		return state, ctx.Err()
 	}
 	// A pid file without its process is what LSB calls "dead".
 	_, hasFile := s.pidInFile(service)

@@ -102,7 +102,7 @@ var known = []struct {
 	{receipt.ErrNewer, NewerInstalled},
 	{bundle.ErrDamaged, BadPackage},
 	{bundle.ErrUntrusted, BadPackage},
-	{bundle.ErrNewer, BadPackage},
+	{bundle.ErrNewer, WrongUsage},
 	{txn.ErrBusy, Busy},
 	{errCancelled, Cancelled},
 	{context.Canceled, Cancelled},

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	"ss-setup/installer/bundle"
 	"ss-setup/installer/machine"
@@ -64,7 +65,7 @@ func (s *session) findBundle() (*bundle.Bundle, error) {
 	if !info.IsDir() {
 		names := []string{bundle.ManifestName, bundle.PayloadName, bundle.SetupName}
 		if !slices.Contains(names, filepath.Base(dir)) {
-			return nil, usagef(program+" install --from "+filepath.Dir(dir), "--from %s is neither the folder of a package nor a file of one (%s, %s)", dir, names[0], names[1])
+			return nil, usagef(program+" install --from DIR", "--from %s is neither the folder of a package nor a file of one (%s, %s)", dir, names[0], names[1])
 		}
 		dir = filepath.Dir(dir)
 	}
@@ -98,6 +99,9 @@ func (s *session) handOver(ctx context.Context, b *bundle.Bundle) error {
 // keptBundle is the package that the installed release keeps, so that a repair
 // works without any other. The ss-setup that it goes with is this one.
 func (s *session) keptBundle(sit *plan.Situation) (*bundle.Bundle, error) {
+	if !sit.Installed() && (s.options.Update || s.options.Repair) {
+		return nil, &Failure{Exit: NothingInstalled, Err: fmt.Errorf("%w, so there is nothing to%s", plan.ErrNothingInstalled, strings.Replace(s.mode(), "--", "", 1)), Cure: "run: " + program + " install --from DIR"}
+	}
 	if !sit.Installed() || s.options.Update {
 		return nil, usagef(program+" "+s.verb+s.mode()+" --from DIR", "there is no package beside this program, and --from names none")
 	}

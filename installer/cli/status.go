@@ -21,17 +21,19 @@ const statusSchema = 1
 
 // Status is what status --json prints: docs/status.schema.json.
 type Status struct {
-	Schema         int                             `json:"schema"`
-	Installed      bool                            `json:"installed"`
-	Version        string                          `json:"version,omitempty"`
-	Release        string                          `json:"release,omitempty"`
-	Generation     int                             `json:"generation,omitempty"`
-	Services       map[string]machine.ServiceState `json:"services"`
-	Generations    []plan.GenerationInfo           `json:"generations"`
-	KeptData       int                             `json:"kept_generation,omitempty"`
-	Interrupted    *txn.Status                     `json:"interrupted,omitempty"`
-	FailedReleases []receipt.FailedRelease         `json:"failed_releases"`
-	OldVersions    []plan.OldVersion               `json:"old_versions"`
+	Schema      int                             `json:"schema"`
+	Installed   bool                            `json:"installed"`
+	Version     string                          `json:"version,omitempty"`
+	Release     string                          `json:"release,omitempty"`
+	Generation  int                             `json:"generation,omitempty"`
+	Services    map[string]machine.ServiceState `json:"services"`
+	Generations []plan.GenerationInfo           `json:"generations"`
+	KeptData    int                             `json:"kept_generation,omitempty"`
+	// Running is the process that changes the machine right now.
+	Running        string                  `json:"running,omitempty"`
+	Interrupted    *txn.Status             `json:"interrupted,omitempty"`
+	FailedReleases []receipt.FailedRelease `json:"failed_releases"`
+	OldVersions    []plan.OldVersion       `json:"old_versions"`
 }
 
 func statusOf(sit *plan.Situation) Status {
@@ -59,6 +61,7 @@ func (s *session) status(ctx context.Context) (Exit, error) {
 		return Done, err
 	}
 	st := statusOf(sit)
+	st.Running = s.holder()
 	exit := Done
 	if !st.Installed {
 		exit = NothingInstalled
@@ -82,9 +85,7 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 	} else {
 		fmt.Fprintln(w, "SS Server is not installed")
 	}
-	if in := st.Interrupted; in != nil {
-		printInterrupted(w, in)
-	}
+	printInterrupted(w, st)
 	if st.KeptData != 0 && !st.Installed {
 		fmt.Fprintf(w, "The data of generation %d are kept; ss-setup install takes them over, ss-setup uninstall --purge removes them.\n", st.KeptData)
 	}
@@ -100,18 +101,16 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 	}
 }
 
-func printInterrupted(w io.Writer, in *txn.Status) {
-	verb := in.Verb
-	if verb == "" {
-		verb = "run"
-	}
+func printInterrupted(w io.Writer, st Status) {
+	in := st.Interrupted
 	switch {
+	case st.Running != "":
+		fmt.Fprintf(w, "A run is under way (%s).\n", st.Running)
+	case in == nil:
 	case in.Abandoned:
-		fmt.Fprintf(w, "An %s was left unfinished at step %d of %d by --norollback; go on with ss-setup recover, or back with ss-setup rollback.\n", verb, in.Step, in.Steps)
-	case in.Back:
-		fmt.Fprintf(w, "An %s is being put back; if no ss-setup is running, run: ss-setup recover\n", verb)
+		fmt.Fprintf(w, "A run (%s) was left unfinished at step %d of %d by --norollback; go on with: ss-setup recover, or back with: ss-setup rollback\n", in.Verb, in.Step, in.Steps)
 	default:
-		fmt.Fprintf(w, "An %s is at step %d of %d; if no ss-setup is running, it was interrupted: ss-setup recover\n", verb, in.Step, in.Steps)
+		fmt.Fprintf(w, "A run (%s) was interrupted at step %d of %d; finish or undo it with: ss-setup recover\n", in.Verb, in.Step, in.Steps)
 	}
 }
 

@@ -72,7 +72,7 @@ func noArguments(c *cli.Context) error {
 
 // oneGeneration reads the argument of forget.
 func oneGeneration(c *cli.Context) (int, error) {
-	const right = program + " status   (lists the generations), then: " + program + " forget NUMBER"
+	const right = program + " status\nit lists the generations; then run: " + program + " forget NUMBER"
 	if c.NArg() != 1 {
 		return 0, usagef(right, "forget needs the number of one generation")
 	}
@@ -93,6 +93,7 @@ func unknownFlag(c *cli.Context, err error, args []string) error {
 		verb += " " + c.Command.Name
 	}
 	if !isUnknown {
+		message, _, _ = strings.Cut(message, ": strconv.")
 		return usagef(verb+" --help", "%s", strings.Replace(message, " -", " --", 1))
 	}
 	name = strings.TrimLeft(name, "-")
@@ -131,10 +132,13 @@ func corrected(args []string, wrong, right string) string {
 	return strings.Join(fixed, " ")
 }
 
-// nearest is the name with the fewest changed letters, empty when more than a
-// third of the letters would have to change.
+// nearest is the name that a slip of the finger makes word of, empty when none
+// is so near that it must have been meant.
 func nearest(word string, names []string) string {
-	best, distance := "", len(word)/3+1
+	best, distance := "", 2
+	if len(word) < 5 {
+		distance = 1
+	}
 	for _, n := range names {
 		d := editDistance(word, n)
 		if strings.HasPrefix(n, word) && len(word) >= 3 {
@@ -147,25 +151,29 @@ func nearest(word string, names []string) string {
 	return best
 }
 
-// editDistance counts the letters to change, add or drop.
+// editDistance counts the letters to change, add, drop or swap with the next.
 func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	d := make([][]int, len(a)+1)
+	for i := range d {
+		d[i] = make([]int, len(b)+1)
+		d[i][0] = i
 	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := corner
-			if a[i] != b[j] {
+	for j := range d[0] {
+		d[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			replace := d[i-1][j-1]
+			if a[i-1] != b[j-1] {
 				replace++
 			}
-			corner = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
+			d[i][j] = min(replace, d[i-1][j]+1, d[i][j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
+			}
 		}
 	}
-	return row[len(b)]
+	return d[len(a)][len(b)]
 }
 
 // flagsFirst moves flags in front of arguments, since the parser stops at the

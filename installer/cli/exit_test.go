@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"ss-setup/installer/bundle"
+	"ss-setup/installer/plan"
+	"ss-setup/installer/txn"
+)
+
+func TestDocumentListsTheExitCodes(t *testing.T) {
+	var doc strings.Builder
+	doc.WriteString("# Exit codes of ss-setup\n\n" +
+		"A test holds this table to the one in `installer/cli/exit.go`; write it anew with\n" +
+		"`go test ./installer/cli -update`.\n\n" +
+		"| meaning | Linux | Windows |\n|---|---|---|\n")
+	for _, x := range exits {
+		fmt.Fprintf(&doc, "| %s | %d | %d |\n", x.meaning, x.linux, x.windows)
+	}
+	doc.WriteString("\n`ss-setup status` ends with 12 when nothing is installed, `ss-setup verify` with 7 when\n" +
+		"something differs from what was installed.\n")
+	compareGolden(t, docs+"exit-codes.md", doc.String())
+}
+
+func TestEveryExitHasNumbersOfItsOwn(t *testing.T) {
+	linux, windows := map[int]bool{}, map[int]bool{}
+	for i, x := range exits {
+		if x.exit != Exit(i) {
+			t.Errorf("row %d is of another exit: %s", i, x.meaning)
+		}
+		if linux[x.linux] || windows[x.windows] {
+			t.Errorf("%s: a number is taken", x.meaning)
+		}
+		linux[x.linux], windows[x.windows] = true, true
+	}
+}
+
+func TestErrorsOfThePackagesBelowEndInTheirExit(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want Exit
+	}{
+		{fmt.Errorf("x: %w", plan.ErrUsage), WrongUsage},
+		{fmt.Errorf("x: %w", plan.ErrNothingInstalled), NothingInstalled},
+		{fmt.Errorf("x: %w", plan.ErrNewerInstalled), NewerInstalled},
+		{fmt.Errorf("x: %w", plan.ErrUnsupported), Unsupported},
+		{fmt.Errorf("x: %w", bundle.ErrDamaged), BadPackage},
+		{fmt.Errorf("x: %w", bundle.ErrUntrusted), BadPackage},
+		{errors.Join(errors.New("x"), txn.ErrBusy), Busy},
+		{fmt.Errorf("%w by Ctrl-C", errCancelled), Cancelled},
+		{fmt.Errorf("x: %w", &Failure{Exit: NeedsRoot, Err: errors.New("y")}), NeedsRoot},
+		{os.ErrNotExist, PutBack},
+	} {
+		if got := failureOf(c.err, PutBack).Exit; got != c.want {
+			t.Errorf("%v: exit %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+func TestSentenceOfWrongUsageDoesNotSaySoTwice(t *testing.T) {
+	f := failureOf(fmt.Errorf("%w: generation 3 is in force", plan.ErrUsage), PutBack)
+	if f.Error() != "generation 3 is in force" {
+		t.Errorf("got %q", f)
+	}
+}

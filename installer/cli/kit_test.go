@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"ss-setup/packaging/release"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// docs is the folder of the documents that the program is held to.
+const docs = "../../docs/"
+
+// compareGolden holds got to the file of that name.
+func compareGolden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != got {
+		t.Errorf("%s differs; see what changed with: go test ./installer/cli -update && git diff\ngot:\n%s", file, got)
+	}
+}
+
+// schemaOf compiles one of the schemas in docs.
+func schemaOf(t *testing.T, name string) *jsonschema.Schema {
+	t.Helper()
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	for _, file := range []string{"events", "plan", "status", "verify"} {
+		content, err := os.ReadFile(docs + file + ".schema.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(content))
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if err := compiler.AddResource("https://ss-server.invalid/"+file+".schema.json", doc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	schema, err := compiler.Compile("https://ss-server.invalid/" + name + ".schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+// validate holds every text to a schema.
+func validate(t *testing.T, schema *jsonschema.Schema, texts ...string) {
+	t.Helper()
+	if err := validateAll(schema, texts); err != nil {
+		t.Error(err)
+	}
+}
+
+func validateAll(schema *jsonschema.Schema, texts []string) error {
+	for _, text := range texts {
+		value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+		if err != nil {
+			return fmt.Errorf("not JSON: %w: %s", err, text)
+		}
+		if err := schema.Validate(value); err != nil {
+			return fmt.Errorf("%w\nin: %s", err, text)
+		}
+	}
+	return nil
+}
+
+// fakeProgram does what an install asks of a program of a release.
+const fakeProgram = `#!/bin/sh
+case $1 in
+migrate)
+	while [ $# -gt 0 ]; do
+		if [ "$1" = --data ]; then data=$2; fi
+		shift
+	done
+	echo data > "$data/store.db"
+	echo data > "$data/license.db"
+	;;
+esac
+`
+
+// makeBundle makes a package of fake programs in a folder of its own; setup is
+// the program that it has as ss-setup.
+func makeBundle(t *testing.T, version, setup string) string {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name, text string) {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range release.Programs {
+		write("bin/"+name, fakeProgram+"# "+version+"\n")
+	}
+	for _, name := range []string{"ss-server", "ss-licensed"} {
+		write("services/systemd/"+name+".service", "[Service]\nUser={{.User}}\n# {{.Mounts}}\n")
+		write("services/sysv/"+name, "#!/bin/sh\n")
+		write("services/openrc/"+name, "#!/sbin/openrc-run\n")
+	}
+	out := filepath.Join(dir, "bundle")
+	_, err := release.Bundle(release.Options{
+		Version: version, Bin: filepath.Join(dir, "bin"), Services: filepath.Join(dir, "services"),
+		Setup: setup, Out: out, OS: runtime.GOOS, Arch: runtime.GOARCH, Level: 1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// self is the program under test: this test binary.
+func self(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// imageFiles are in the tree of a machine with systemd on which nothing runs.
+var imageFiles = map[string]string{
+	"usr/lib/systemd/systemd": "",
+	"etc/passwd":              "root:x:0:0:root:/root:/bin/sh\n",
+	"etc/group":               "root:x:0:\n",
+}
+
+// changing are the parts of what is printed that differ from run to run.
+var changing = []struct {
+	pattern *regexp.Regexp
+	with    string
+}{
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z`), "TIME"},
+	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "SHA256"},
+	{regexp.MustCompile(`(\d+\.\d+\.\d+)-[0-9a-f]{8}\b`), "$1-DIGEST"},
+	{regexp.MustCompile(`"(seconds|downtime_seconds)":[\d.]+`), `"$1":0.0`},
+}
+
+// steady replaces what differs from run to run.
+func steady(text string) string {
+	for _, c := range changing {
+		text = c.pattern.ReplaceAllString(text, c.with)
+	}
+	return text
+}

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"ss-setup": func() { os.Exit(Main(os.Args[1:], OSStreams())) },
+	})
+}
+
+func TestScripts(t *testing.T) {
+	older, newer := makeBundle(t, "7.0.0", self(t)), makeBundle(t, "7.0.1", self(t))
+	// A package whose ss-setup is another program than the one that is run.
+	other := filepath.Join(t.TempDir(), "ss-setup")
+	if err := os.WriteFile(other, []byte("#!/bin/sh\necho the other: \"$@\"\nexit 42\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	foreign := makeBundle(t, "7.0.2", other)
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("OLDER", older)
+			env.Setenv("NEWER", newer)
+			env.Setenv("FOREIGN", foreign)
+			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			return cond == "root" && os.Geteuid() == 0, nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"image":  image,
+			"exits":  exitsWith,
+			"schema": checkSchema(t),
+			"golden": func(ts *testscript.TestScript, _ bool, args []string) {
+				compareGolden(t, "testdata/golden/"+args[1], steady(ts.ReadFile(args[0])))
+			},
+		},
+	})
+}
+
+// image makes the tree of a machine: image DIR.
+func image(ts *testscript.TestScript, _ bool, args []string) {
+	root := ts.MkAbs(args[0])
+	for _, dir := range []string{"etc/systemd/system", "usr/bin", "usr/lib/systemd", "var/lib", "var/log", "opt", "srv", "run", "sbin"} {
+		ts.Check(os.MkdirAll(filepath.Join(root, dir), 0o755))
+	}
+	for name, text := range imageFiles {
+		ts.Check(os.WriteFile(filepath.Join(root, name), []byte(text), 0o644))
+	}
+	ts.Check(os.Symlink("/usr/lib/systemd/systemd", filepath.Join(root, "sbin/init")))
+}
+
+// exitsWith runs ss-setup and checks the number that it exits with: exits 2 install foo.
+func exitsWith(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec("ss-setup", args[1:]...)
+	code := "0"
+	if failed, ok := err.(*exec.ExitError); ok {
+		code = strings.TrimPrefix(failed.String(), "exit status ")
+	}
+	if code != args[0] {
+		ts.Fatalf("exit %s, want %s", code, args[0])
+	}
+}
+
+// checkSchema holds a file to a schema in docs: each line for events, else the
+// whole: schema events FILE.
+func checkSchema(t *testing.T) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		text := ts.ReadFile(args[1])
+		texts := []string{text}
+		if args[0] == "events" {
+			texts = strings.Split(strings.TrimSpace(text), "\n")
+		}
+		if err := validateAll(schemaOf(t, args[0]), texts); err != nil {
+			ts.Fatalf("%v", err)
+		}
+	}
+}

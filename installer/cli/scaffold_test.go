@@ -1,0 +1,242 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"ss-setup/installer/machine"
+)
+
+// fakeManager is a service manager with a boot job and a guard, and no more.
+type fakeManager struct {
+	machine.Services
+	guard []string
+	ended int
+}
+
+func (m *fakeManager) Detach(_ context.Context, _ string, argv, _ []string) error {
+	m.guard = argv
+	return nil
+}
+
+func (m *fakeManager) EndDetached(context.Context, string) error {
+	m.guard = nil
+	m.ended++
+	return nil
+}
+
+func (*fakeManager) BootJob(name string, argv []string) machine.Definition {
+	path := "/etc/systemd/system/" + name + ".service"
+	return machine.Definition{
+		Content: []byte(strings.Join(argv, " ")), Path: path, Mode: 0o644,
+		Enable: []machine.Link{{Path: "/etc/systemd/system/multi-user.target.wants/" + name + ".service", Target: path}},
+	}
+}
+
+// bench is a machine with a scaffold whose calls may be cut.
+type bench struct {
+	*scaffold
+	manager *fakeManager
+	root    string
+	// cut is the number of the changing call from which on nothing happens any
+	// more, as after the death of the process; 0 for never.
+	cut, calls int
+}
+
+var errCut = errors.New("the process is dead")
+
+func newBench(t *testing.T, folders ...string) *bench {
+	t.Helper()
+	b := &bench{manager: &fakeManager{}, root: t.TempDir()}
+	for _, dir := range folders {
+		if err := os.MkdirAll(filepath.Join(b.root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := filepath.Join(t.TempDir(), "ss-setup")
+	if err := os.WriteFile(program, []byte("the program"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	files := &machine.FS{Root: b.root, Before: func(machine.Op, string) error {
+		b.calls++
+		if b.cut > 0 && b.calls >= b.cut {
+			return errCut
+		}
+		return nil
+	}}
+	b.scaffold = &scaffold{fs: files, services: b.manager, program: program, id: "0123456789abcdef"}
+	return b
+}
+
+// raise arms and takes away again, as far as the cut lets it.
+func (b *bench) raise() error {
+	prepared, err := b.Prepare(context.Background())
+	if err != nil {
+		return err
+	}
+	if err := b.Arm(context.Background(), prepared); err != nil {
+		return err
+	}
+	return b.Disarm(context.Background(), prepared)
+}
+
+// sweep is what the next run does that finds no journal.
+func (b *bench) sweep() error {
+	b.cut = 0
+	prepared, err := b.Prepare(context.Background())
+	if err != nil {
+		return err
+	}
+	return b.Disarm(context.Background(), prepared)
+}
+
+// tree is everything on the machine, one path a line.
+func tree(t *testing.T, root string) string {
+	t.Helper()
+	var lines []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		lines = append(lines, fmt.Sprintf("%s %s", strings.TrimPrefix(path, root), d.Type()))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// grounds are machines on which a scaffold may have to stand.
+var grounds = map[string][]string{
+	"nothing at all":                    nil,
+	"a plain system":                    {"opt", "etc/systemd/system"},
+	"an empty folder of somebody":       {"opt/ss-server", "etc/systemd/system"},
+	"an installed release":              {"opt/ss-server/releases/7.0.0-01234567", "etc/systemd/system/multi-user.target.wants"},
+	"a folder of the product, emptied":  {"opt/ss-server/generations", "etc/systemd/system"},
+	"services that are enabled already": {"opt", "etc/systemd/system/multi-user.target.wants"},
+}
+
+func TestScaffoldLeavesTheMachineAsItWas(t *testing.T) {
+	for name, folders := range grounds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, folders...)
+			before := tree(t, b.root)
+			if err := b.raise(); err != nil {
+				t.Fatal(err)
+			}
+			if after := tree(t, b.root); after != before {
+				t.Errorf("left:\n%s\nbefore:\n%s", after, before)
+			}
+			if b.manager.guard != nil {
+				t.Error("the guard is left")
+			}
+		})
+	}
+}
+
+func TestScaffoldThatWasCutAnywhereIsSweptAway(t *testing.T) {
+	for name, folders := range grounds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			whole := newBench(t, folders...)
+			if err := whole.raise(); err != nil {
+				t.Fatal(err)
+			}
+			for cut := 1; cut <= whole.calls; cut++ {
+				b := newBench(t, folders...)
+				before := tree(t, b.root)
+				b.cut = cut
+				if err := b.raise(); !errors.Is(err, errCut) {
+					t.Fatalf("cut at call %d: %v", cut, err)
+				}
+				if err := b.sweep(); err != nil {
+					t.Fatalf("cut at call %d: sweep: %v", cut, err)
+				}
+				if after := tree(t, b.root); after != before {
+					t.Errorf("cut at call %d left:\n%s\nbefore:\n%s", cut, after, before)
+				}
+			}
+		})
+	}
+}
+
+func TestArmedScaffoldHasProgramGuardAndBootJob(t *testing.T) {
+	b := newBench(t, "opt", "etc/systemd/system")
+	prepared, err := b.Prepare(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Arm(t.Context(), prepared); err != nil {
+		t.Fatal(err)
+	}
+	engine := "/opt/ss-server/engine/0123456789abcdef/ss-setup"
+	info, err := b.fs.Lstat(engine)
+	if err != nil || info.Mode() != 0o755 {
+		t.Errorf("the copy: %v, %v", info, err)
+	}
+	if want := []string{engine, "recover", "--guard"}; !slices.Equal(b.manager.guard, want) {
+		t.Errorf("the guard runs %q", b.manager.guard)
+	}
+	job, err := b.fs.ReadFile("/etc/systemd/system/ss-setup-recover.service")
+	if err != nil || string(job) != engine+" recover --boot" {
+		t.Errorf("the boot job is %q, %v", job, err)
+	}
+	if !b.fs.Exists("/etc/systemd/system/multi-user.target.wants/ss-setup-recover.service") {
+		t.Error("the boot job is not enabled")
+	}
+}
+
+func TestUninstallLeavesNoEmptyProgramFolder(t *testing.T) {
+	b := newBench(t, "opt/ss-server/releases", "etc/systemd/system")
+	prepared, err := b.Prepare(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Arm(t.Context(), prepared); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(b.root, "opt/ss-server/releases")); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Disarm(t.Context(), prepared); err != nil {
+		t.Fatal(err)
+	}
+	if b.fs.Exists("/opt/ss-server") {
+		t.Error("/opt/ss-server is left")
+	}
+}
+
+func TestSweepingWhereNothingIsAsksNobody(t *testing.T) {
+	b := newBench(t, "opt", "etc/systemd/system")
+	if err := b.sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if b.calls != 0 || b.manager.ended != 0 {
+		t.Errorf("%d changes, %d questions to the service manager", b.calls, b.manager.ended)
+	}
+}
+
+func TestRecoveryByAnotherProgramFindsTheCopyItNeeds(t *testing.T) {
+	b := newBench(t, "opt", "etc/systemd/system")
+	prepared, err := b.Prepare(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A run that --norollback left was disarmed; another ss-setup takes it up.
+	b.id = "fedcba9876543210"
+	if err := b.Arm(t.Context(), prepared); err != nil {
+		t.Fatal(err)
+	}
+	if !b.fs.Exists(b.manager.guard[0]) {
+		t.Errorf("there is no %s", b.manager.guard[0])
+	}
+	if err := b.Disarm(t.Context(), prepared); err != nil {
+		t.Fatal(err)
+	}
+}

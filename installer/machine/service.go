@@ -22,7 +22,7 @@ type Services interface {
 	// Reload makes the manager read changed definitions; nothing where it does so by itself.
 	Reload(ctx context.Context) error
 	// Start starts a service and returns when the manager says it runs.
-	// Starting one that runs is no error.
+	// Starting one that runs is no error; one that is unknown or masked is.
 	Start(ctx context.Context, service string) error
 	// Stop ends a service and returns when no process of it is left; it is
 	// bounded and kills at the end. Stopping one that is stopped or unknown is no error.
@@ -30,9 +30,12 @@ type Services interface {
 	// State asks about a service. An unknown service is not an error.
 	State(ctx context.Context, service string) (ServiceState, error)
 	// Detach runs a program that outlives this process, its terminal and its
-	// login, and is started again when it dies of a signal.
+	// login, and is started again when it dies of a signal. The program must be
+	// this one or a copy of it: where the manager cannot watch over it, it is
+	// called with the verb SuperviseVerb. One of the same name is ended first.
 	Detach(ctx context.Context, name string, argv, env []string) error
-	// EndDetached ends what Detach started under name; nothing there is no error.
+	// EndDetached ends what Detach, or the boot job of that name, started; nothing
+	// there is no error. The program itself may call it: it is left alone then.
 	EndDetached(ctx context.Context, name string) error
 	// BootJob tells the files and links that make argv run once at every boot,
 	// beside the services and never before them, held up by and holding up

@@ -148,8 +148,8 @@ func unknown(name string, err error) Check {
 	}
 }
 
-// Folders are where everything of an installation lies, and where it must be
-// safe from a power cut.
+// Where everything of an installation lies, and which of it must be safe from a
+// power cut.
 var (
 	allFolders = []string{
 		machine.ProgramDir, machine.ServerStateDir, machine.LicensedStateDir, machine.SetupDir,

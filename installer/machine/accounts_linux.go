@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	passwdFile   = "/etc/passwd"
-	groupFile    = "/etc/group"
-	shadowFile   = "/etc/shadow"
-	gshadowFile  = "/etc/gshadow"
+	passwdFile  = "/etc/passwd"
+	groupFile   = "/etc/group"
+	shadowFile  = "/etc/shadow"
+	gshadowFile = "/etc/gshadow"
 	// locked is a password that no input matches.
 	locked = "!*"
 )

@@ -353,19 +353,3 @@ func (m *Machine) Dial(ctx context.Context, network, address string) (net.Conn, 
 	})
 	return conn, err
 }
-
-// Logs is the console log and, while the machine runs, the journal of this boot.
-func (m *Machine) Logs() string {
-	console, err := os.ReadFile(m.consoleFile())
-	if err != nil {
-		return err.Error()
-	}
-	if m.leader.Load() == 0 {
-		return string(console)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	// Machines without systemd have no journalctl: then the console is all.
-	journal, _, _ := m.Exec(ctx, "journalctl", "-b", "--no-pager", "-o", "short-monotonic")
-	return string(console) + journal
-}

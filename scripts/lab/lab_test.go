@@ -4,6 +4,7 @@ package lab
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -368,5 +369,34 @@ func TestMachineOfAKilledTestIsRemoved(t *testing.T) {
 	removeOrphans()
 	if m.Running() || !m.disksFree() || slices.Contains(All(), name) {
 		t.Error("something is left of it")
+	}
+}
+
+// failing is a test that has failed; it keeps what the lab says.
+type failing struct {
+	*testing.T
+	said  strings.Builder
+	after []func()
+}
+
+func (f *failing) Failed() bool                    { return true }
+func (f *failing) Logf(format string, args ...any) { fmt.Fprintf(&f.said, format+"\n", args...) }
+func (f *failing) Cleanup(fn func())               { f.after = append(f.after, fn) }
+
+func TestFailedTestShowsTheLogsOfItsMachine(t *testing.T) {
+	for root, words := range map[string]string{"bookworm": "Startup finished", "bookworm-sysv": "INIT:"} {
+		f := &failing{T: t}
+		m := Boot(f, Options{Root: root, Logs: []string{"/var/log/product-*/*"}})
+		if err := m.WriteFile("/var/log/product-a/log", []byte("it went wrong here\n"), 0o600); err != nil {
+			t.Error(err)
+		}
+		for _, fn := range f.after {
+			fn()
+		}
+		for _, want := range []string{words, "/var/log/product-a/log:\nit went wrong here"} {
+			if !strings.Contains(f.said.String(), want) {
+				t.Errorf("%s: %q is missing in\n%s", root, want, f.said.String())
+			}
+		}
 	}
 }

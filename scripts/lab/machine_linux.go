@@ -38,6 +38,7 @@ type Options struct {
 	Share   map[string]string // folders of the host, read-only inside: path on the host -> path inside
 	IP      string            // 10.77.0.N on the network of all machines; empty: loopback only
 	Unified bool              // cgroup v2 inside
+	Logs    []string          // files inside, as patterns, that a failed test shows
 	Keep    bool              // outlives this process: for use by hand
 }
 
@@ -60,6 +61,7 @@ type Machine struct {
 	t    T
 	dir  string // below $LAB/machines
 	spec spec
+	logs []string
 	// leader is the machine's init as the host numbers it; 0 while the machine is off.
 	leader atomic.Int64
 }
@@ -122,7 +124,7 @@ func newMachine(t T, o Options) (*Machine, error) {
 	if !goodName.MatchString(o.Name) {
 		return nil, fmt.Errorf("machine name %q: use a-z 0-9 -, 12 at most", o.Name)
 	}
-	m := &Machine{Name: o.Name, t: t, dir: machineDir(o.Name)}
+	m := &Machine{Name: o.Name, t: t, dir: machineDir(o.Name), logs: o.Logs}
 	if m.supervisor() != 0 {
 		return nil, fmt.Errorf("machine %s runs already", o.Name)
 	}
@@ -207,7 +209,7 @@ func (m *Machine) Start() {
 		m.t.Fatalf("lab: start %s: it runs already", m.Name)
 	}
 	if err := m.launch(); err != nil {
-		m.t.Fatalf("lab: start %s: %v\n%s", m.Name, err, m.console())
+		m.t.Fatalf("lab: start %s: %v\n%s", m.Name, err, tail(m.console(), 40))
 	}
 }
 
@@ -272,7 +274,7 @@ func (m *Machine) InTest() bool { return m.spec.Owner.alive() }
 
 func (m *Machine) cleanup() {
 	if m.t.Failed() {
-		m.t.Logf("machine %s, console and journal:\n%s", m.Name, tail(m.Logs(), 150))
+		m.t.Logf("machine %s:\n%s", m.Name, m.report())
 	}
 	if err := m.remove(); err != nil {
 		m.t.Logf("lab: remove %s: %v", m.Name, err)

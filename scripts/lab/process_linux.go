@@ -97,20 +97,3 @@ func until(timeout time.Duration, done func() bool) bool {
 	}
 	return true
 }
-
-func (m *Machine) console() string {
-	text, err := os.ReadFile(m.consoleFile())
-	if err != nil {
-		return err.Error()
-	}
-	return tail(string(text), 40)
-}
-
-// tail is the last n lines of a text.
-func tail(text string, n int) string {
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	if len(lines) > n {
-		lines = append([]string{fmt.Sprintf("… %d lines left out", len(lines)-n)}, lines[len(lines)-n:]...)
-	}
-	return strings.Join(lines, "\n")
-}

@@ -102,7 +102,7 @@ func TestNftablesIsOpenedAndClosed(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes a network namespace")
 	}
-	const namespace = "mc-firewall"
+	const namespace = "firewall-test"
 	_, err := runCommand(t.Context(), "ip", "netns", "add", namespace)
 	check(t, err)
 	defer func() { _, _ = runCommand(context.Background(), "ip", "netns", "del", namespace) }()

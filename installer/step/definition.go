@@ -54,16 +54,14 @@ func (s *InstallDefinition) Prepare(_ context.Context, m *Machine) (any, error) 
 		return nil, err
 	}
 	u := definitionUndo{}
-	if u.preImage, err = savePreImage(m, s.Path); err != nil {
+	if u.preImage, err = savePreImage(m, s.Path, digest(content)); err != nil {
 		return nil, err
 	}
-	u.Wrote = digest(content)
 	u.Edited = s.edited(u.preImage, u.Wrote)
 	if u.Edited {
-		if u.EditedAt, err = savePreImage(m, s.Path+EditedSuffix); err != nil {
+		if u.EditedAt, err = savePreImage(m, s.Path+EditedSuffix, u.SHA256); err != nil {
 			return nil, err
 		}
-		u.EditedAt.Wrote = u.SHA256
 	}
 	return u, keepOriginal(m, s.Path, u.preImage)
 }

@@ -63,9 +63,7 @@ func (s *WriteFile) String() string { return "write " + s.Path + " unless it is 
 
 // Prepare notes whether the file is there.
 func (s *WriteFile) Prepare(_ context.Context, m *Machine) (any, error) {
-	p, err := savePreImage(m, s.Path)
-	p.Wrote = digest([]byte(s.Content))
-	return p, err
+	return savePreImage(m, s.Path, digest([]byte(s.Content)))
 }
 
 // Do writes the file if nothing is there.
@@ -108,7 +106,7 @@ func (s *MakeProbeKey) String() string {
 
 // Prepare notes whether the secret is there.
 func (s *MakeProbeKey) Prepare(_ context.Context, m *Machine) (any, error) {
-	return savePreImage(m, s.Path)
+	return savePreImage(m, s.Path, "")
 }
 
 // Do writes the secret if nothing is there.
@@ -168,11 +166,10 @@ func (s *InstallSetup) String() string { return "install " + s.Path }
 
 // Prepare keeps what stands there.
 func (s *InstallSetup) Prepare(_ context.Context, m *Machine) (any, error) {
-	p, err := savePreImage(m, s.Path)
+	p, err := savePreImage(m, s.Path, s.SHA256)
 	if err != nil {
 		return nil, err
 	}
-	p.Wrote = s.SHA256
 	state, err := LoadState(m.FS)
 	if err != nil || state.KeptData != 0 {
 		return p, err // an uninstall that keeps data leaves ss-setup there to purge them
@@ -218,11 +215,10 @@ func (s *InstallLink) String() string { return "link " + s.Path + " to " + s.Tar
 
 // Prepare keeps what stands there.
 func (s *InstallLink) Prepare(_ context.Context, m *Machine) (any, error) {
-	p, err := savePreImage(m, s.Path)
+	p, err := savePreImage(m, s.Path, "link:"+s.Target)
 	if err != nil {
 		return nil, err
 	}
-	p.Wrote = "link:" + s.Target
 	return p, keepOriginal(m, s.Path, p)
 }
 

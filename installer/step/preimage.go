@@ -35,9 +35,11 @@ type preImage struct {
 	Wrote string `json:"wrote,omitempty"`
 }
 
-// savePreImage looks at path and keeps the content of a file that stands there.
-func savePreImage(m *Machine, path string) (preImage, error) {
-	p := preImage{Parents: m.FS.MissingParents(path)}
+// savePreImage looks at path and keeps the content of a file that stands there,
+// unless it is what the step writes: wrote is the SHA-256 of that, or "link:" and
+// the target of a link.
+func savePreImage(m *Machine, path, wrote string) (preImage, error) {
+	p := preImage{Parents: m.FS.MissingParents(path), Wrote: wrote}
 	info, err := m.FS.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, nil
@@ -56,6 +58,9 @@ func savePreImage(m *Machine, path string) (preImage, error) {
 	}
 	if p.SHA256, err = fileDigest(m.FS, path); err != nil {
 		return p, err
+	}
+	if p.SHA256 == wrote {
+		return p, nil // what will be written is what is there
 	}
 	p.Saved = filepath.Join(m.PreDir, nameFor(path))
 	return p, saveContent(m, path, p)

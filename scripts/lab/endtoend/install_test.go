@@ -22,7 +22,7 @@ func TestInstallServesAndUninstallLeavesNothingButData(t *testing.T) {
 			b := boot(t, lab.Options{Root: root}, "7.0.0")
 			clean := b.look()
 
-			out := b.must("7.0.0", "install", "-S").stdout
+			out := b.must("7.0.0", "install").stdout
 			for _, want := range []string{"https://127.0.0.1:6443/init/setup", "ss-server", "7.0.0"} {
 				if !strings.Contains(out, want) {
 					t.Errorf("the final screen does not tell %q:\n%s", want, out)

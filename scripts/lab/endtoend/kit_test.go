@@ -102,7 +102,7 @@ func (b *box) install(release string) {
 }
 
 func updateArgs() []string {
-	return []string{"install", "--update", "-S", "--health-timeout", healthTimeout.String()}
+	return []string{"install", "--update", "--health-timeout", healthTimeout.String()}
 }
 
 // health is what the server tells anybody.
@@ -228,43 +228,48 @@ func (b *box) notes(generation int) string {
 // service controls a service as an administrator does.
 func (b *box) service(verb, name string) {
 	b.t.Helper()
-	b.MustExec("sh", "-c", fmt.Sprintf("if [ -d /run/systemd/system ]; then systemctl %s %s; else service %s %s; fi", verb, name, name, verb))
+	b.MustExec("sh", "-c", fmt.Sprintf("if [ -d /run/systemd/system ]; then systemctl %[1]s %[2]s; elif [ -d /run/openrc ]; then rc-service %[2]s %[1]s; else service %[2]s %[1]s; fi", verb, name))
 }
 
-// saved are machines that several tests start from, made once.
-var saved sync.Map
+// saved are machines that several tests start from, each made once.
+var saved = struct {
+	sync.Mutex
+	dirs map[string]string
+}{dirs: map[string]string{}}
 
 // from boots a copy of a machine with the release installed, made once per kind.
 func from(t *testing.T, o lab.Options, release string, releases ...string) *box {
 	t.Helper()
 	needsRoot(t)
-	key := fmt.Sprintf("%s-%s-%s-%s", o.Root, o.FS, o.OptDisk, release)
-	dir, _ := saved.LoadOrStore(key, sync.OnceValues(func() (string, error) { return prepare(t, o, release) }))
-	path, err := dir.(func() (string, error))()
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.From = path
+	o.From = savedMachine(t, o, release)
 	return boot(t, o, append(releases, release)...)
 }
 
-// savedDir is removed by TestMain.
-var savedDir string
-
-func prepare(t *testing.T, o lab.Options, release string) (string, error) {
+func savedMachine(t *testing.T, o lab.Options, release string) string {
+	t.Helper()
+	saved.Lock()
+	defer saved.Unlock()
+	key := fmt.Sprint(o.Root, o.FS, o.Disk, o.OptDisk, release)
+	if dir, done := saved.dirs[key]; done {
+		return dir
+	}
 	dir, err := os.MkdirTemp(savedDir, "machine-")
 	if err != nil {
-		return "", err
+		t.Fatal(err)
 	}
+	dir = filepath.Join(dir, "saved")
 	b := boot(t, o, release)
 	b.install(release)
 	b.note(release, "first", 100)
 	b.Stop()
-	path := filepath.Join(dir, "saved")
-	b.Save(path)
+	b.Save(dir)
 	b.Remove()
-	return path, nil
+	saved.dirs[key] = dir
+	return dir
 }
+
+// savedDir is removed by TestMain.
+var savedDir string
 
 func TestMain(m *testing.M) {
 	code := 1

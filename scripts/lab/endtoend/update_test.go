@@ -22,7 +22,7 @@ func TestUpdateKeepsTheDataAndRollbackReturnsToThem(t *testing.T) {
 
 			out := b.must("7.0.1", updateArgs()...)
 			b.serves(recoveryTime, "7.0.1")
-			if !strings.Contains(out.stdout, "owntime") {
+			if !strings.Contains(out.stdout, "without the service for") {
 				t.Errorf("the downtime is not told: %s", out.stdout)
 			}
 			if notes := b.notes(2); !strings.Contains(notes, "first") {

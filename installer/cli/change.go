@@ -160,11 +160,10 @@ func (s *session) failed(ctx context.Context, res txn.Result, engine error) *Fai
 	switch {
 	case res.Outcome == txn.RolledBack && engine != nil:
 		return leftFailure(fmt.Errorf("%w; everything was put back, but not tidied up: %w", res.Err, engine))
+	case res.Outcome == txn.RolledBack && ctx.Err() != nil:
+		return &Failure{Exit: Cancelled, Err: fmt.Errorf("%w; everything was put back", context.Cause(ctx))}
 	case res.Outcome == txn.RolledBack:
 		f := failureOf(res.Err, PutBack)
-		if ctx.Err() != nil {
-			f = &Failure{Exit: Cancelled, Err: f.Err}
-		}
 		return &Failure{Exit: f.Exit, Err: fmt.Errorf("%w; everything was put back", f.Err), Cure: f.Cure}
 	case res.Outcome == txn.Pending:
 		return leftFailure(fmt.Errorf("done, but not finished: %w", res.Err))

@@ -116,7 +116,7 @@ func failureOf(err error, otherwise Exit) *Failure {
 	}
 	for _, k := range known {
 		if errors.Is(err, k.err) {
-			return &Failure{Exit: k.exit, Err: withoutLabel(err, plan.ErrUsage)}
+			return &Failure{Exit: k.exit, Err: withoutLabel(err)}
 		}
 	}
 	return &Failure{Exit: otherwise, Err: err}
@@ -124,10 +124,11 @@ func failureOf(err error, otherwise Exit) *Failure {
 
 // withoutLabel leaves out the name of a sentinel where it says nothing that the
 // sentence and the exit code do not say.
-func withoutLabel(err, label error) error {
-	text, ok := strings.CutPrefix(err.Error(), label.Error()+": ")
-	if !ok {
-		return err
+func withoutLabel(err error) error {
+	for _, label := range []error{plan.ErrUsage, plan.ErrNothingInstalled} {
+		if text, ok := strings.CutPrefix(err.Error(), label.Error()+": "); ok {
+			return errors.New(text)
+		}
 	}
-	return errors.New(text)
+	return err
 }

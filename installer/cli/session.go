@@ -100,6 +100,7 @@ func (s *session) openToChange() error {
 	if s.self, err = fileSHA256(selfPath); err != nil {
 		return fmt.Errorf("read the running %s: %w", program, err)
 	}
+	s.m.SetupSHA256 = s.self
 	s.engine.ID = s.self[:engineDigits]
 	if !s.options.Offline {
 		s.engine.Scaffold = &scaffold{

@@ -124,7 +124,7 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 		Seconds: took, Downtime: s.out.downtime, Log: s.logTo.name(),
 	}}
 	if res.Outcome != txn.Committed {
-		s.rememberFailure(p, res)
+		s.rememberFailure(p.Plan.Meta, res)
 		return end, s.failed(ctx, res, err)
 	}
 	if err != nil {
@@ -137,17 +137,17 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 
 // rememberFailure notes a release that failed, so that nobody tries it again
 // without knowing. A machine on which nothing was installed keeps no trace.
-func (s *session) rememberFailure(p *plan.Proposal, res txn.Result) {
+func (s *session) rememberFailure(encoded json.RawMessage, res txn.Result) {
 	if res.Outcome != txn.RolledBack || !errors.Is(res.Err, step.ErrReleaseFailed) {
 		return
 	}
 	var meta plan.Meta
-	if err := json.Unmarshal(p.Plan.Meta, &meta); err != nil || p.From == "" {
+	if err := json.Unmarshal(encoded, &meta); err != nil || meta.From == "" {
 		return
 	}
 	state, err := step.LoadState(s.m.FS)
 	if err == nil {
-		state.Fail(meta.Release, res.Err.Error(), s.m.Now())
+		state.Fail(meta.Release, (&Failure{Err: res.Err}).Error(), s.m.Now())
 		err = step.SaveState(s.m.FS, state)
 	}
 	if err != nil {
@@ -173,7 +173,17 @@ func (s *session) failed(ctx context.Context, res txn.Result, engine error) *Fai
 			Cure: "to go on if it can be, and back otherwise, run: " + program + " recover\nto put everything back, run: " + program + " rollback",
 		}
 	}
-	return leftFailure(fmt.Errorf("%w; not everything could be put back: %w", res.Err, res.Undo))
+	f := leftFailure(fmt.Errorf("%w; not everything could be put back", res.Err))
+	f.Left = lines(res.Undo)
+	return f
+}
+
+// lines are the errors that were joined, one each.
+func lines(err error) []string {
+	if err == nil {
+		return nil
+	}
+	return strings.Split(err.Error(), "\n")
 }
 
 func leftFailure(err error) *Failure {

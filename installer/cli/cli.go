@@ -222,7 +222,7 @@ func (s *session) tellFailure(end *ending, f *Failure) {
 	if end == nil {
 		end = &ending{Result: Result{Outcome: outcomeRefused, Log: s.logTo.name()}}
 	}
-	end.Verb, end.ExitCode, end.Cure = s.verb, f.Exit.Number(), f.Cure
+	end.Verb, end.ExitCode, end.Cure, end.Left = s.verb, f.Exit.Number(), f.Cure, f.Left
 	s.log.Error("failed", "exit", end.ExitCode, "error", f.Err)
 	s.out.emit(Event{Event: eventResult, Level: levelError, Message: f.Error(), Result: &end.Result})
 }

@@ -71,6 +71,8 @@ type Result struct {
 	Verb     string `json:"verb,omitempty"`
 	// Outcome is committed, rolled_back, left, pending, nothing, planned or refused.
 	Outcome string `json:"outcome"`
+	// Left names what could not be put back.
+	Left []string `json:"left,omitempty"`
 	// Cure is what to do next, after a failure.
 	Cure string `json:"cure,omitempty"`
 

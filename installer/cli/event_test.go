@@ -55,6 +55,10 @@ func story(c *console) {
 		ExitCode: PutBack.Number(), Verb: "install", Outcome: "rolled_back", Cure: "run: ss-setup status\nthen: ss-setup recover",
 		Log: "/var/log/ss-setup/20261121T222200.000Z-install.log",
 	}})
+	c.emit(Event{Event: eventResult, Level: levelError, Message: "the disk is full; not everything could be put back", Result: &Result{
+		ExitCode: LeftChanged.Number(), Verb: "install", Outcome: "left", Left: []string{`put back "create folder /etc/ss-server": busy`},
+		Cure: "mend what it names, then run: ss-setup recover",
+	}})
 	c.emit(Event{Event: eventResult, Message: "SS Server 7.0.0 is installed", Result: &Result{
 		Verb: "install", Outcome: "committed", Version: "7.0.0", Previous: "6.9.9", Generation: 5, Seconds: 3.1, Downtime: &down,
 		URLs:        []string{"https://localhost:6443/init/setup", "https://192.0.2.7:6443/init/setup"},

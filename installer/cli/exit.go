@@ -75,12 +75,14 @@ func (e Exit) Number() int {
 type Failure struct {
 	Exit Exit
 	Err  error
+	// Left names what could not be put back.
+	Left []string
 	// Cure is what to do, commands in full; may be empty.
 	Cure string
 }
 
-// Error is the sentence.
-func (f *Failure) Error() string { return f.Err.Error() }
+// Error is the sentence: one line, whatever was joined.
+func (f *Failure) Error() string { return strings.ReplaceAll(f.Err.Error(), "\n", "; ") }
 
 // Unwrap is the error itself.
 func (f *Failure) Unwrap() error { return f.Err }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -88,6 +89,9 @@ func validateAll(schema *jsonschema.Schema, texts []string) error {
 // fakeProgram does what an install asks of a program of a release.
 const fakeProgram = `#!/bin/sh
 case $1 in
+selftest)
+	exit SELFTEST
+	;;
 migrate)
 	while [ $# -gt 0 ]; do
 		if [ "$1" = --data ]; then data=$2; fi
@@ -100,8 +104,8 @@ esac
 `
 
 // makeBundle makes a package of fake programs in a folder of its own; setup is
-// the program that it has as ss-setup.
-func makeBundle(t *testing.T, version, setup string) string {
+// the program that it has as ss-setup, selftest what its self-tests exit with.
+func makeBundle(t *testing.T, version, setup string, selftest int) string {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -114,7 +118,8 @@ func makeBundle(t *testing.T, version, setup string) string {
 		}
 	}
 	for _, name := range release.Programs {
-		write("bin/"+name, fakeProgram+"# "+version+"\n")
+		program := strings.ReplaceAll(fakeProgram, "SELFTEST", strconv.Itoa(selftest))
+		write("bin/"+name, program+"# "+version+"\n")
 	}
 	for _, name := range []string{"ss-server", "ss-licensed"} {
 		write("services/systemd/"+name+".service", "[Service]\nUser={{.User}}\n# {{.Mounts}}\n")

@@ -62,6 +62,9 @@ func showText(out, errs io.Writer, e Event) {
 
 func printFailure(w io.Writer, e Event) {
 	fmt.Fprintf(w, "%s: %s\n", program, e.Message)
+	for _, left := range e.Left {
+		fmt.Fprintf(w, "  - %s\n", left)
+	}
 	for line := range strings.Lines(e.Cure) {
 		fmt.Fprintf(w, "  %s\n", strings.TrimRight(line, "\n"))
 	}

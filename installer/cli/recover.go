@@ -65,7 +65,8 @@ func (s *session) recoverFirst(ctx context.Context) (*ending, error) {
 		return s.afterRecovery(false)
 	}
 	res, _, err := s.engine.Recover(ctx, s.m, false)
-	if f := s.unrecovered(ctx, res, err); f != nil {
+	s.rememberFailure(st.Meta, res)
+	if f := s.unrecovered(res, err); f != nil {
 		return nil, f
 	}
 	return s.afterRecovery(res.Outcome == txn.RolledBack)
@@ -107,20 +108,24 @@ func (s *session) putAbandonedBack(ctx context.Context) (*ending, error) {
 	back, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	cancel(errGoBack)
 	res, _, err := s.engine.Recover(back, s.m, true)
-	if f := s.unrecovered(ctx, res, err); f != nil {
+	if f := s.unrecovered(res, err); f != nil {
 		return nil, f
 	}
 	return s.recovered(res), nil
 }
 
 // unrecovered is the failure of a recovery, nil when it has succeeded.
-func (s *session) unrecovered(ctx context.Context, res txn.Result, err error) *Failure {
+func (s *session) unrecovered(res txn.Result, err error) *Failure {
 	s.log.Info("recovered", "outcome", res.Outcome, "error", res.Err, "undo", res.Undo, "engine", err)
 	switch {
 	case err != nil:
 		return leftFailure(fmt.Errorf("the interrupted run could not be recovered: %w", err))
-	case res.Outcome == txn.Left, res.Outcome == txn.Pending:
-		return leftFailure(fmt.Errorf("the interrupted run could not be recovered: %w", errors.Join(res.Undo, res.Err)))
+	case res.Outcome == txn.Left:
+		f := leftFailure(fmt.Errorf("not everything of the interrupted run could be put back: %w", res.Err))
+		f.Left = lines(res.Undo)
+		return f
+	case res.Outcome == txn.Pending:
+		return leftFailure(fmt.Errorf("the interrupted run could not be finished: %w", res.Err))
 	}
 	return nil
 }
@@ -152,7 +157,10 @@ func (s *session) recoverVerb(ctx context.Context) (*ending, error) {
 		s.startLog()
 	}
 	res, found, err := s.engine.Recover(ctx, s.m, true)
-	if f := s.unrecovered(ctx, res, err); f != nil {
+	if st != nil {
+		s.rememberFailure(st.Meta, res)
+	}
+	if f := s.unrecovered(res, err); f != nil {
 		return nil, f
 	}
 	if !found {
@@ -219,7 +227,10 @@ func (s *session) watch(ctx context.Context) (*ending, error) {
 	if !found && err == nil || st != nil && st.Abandoned {
 		return &ending{Result: Result{Outcome: outcomeNothing}}, nil
 	}
-	if f := s.unrecovered(ctx, res, err); f != nil {
+	if st != nil {
+		s.rememberFailure(st.Meta, res)
+	}
+	if f := s.unrecovered(res, err); f != nil {
 		return nil, f
 	}
 	return s.recovered(res), nil

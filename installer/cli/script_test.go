@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"ss-setup/installer/txn"
 )
 
 func TestMain(m *testing.M) {
@@ -17,19 +19,21 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
-	older, newer := makeBundle(t, "7.0.0", self(t)), makeBundle(t, "7.0.1", self(t))
+	older, newer := makeBundle(t, "7.0.0", self(t), 0), makeBundle(t, "7.0.1", self(t), 0)
+	broken := makeBundle(t, "7.0.3", self(t), 1)
 	// A package whose ss-setup is another program than the one that is run.
 	other := filepath.Join(t.TempDir(), "ss-setup")
 	if err := os.WriteFile(other, []byte("#!/bin/sh\necho the other: \"$@\"\nexit 42\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	foreign := makeBundle(t, "7.0.2", other)
+	foreign := makeBundle(t, "7.0.2", other, 0)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("OLDER", older)
 			env.Setenv("NEWER", newer)
 			env.Setenv("FOREIGN", foreign)
+			env.Setenv("BROKEN", broken)
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -38,6 +42,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"image":  image,
 			"exits":  exitsWith,
+			"hold":   hold,
 			"schema": checkSchema(t),
 			"golden": func(ts *testscript.TestScript, _ bool, args []string) {
 				compareGolden(t, "testdata/golden/"+args[1], steady(ts.ReadFile(args[0])))
@@ -68,6 +73,13 @@ func exitsWith(ts *testscript.TestScript, _ bool, args []string) {
 	if code != args[0] {
 		ts.Fatalf("exit %s, want %s", code, args[0])
 	}
+}
+
+// hold keeps a lock to the end of the script, as another run would: hold FILE.
+func hold(ts *testscript.TestScript, _ bool, args []string) {
+	lock, err := txn.TryLock(ts.MkAbs(args[0]), 0)
+	ts.Check(err)
+	ts.Defer(func() { _ = lock.Release() })
 }
 
 // checkSchema holds a file to a schema in docs: each line for events, else the

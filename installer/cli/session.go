@@ -69,6 +69,9 @@ func (s *session) open() error {
 		Now: time.Now, Rand: rand.Reader, Log: s.log,
 		Progress: s.out.advance, Warn: s.warn, Stopped: s.out.stopped, Healthy: s.out.healthy,
 	}
+	if s.root == "" {
+		s.m.Relabel = func(ctx context.Context, paths ...string) error { return machine.RestoreContext(ctx, nil, paths...) }
+	}
 	s.m.Programs = &step.Exec{FS: files, Accounts: s.m.Accounts}
 	s.engine = &txn.Engine[*step.Machine]{
 		FS: files, Dir: machine.TxnDir, Kinds: step.Kinds(), Observe: s.observe, Log: s.log,

@@ -15,6 +15,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // The changing calls of a Recorder. It asks FS.Before with them, the path being
@@ -55,6 +56,8 @@ type RecordedService struct {
 type Recorder struct {
 	conventions
 	fs *FS
+	// one act at a time: services are started and stopped together
+	one sync.Mutex
 }
 
 // NewRecorder is the simulation of the manager whose files lie below f's root.
@@ -102,6 +105,8 @@ func (r *Recorder) save(now Recorded) error {
 
 // act asks whether the act may be, changes what runs and logs it.
 func (r *Recorder) act(op Op, name string, change func(*Recorded) (note string, err error)) error {
+	r.one.Lock()
+	defer r.one.Unlock()
 	if err := r.fs.before(op, name); err != nil {
 		return err
 	}

@@ -109,12 +109,12 @@ type install struct {
 	account    string
 	// data is the generation whose stores are copied; 0 makes empty ones.
 	data int
-	// run are the services to start, in the order of starting.
+	// run are the services to start.
 	run []string
 }
 
 func newInstall(s *Situation, b *bundle.Bundle, o Options, action string) *install {
-	i := &install{s: s, b: b, o: o, action: action, generation: s.next(), release: b.Release()}
+	i := &install{s: s, b: b, o: o, action: action, generation: s.next(), release: b.Release(), run: []string{}}
 	if action == ActionRepair {
 		i.release = fmt.Sprintf("%s+r%d", b.Release(), i.generation)
 	}
@@ -213,9 +213,13 @@ func (i *install) plan() step.Plan {
 		add(&step.OpenFirewall{Ports: []int{i.o.web()}})
 	}
 
+	add(&step.RestoreLabels{Paths: []string{
+		machine.ProgramDir, machine.ServerStateDir, machine.LicensedStateDir, machine.ConfigDir, machine.FilesDir, machine.ServerLogDir,
+	}})
+
 	// Downtime begins.
-	for k, name := range i.stops() {
-		add(&step.StopService{Service: name, Generation: i.s.Current, Down: k == 0})
+	if stops := i.stops(); len(stops) > 0 {
+		add(&step.StopServices{Services: stops, Generation: i.s.Current})
 	}
 	if i.s.Current != 0 {
 		for _, store := range i.stores() {
@@ -233,8 +237,8 @@ func (i *install) plan() step.Plan {
 	}
 	p.Gate = len(p.Steps)
 	add(&step.SwitchGeneration{From: i.s.Current, To: i.generation})
-	for _, name := range i.run {
-		add(&step.StartService{Service: name})
+	if len(i.run) > 0 {
+		add(&step.StartServices{Services: i.run})
 	}
 	add(&step.WaitHealth{Services: i.run, Generation: i.generation, Version: i.b.Manifest.Version})
 	p.Commit = len(p.Steps)

@@ -39,7 +39,7 @@ func (s *Situation) previous() (GenerationInfo, bool) {
 func rollbackPlan(s *Situation, target GenerationInfo, o Options) step.Plan {
 	p := step.Plan{Verb: "rollback"}
 	add := func(steps ...step.Step) { p.Steps = append(p.Steps, steps...) }
-	var run []string
+	run := []string{}
 	for _, name := range []string{machine.LicensedService, machine.ServerService} {
 		if state := s.Services[name]; (state.Active || state.Failed) && !state.Masked && !o.Offline {
 			run = append(run, name)
@@ -47,8 +47,8 @@ func rollbackPlan(s *Situation, target GenerationInfo, o Options) step.Plan {
 	}
 
 	add(&step.CloseGeneration{Generation: target.Number})
-	for k := len(run) - 1; k >= 0; k-- {
-		add(&step.StopService{Service: run[k], Generation: s.Current, Down: k == len(run)-1})
+	if len(run) > 0 {
+		add(&step.StopServices{Services: run, Generation: s.Current})
 	}
 	for _, service := range []string{machine.ServerService, machine.LicensedService} {
 		// The newer store may be the reason for going back, so it may be missing.
@@ -56,8 +56,8 @@ func rollbackPlan(s *Situation, target GenerationInfo, o Options) step.Plan {
 	}
 	p.Gate = len(p.Steps)
 	add(&step.SwitchGeneration{From: s.Current, To: target.Number})
-	for _, name := range run {
-		add(&step.StartService{Service: name})
+	if len(run) > 0 {
+		add(&step.StartServices{Services: run})
 	}
 	add(&step.WaitHealth{Services: run, Generation: target.Number, Version: target.Version})
 	p.Commit = len(p.Steps)

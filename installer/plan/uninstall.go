@@ -48,9 +48,7 @@ func uninstallPlan(s *Situation, o Options) step.Plan {
 		if o.Offline {
 			return
 		}
-		for k, name := range []string{machine.ServerService, machine.LicensedService} {
-			add(&step.StopService{Service: name, Generation: s.Current, Down: k == 0})
-		}
+		add(&step.StopServices{Services: []string{machine.ServerService, machine.LicensedService}, Generation: s.Current})
 	}
 
 	stop()
@@ -64,6 +62,7 @@ func uninstallPlan(s *Situation, o Options) step.Plan {
 	add(step.NewRemoveTree(machine.FallbackBinDir))
 	add(step.NewRemoveInstalled(machine.Current, ""), step.NewRemoveTree(machine.GenerationsDir), step.NewRemoveTree(machine.ReleasesDir))
 	if !o.Purge {
+		add(step.NewRemoveTree(machine.OriginalsDir))
 		add(&step.WriteState{Ended: s.Current, EndedBy: "uninstall", Kept: s.Current})
 		return p
 	}

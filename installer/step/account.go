@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 )
 
 // CreateAccount makes a locked system account.
@@ -16,7 +17,19 @@ type CreateAccount struct {
 
 type accountUndo struct {
 	Existed bool `json:"existed"`
+	// Files are the account files as they were: a file that has its content back
+	// gets its time back as well.
+	Files []accountFile `json:"files,omitempty"`
 }
+
+type accountFile struct {
+	Path    string    `json:"path"`
+	SHA256  string    `json:"sha256"`
+	ModTime time.Time `json:"mod_time"`
+}
+
+// accountFiles is where a Unix system keeps accounts.
+var accountFiles = []string{"/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"}
 
 // Kind implements Step.
 func (s *CreateAccount) Kind() string { return "create_account" }
@@ -26,10 +39,25 @@ func (s *CreateAccount) String() string { return "create account " + s.Name }
 // Prepare notes whether the account is there already.
 func (s *CreateAccount) Prepare(_ context.Context, m *Machine) (any, error) {
 	_, _, err := m.Accounts.Lookup(s.Name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return accountUndo{}, nil
+	if !errors.Is(err, fs.ErrNotExist) {
+		return accountUndo{Existed: true}, err
 	}
-	return accountUndo{Existed: true}, err
+	u := accountUndo{}
+	for _, path := range accountFiles {
+		info, err := m.FS.Lstat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		sum, err := fileDigest(m.FS, path)
+		if err != nil {
+			return nil, err
+		}
+		u.Files = append(u.Files, accountFile{path, sum, info.ModTime()})
+	}
+	return u, nil
 }
 
 // Do creates the account.
@@ -44,7 +72,26 @@ func (s *CreateAccount) Undo(ctx context.Context, m *Machine, undo json.RawMessa
 	if err := json.Unmarshal(undo, &u); err != nil || u.Existed {
 		return err
 	}
-	return m.Accounts.Remove(ctx, s.Name)
+	if err := m.Accounts.Remove(ctx, s.Name); err != nil {
+		return err
+	}
+	for _, f := range u.Files {
+		if err := f.restoreTime(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f accountFile) restoreTime(m *Machine) error {
+	info, err := m.FS.Lstat(f.Path)
+	if err != nil || info.ModTime().Equal(f.ModTime) {
+		return err
+	}
+	if sum, err := fileDigest(m.FS, f.Path); err != nil || sum != f.SHA256 {
+		return err // somebody else has changed it too
+	}
+	return m.FS.Chtimes(f.Path, f.ModTime)
 }
 
 // RemoveAccount removes an account for good, after the commit of an uninstall.

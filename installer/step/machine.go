@@ -31,12 +31,17 @@ type Machine struct {
 	Programs Programs
 	Prober   Prober
 	Firewall Firewall
+	// Relabel gives files the labels of the machine's SELinux policy; nil where
+	// there is nothing to label.
+	Relabel func(ctx context.Context, paths ...string) error
 
 	// Bundle is the source of unpack_release; nil during recovery.
 	Bundle *bundle.Bundle
 	// SetupProgram is the path of the ss-setup to install, on this process's
 	// own file system: the running one, or its engine copy during recovery.
 	SetupProgram string
+	// SetupSHA256 is the digest of SetupProgram where it is known already.
+	SetupSHA256 string
 
 	// PreDir takes pre-images; it is gone when the transaction has ended.
 	PreDir string
@@ -140,9 +145,10 @@ func Kinds() txn.Kinds[*Machine] {
 		func() Step { return &InstallLink{} },
 		func() Step { return &InstallDefinition{} },
 		func() Step { return &ReloadServices{} },
-		func() Step { return &StopService{} },
-		func() Step { return &StartService{} },
+		func() Step { return &StopServices{} },
+		func() Step { return &StartServices{} },
 		func() Step { return &WaitHealth{} },
+		func() Step { return &RestoreLabels{} },
 		func() Step { return &OpenFirewall{} },
 		func() Step { return &WriteReceipt{} },
 		func() Step { return &Collect{} },

@@ -59,14 +59,3 @@ func loadOriginal(f *machine.FS, path string) (*original, error) {
 	}
 	return o, nil
 }
-
-// drop forgets an original that is back in its place.
-func (o *original) drop(f *machine.FS) error {
-	if err := f.Remove(originalPath(o.Path, ".json")); err != nil {
-		return err
-	}
-	if err := f.Remove(originalPath(o.Path, ".content")); err != nil {
-		return err
-	}
-	return f.SyncDir(machine.OriginalsDir)
-}

@@ -28,7 +28,8 @@ func (s *BeginRemoval) Do(context.Context, *Machine) error { return nil }
 func (s *BeginRemoval) Undo(context.Context, *Machine, json.RawMessage) error { return nil }
 
 // RemoveInstalled removes one installed file or link and puts back what stood
-// there before the first install. What was edited since is kept as .ss-save.
+// there before the first install. What was edited since is kept as .ss-save. The
+// originals themselves are removed by a step of their own, when all are back.
 type RemoveInstalled struct {
 	noUndo
 	placed
@@ -58,15 +59,12 @@ func (s *RemoveInstalled) Do(_ context.Context, m *Machine) error {
 		return nil
 	}
 	if o != nil && now == o.content() {
-		return o.drop(m.FS)
+		return o.putBack(m, s.Path, now)
 	}
 	if err := s.takeAway(m, now); err != nil || o == nil {
 		return err
 	}
-	if err := o.putBack(m, s.Path, ""); err != nil {
-		return err
-	}
-	return o.drop(m.FS)
+	return o.putBack(m, s.Path, "")
 }
 
 func (s *RemoveInstalled) takeAway(m *Machine, now string) error {

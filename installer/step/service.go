@@ -4,19 +4,23 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
+
+	"ss-setup/installer/machine"
 )
 
-// StopService stops a service and waits until no process of it is left and its
-// ports are free.
-type StopService struct {
-	Service    string `json:"service"`
-	Generation int    `json:"generation"`
-	// Down says that users lose the service with this step.
-	Down bool `json:"down,omitempty"`
+// StopServices stops services, all at once, and waits until no process of them
+// is left and their ports are free.
+type StopServices struct {
+	Services   []string `json:"services"`
+	Generation int      `json:"generation"`
 }
 
-type stopUndo struct {
+// stopUndo says how each service was before.
+type stopUndo map[string]serviceWas
+
+type serviceWas struct {
 	Active  bool `json:"active"`
 	Healthy bool `json:"healthy"`
 }
@@ -25,80 +29,103 @@ type stopUndo struct {
 const probePatience = 2 * time.Second
 
 // Kind implements Step.
-func (s *StopService) Kind() string { return "stop_service" }
+func (s *StopServices) Kind() string { return "stop_services" }
 
-func (s *StopService) String() string { return "stop " + s.Service }
+func (s *StopServices) String() string { return "stop " + strings.Join(s.Services, " and ") }
 
-// Prepare notes whether the service runs and answers.
-func (s *StopService) Prepare(ctx context.Context, m *Machine) (any, error) {
-	state, err := m.Services.State(ctx, s.Service)
-	if err != nil {
-		return nil, err
-	}
-	u := stopUndo{Active: state.Active || state.Failed}
-	if state.Active && s.Generation > 0 {
-		probe, cancel := context.WithTimeout(ctx, probePatience)
-		defer cancel()
-		_, err := m.Prober.Probe(probe, s.Service, s.Generation)
-		u.Healthy = err == nil
+// Prepare notes which services run and answer.
+func (s *StopServices) Prepare(ctx context.Context, m *Machine) (any, error) {
+	u := stopUndo{}
+	for _, name := range s.Services {
+		state, err := m.Services.State(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		was := serviceWas{Active: state.Active || state.Failed}
+		if state.Active && s.Generation > 0 {
+			probe, cancel := context.WithTimeout(ctx, probePatience)
+			_, err := m.Prober.Probe(probe, name, s.Generation)
+			cancel()
+			was.Healthy = err == nil
+		}
+		u[name] = was
 	}
 	return u, nil
 }
 
-// Do stops the service.
-func (s *StopService) Do(ctx context.Context, m *Machine) error {
-	if s.Down && m.Stopped != nil {
+// Transient implements txn.Transient.
+func (s *StopServices) Transient() {}
+
+// Do stops the services.
+func (s *StopServices) Do(ctx context.Context, m *Machine) error {
+	if m.Stopped != nil {
 		m.Stopped()
 	}
-	if err := m.Services.Stop(ctx, s.Service); err != nil {
+	if err := machine.StopAll(ctx, m.Services, s.Services...); err != nil || m.Offline {
 		return err
 	}
-	if m.Offline {
-		return nil
-	}
-	return m.Prober.PortsFree(ctx, s.Service)
-}
-
-// Undo starts the service if it ran, and waits for its answer if it answered.
-func (s *StopService) Undo(ctx context.Context, m *Machine, undo json.RawMessage) error {
-	var u stopUndo
-	if err := json.Unmarshal(undo, &u); err != nil || !u.Active {
-		return err
-	}
-	if err := m.Services.Start(ctx, s.Service); err != nil {
-		if !u.Healthy {
-			return nil // it did not work before either
+	for _, name := range s.Services {
+		if err := m.Prober.PortsFree(ctx, name); err != nil {
+			return err
 		}
-		return err
 	}
-	if !u.Healthy || m.Offline {
-		return nil
-	}
-	_, err := waitHealthy(ctx, m, s.Service, s.Generation, "")
-	return err
+	return nil
 }
 
-// StartService starts a service of the generation in force.
-type StartService struct {
-	Service string `json:"service"`
+// Undo starts the services that ran, and waits for the answer of those that
+// answered. One that did not work before owes nothing.
+func (s *StopServices) Undo(ctx context.Context, m *Machine, undo json.RawMessage) error {
+	u := stopUndo{}
+	if err := json.Unmarshal(undo, &u); err != nil {
+		return err
+	}
+	var healthy []string
+	for _, name := range s.Services {
+		was := u[name]
+		switch {
+		case was.Healthy:
+			healthy = append(healthy, name)
+		case was.Active:
+			if err := m.Services.Start(ctx, name); err != nil {
+				m.Log.Warn("a service that did not answer before does not start", "service", name, "error", err)
+			}
+		}
+	}
+	if err := machine.StartAll(ctx, m.Services, healthy...); err != nil || m.Offline {
+		return err
+	}
+	for _, name := range healthy {
+		if _, err := waitHealthy(ctx, m, name, s.Generation, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// StartServices starts services of the generation in force, all at once.
+type StartServices struct {
+	Services []string `json:"services"`
 }
 
 // Kind implements Step.
-func (s *StartService) Kind() string { return "start_service" }
+func (s *StartServices) Kind() string { return "start_services" }
 
-func (s *StartService) String() string { return "start " + s.Service }
+func (s *StartServices) String() string { return "start " + strings.Join(s.Services, " and ") }
 
 // Prepare needs nothing: the plan starts only what is to run.
-func (s *StartService) Prepare(context.Context, *Machine) (any, error) { return nil, nil }
+func (s *StartServices) Prepare(context.Context, *Machine) (any, error) { return nil, nil }
 
-// Do starts the service.
-func (s *StartService) Do(ctx context.Context, m *Machine) error {
-	return m.Services.Start(ctx, s.Service)
+// Transient implements txn.Transient.
+func (s *StartServices) Transient() {}
+
+// Do starts the services.
+func (s *StartServices) Do(ctx context.Context, m *Machine) error {
+	return machine.StartAll(ctx, m.Services, s.Services...)
 }
 
-// Undo stops the service.
-func (s *StartService) Undo(ctx context.Context, m *Machine, _ json.RawMessage) error {
-	return m.Services.Stop(ctx, s.Service)
+// Undo stops the services.
+func (s *StartServices) Undo(ctx context.Context, m *Machine, _ json.RawMessage) error {
+	return machine.StopAll(ctx, m.Services, s.Services...)
 }
 
 // WaitHealth waits until services answer as the release and generation they
@@ -116,6 +143,9 @@ func (s *WaitHealth) Kind() string { return "wait_health" }
 func (s *WaitHealth) String() string {
 	return "wait until release " + s.Version + " answers"
 }
+
+// Transient implements txn.Transient.
+func (s *WaitHealth) Transient() {}
 
 // Do waits.
 func (s *WaitHealth) Do(ctx context.Context, m *Machine) error {

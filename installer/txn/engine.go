@@ -157,9 +157,12 @@ func (r *run[M]) arm(ctx context.Context) Result {
 	return Result{Failed: -1}
 }
 
-// forward runs the steps from index i on.
+// forward runs the steps from index i on, but for those that are done for good.
 func (r *run[M]) forward(ctx context.Context, i int) Result {
 	for ; i < len(r.plan.Steps); i++ {
+		if _, again := r.plan.Steps[i].(Transient); r.done[i] && !again {
+			continue
+		}
 		err := r.step(ctx, i)
 		if err != nil && i > r.plan.Commit {
 			// Nothing after the commit may be undone, so a passing fault gets a second try.

@@ -36,6 +36,11 @@ type Gater[M any] interface {
 	Passed(ctx context.Context, m M) (bool, error)
 }
 
+// Transient is a step whose effect does not outlast a boot or another program's
+// doing, such as a service that is stopped. A recovery that goes forward does it
+// again even when it is marked done.
+type Transient interface{ Transient() }
+
 // Plan is an ordered list of steps: what is printed, run, undone and kept.
 type Plan[M any] struct {
 	Verb  string

@@ -129,8 +129,7 @@ func (r *run[M]) resume(ctx context.Context, recs []record, st *Status) (Result,
 		}
 	}
 	if r.committed(ctx) || (!r.back && r.passed(ctx)) {
-		// From the gate on again: services that run now may have been started by
-		// the boot, so every step after the gate is made true once more.
+		// From the gate on, so that what a boot has changed is made true again.
 		res, err := r.settle(ctx, r.forward(ctx, r.plan.Gate), Options{})
 		return res, true, err
 	}

@@ -165,7 +165,7 @@ func (b *box) settled(within time.Duration) {
 	b.t.Helper()
 	left := func() string {
 		out, _, _ := b.Exec(context.Background(), "sh", "-c",
-			"ls -d /var/lib/ss-setup/txn /opt/ss-server/engine /etc/systemd/system/ss-setup-recover.service /etc/init.d/ss-setup-recover 2>/dev/null; pgrep -af 'ss-setup recover' 2>/dev/null")
+			"ls -d /var/lib/ss-setup/txn /opt/ss-server/engine /etc/systemd/system/ss-setup-recover.service /etc/init.d/ss-setup-recover 2>/dev/null; pgrep -af '[s]s-setup recover' 2>/dev/null")
 		return strings.TrimSpace(out)
 	}
 	for end := time.Now().Add(within); left() != ""; time.Sleep(50 * time.Millisecond) {

@@ -1,4 +1,4 @@
-//go:build lab
+//go:build linux && lab
 
 package matrix
 
@@ -18,8 +18,8 @@ import (
 
 var only = flag.String("only", "", "run only this scenario")
 
-// TestEveryPlanSurvivesEveryFault is the sweep. In short mode of make test it
-// takes every kill and a share of the failing calls; with the tag soak all.
+// TestEveryPlanSurvivesEveryFault is the sweep; share_test.go says how much of it
+// make test takes, and make soak.
 func TestEveryPlanSurvivesEveryFault(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("TestEveryPlanSurvivesEveryFault needs root: it gives files to accounts")
@@ -76,17 +76,15 @@ type trial struct {
 func (s *sweep) scenario(t *testing.T, sc scenario) {
 	tr := s.measure(t, sc)
 	var specs []string
-	for i := 1; i <= tr.points; i++ {
+	first := len(sc.name)
+	for i := 1 + first%pointShare; i <= tr.points; i += pointShare {
 		specs = append(specs, fmt.Sprintf("kill:point:%d", i))
 	}
 	errnos := []string{"ENOSPC", "EIO", "EACCES", "EROFS"}
-	for i := 1; i <= tr.calls; i++ {
-		if !everything && i%callShare != 0 {
-			continue
-		}
+	for i := 1 + first%callShare; i <= tr.calls; i += callShare {
 		specs = append(specs, fmt.Sprintf("kill:call:%d", i))
 		for e, errno := range errnos {
-			if !everything && (i/callShare)%len(errnos) != e {
+			if !everyErrno && (i/callShare)%len(errnos) != e {
 				continue
 			}
 			specs = append(specs, fmt.Sprintf("fail:call:%d:%s", i, errno), fmt.Sprintf("failall:call:%d:%s", i, errno))
@@ -269,7 +267,7 @@ func tail(s string) string {
 func (s *sweep) wayBack(t *testing.T, tr trial) {
 	late := tr.calls * 3 / 4
 	var specs []string
-	for i := 1; i <= tr.points*2; i++ {
+	for i := 1; i <= tr.points*2; i += pointShare * 3 {
 		specs = append(specs, fmt.Sprintf("fail:call:%d:EIO,kill:point:%d", late, tr.points/2+i))
 	}
 	s.each(t, specs, func(work, spec string) {
@@ -312,10 +310,10 @@ func (s *sweep) recoveryCut(t *testing.T, tr trial, cut int) {
 	}
 	points, calls := count(t, log)
 	var specs []string
-	for i := 1; i <= points; i++ {
+	for i := 1 + cut%pointShare; i <= points; i += pointShare * 4 {
 		specs = append(specs, fmt.Sprintf("kill:point:%d", i))
 	}
-	for i := 1; i <= calls; i += callShare {
+	for i := 1 + cut%callShare; i <= calls; i += callShare * 2 {
 		specs = append(specs, fmt.Sprintf("kill:call:%d", i))
 	}
 	s.each(t, specs, func(work, again string) {

@@ -39,10 +39,15 @@ func (s *session) install(ctx context.Context) (*ending, error) {
 		s.m.Bundle = b
 		return plan.ForInstall(sit, b, s.options)
 	})
-	if err == nil && end.Outcome == string(txn.Committed) && s.root == "" {
-		s.welcome(ctx, end)
+	if err != nil || end.Outcome != string(txn.Committed) {
+		return end, err
 	}
-	return end, err
+	if s.root != "" {
+		end.message += fmt.Sprintf(" in %s; what is enabled there starts at its first boot", s.root)
+		return end, nil
+	}
+	s.welcome(ctx, end)
+	return end, nil
 }
 
 // findBundle opens the package that --from names, or the one beside this

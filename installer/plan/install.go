@@ -176,6 +176,9 @@ func (i *install) explain(p *Proposal) {
 			Explain: fmt.Sprintf("Users, keys and settings of generation %d are no longer served, but nothing is deleted; ss-setup rollback goes back to them.", i.s.dataFrom()),
 		})
 	}
+	if i.s.config && (i.o.WebPort != 0 || i.o.LicensePort != 0) {
+		p.Notes = append(p.Notes, fmt.Sprintf("The ports in %s stay as they are: configuration that is there is never rewritten; change them there.", machine.ConfigDir))
+	}
 	if i.s.Installed() {
 		p.GoBack = "ss-setup rollback"
 	}

@@ -36,6 +36,8 @@ type Situation struct {
 
 	services machine.Services
 	bin      string
+	// config: there are configuration files already.
+	config bool
 }
 
 // GenerationInfo describes one generation.
@@ -88,6 +90,7 @@ func Look(ctx context.Context, m *step.Machine) (*Situation, error) {
 	}
 	s.OldVersions = oldVersions(m.FS)
 	s.bin = binDir(m.FS)
+	s.config = m.FS.Exists(serverConfig)
 	return s, nil
 }
 

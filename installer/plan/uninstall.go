@@ -61,6 +61,9 @@ func uninstallPlan(s *Situation, o Options) step.Plan {
 	}
 	add(step.NewRemoveTree(machine.FallbackBinDir))
 	add(step.NewRemoveInstalled(machine.Current, ""), step.NewRemoveTree(machine.GenerationsDir), step.NewRemoveTree(machine.ReleasesDir))
+	if o.Offline {
+		add(step.NewRemoveEmpty(machine.ProgramDir)) // elsewhere the engine's copy goes last, and the folder with it
+	}
 	if !o.Purge {
 		add(step.NewRemoveTree(machine.OriginalsDir))
 		add(&step.WriteState{Ended: s.Current, EndedBy: "uninstall", Kept: s.Current})

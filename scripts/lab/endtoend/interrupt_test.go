@@ -111,7 +111,7 @@ func (b *box) current() int {
 // count adds to the counters that the soak and the bench quote.
 func count(t *testing.T, what string, n int) {
 	t.Helper()
-	fmt.Printf("%s: %d cases, 0 lost\n", what, n)
+	t.Logf("counter: %s: %d cases, 0 lost", what, n)
 	path := os.Getenv("SS_CASES")
 	if path == "" {
 		return

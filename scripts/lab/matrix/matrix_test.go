@@ -336,6 +336,6 @@ func (s *sweep) recoveryCut(t *testing.T, tr trial, cut int) {
 }
 
 func (s *sweep) report(t *testing.T) {
-	t.Logf("crash points below a root: %d cases, %d lost", s.cases.Load(), s.lost.Load())
+	t.Logf("counter: crash points below a root: %d cases, %d lost", s.cases.Load(), s.lost.Load())
 	fmt.Printf("crash points below a root: %d cases, %d lost\n", s.cases.Load(), s.lost.Load())
 }

@@ -61,7 +61,7 @@ func story(c *console) {
 	}})
 	c.emit(Event{Event: eventResult, Message: "SS Server 7.0.0 is installed", Result: &Result{
 		Verb: "install", Outcome: "committed", Version: "7.0.0", Previous: "6.9.9", Generation: 5, Seconds: 3.1, Downtime: &down,
-		URLs:        []string{"https://localhost:6443/init/setup", "https://192.0.2.7:6443/init/setup"},
+		URLs:        []string{"https://127.0.0.1:6443/init/setup", "https://192.0.2.7:6443/init/setup"},
 		Fingerprint: strings.TrimSuffix(strings.Repeat("AB:", 32), ":"), SetupCode: "ABCD-EFGH", CodeExpires: &code,
 		NewCode: "ss-server genssc", Firewall: "ufw", OpenWith: []string{"ufw allow 6443/tcp"}, GoBack: "ss-setup rollback",
 		Log: "/var/log/ss-setup/20261121T222200.000Z-install.log",

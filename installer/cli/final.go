@@ -51,12 +51,10 @@ func setupURLs(host, port string) []string {
 	addr, err := netip.ParseAddr(host)
 	switch {
 	case host == "", err == nil && addr.IsUnspecified():
-	case err == nil && addr.IsLoopback():
-		return []string{url("localhost")}
 	default:
 		return []string{url(host)}
 	}
-	urls := []string{url("localhost")}
+	urls := []string{url("127.0.0.1")}
 	addresses, err := machine.Addresses()
 	if err != nil {
 		return urls

@@ -9,8 +9,8 @@ import (
 
 func TestSetupPageIsNamedAsABrowserReachesIt(t *testing.T) {
 	for host, want := range map[string]string{
-		"127.0.0.1": "https://localhost:6443/init/setup",
-		"::1":       "https://localhost:6443/init/setup",
+		"127.0.0.1": "https://127.0.0.1:6443/init/setup",
+		"::1":       "https://[::1]:6443/init/setup",
 		"10.0.0.5":  "https://10.0.0.5:6443/init/setup",
 		"fd00::5":   "https://[fd00::5]:6443/init/setup",
 		"files":     "https://files:6443/init/setup",
@@ -21,7 +21,7 @@ func TestSetupPageIsNamedAsABrowserReachesIt(t *testing.T) {
 	}
 	for _, host := range []string{"", "0.0.0.0", "::"} {
 		got := setupURLs(host, "8443")
-		if got[0] != "https://localhost:8443/init/setup" {
+		if got[0] != "https://127.0.0.1:8443/init/setup" {
 			t.Errorf("%q: %q", host, got)
 		}
 		for _, url := range got[1:] {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"text/template"
 
@@ -21,10 +20,10 @@ import (
 //go:embed deb
 var debTemplates embed.FS
 
-// debRelease is where the package keeps what a bundle unpacks.
+// debRelease is where the package keeps what a bundle unpacks; deb/postinst knows it.
 const debRelease = "/usr/lib/ss-server"
 
-// The ports that the product has unless told otherwise.
+// The ports that the product has unless told otherwise; deb/postinst knows the first.
 const (
 	webPort     = 6443
 	licensePort = 2380
@@ -71,9 +70,7 @@ func renderUnit(b *bench, release, service string) []byte {
 
 // control writes what dpkg itself reads of the package.
 func (b *bench) control(root string, m bundle.Manifest) {
-	data := map[string]string{
-		"Version": m.Version, "Arch": m.Arch, "Release": debRelease, "Port": strconv.Itoa(webPort),
-	}
+	data := map[string]string{"Version": m.Version, "Arch": m.Arch}
 	for _, name := range []string{"control", "conffiles", "postinst", "prerm"} {
 		t, err := template.ParseFS(debTemplates, "deb/"+name)
 		b.must(err)

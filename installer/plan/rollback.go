@@ -2,8 +2,10 @@ package plan
 
 import (
 	"fmt"
+	"strings"
 
 	"ss-setup/installer/machine"
+	"ss-setup/installer/receipt"
 	"ss-setup/installer/step"
 )
 
@@ -62,8 +64,38 @@ func rollbackPlan(s *Situation, target GenerationInfo, o Options) step.Plan {
 	add(&step.WaitHealth{Services: run, Generation: target.Number, Version: target.Version})
 	p.Commit = len(p.Steps)
 	add(&step.OpenGeneration{Generation: target.Number})
+	if r := s.receiptAfterRollback(target, o); r != nil {
+		add(r)
+	}
 	add(&step.WriteState{Generation: target.Number, Ended: s.Current, EndedBy: "rollback"})
 	return p
+}
+
+// receiptAfterRollback describes what is installed afterwards: the older release,
+// with ss-setup and the service definitions of the newer one, which never go back.
+func (s *Situation) receiptAfterRollback(target GenerationInfo, o Options) step.Step {
+	if s.Receipt == nil || target.digest == "" {
+		return nil
+	}
+	w := &step.WriteReceipt{
+		Verb: "rollback", Generation: target.Number, Previous: target.Previous, Version: target.Version,
+		Release: target.Release, Digest: target.digest, Offline: o.Offline, Accounts: s.Receipt.Accounts,
+	}
+	for _, svc := range s.Receipt.Services {
+		w.Services = append(w.Services, step.ServiceEntry(svc))
+	}
+	for _, e := range s.Receipt.Files {
+		switch {
+		case strings.HasPrefix(e.Path, machine.ReleasesDir+"/"):
+		case e.Type == receipt.Dir:
+			w.Folders = append(w.Folders, e.Path)
+		case e.Config:
+			w.Config = append(w.Config, e.Path)
+		default:
+			w.Files = append(w.Files, e.Path)
+		}
+	}
+	return w
 }
 
 // ForForget proposes removing a generation that was set aside.

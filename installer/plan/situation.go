@@ -53,6 +53,8 @@ type GenerationInfo struct {
 	Previous int       `json:"previous,omitempty"`
 	// DataOnly: an uninstall kept the data; there is no release to run it with.
 	DataOnly bool `json:"data_only,omitempty"`
+
+	digest string
 }
 
 // OldVersion is a version before 7 that was found.
@@ -174,7 +176,7 @@ func generations(m *step.Machine, s *Situation) ([]GenerationInfo, error) {
 			return nil, err
 		}
 		if r != nil {
-			g.Version, g.Created, g.Previous = r.Version, r.Created, r.Previous
+			g.Version, g.Created, g.Previous, g.digest = r.Version, r.Created, r.Previous, r.ManifestDigest
 		}
 		out = append(out, g)
 	}

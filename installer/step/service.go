@@ -99,6 +99,9 @@ func (s *StopServices) Undo(ctx context.Context, m *Machine, undo json.RawMessag
 			return err
 		}
 	}
+	if len(healthy) > 0 && m.Healthy != nil {
+		m.Healthy()
+	}
 	return nil
 }
 

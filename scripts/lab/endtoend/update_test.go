@@ -74,6 +74,9 @@ func TestAReleaseThatDoesNotBecomeHealthyIsPutBack(t *testing.T) {
 			b.serves(recoveryTime, "7.0.0")
 			b.settled(recoveryTime)
 			b.same(before, "update to "+bad)
+			if strings.Contains(r.stderr, "not healthy") && !strings.Contains(r.stderr, "users were without the service for") {
+				t.Errorf("the downtime is not told: %s", r.stderr)
+			}
 			// It is remembered: trying again needs a word.
 			if r := b.setup(bad, updateArgs()...); r.code != 2 || !strings.Contains(r.stdout+r.stderr, "--yes") {
 				t.Errorf("a second try: want exit 2 and --yes, got %s", r)

@@ -523,10 +523,10 @@ func TestServicesThatDidNotAnswerBeforeOweNothing(t *testing.T) {
 	k := newKit(t)
 	k.Prober.(*fakeProber).version = "7.0.0"
 	s := &StopServices{Services: []string{"ss-server", "ss-licensed"}, Generation: 2} // nobody answers as that
-	undo := k.prepare(s)
+	k.prepare(s)
 	k.services.broken = map[string]bool{"ss-server": true}
 	must(t, k.do(s))
-	undo = json.RawMessage(`{"ss-server":{"active":true},"ss-licensed":{"active":true,"healthy":false}}`)
+	undo := json.RawMessage(`{"ss-server":{"active":true},"ss-licensed":{"active":true,"healthy":false}}`)
 	must(t, k.undo(s, undo))
 	if got := fmt.Sprint(k.services.running()); got != "[ss-licensed]" {
 		t.Errorf("running: %s", got)

@@ -168,7 +168,7 @@ func (s *session) failed(ctx context.Context, res txn.Result, engine error) *Fai
 	switch {
 	case res.Outcome == txn.RolledBack && engine != nil:
 		return leftFailure(fmt.Errorf("%w; everything was put back, but not tidied up: %w", res.Err, engine))
-	case res.Outcome == txn.RolledBack && ctx.Err() != nil:
+	case res.Outcome == txn.RolledBack && ctx.Err() != nil && errors.Is(res.Err, context.Cause(ctx)):
 		return &Failure{Exit: Cancelled, Err: fmt.Errorf("%w; everything was put back", context.Cause(ctx))}
 	case res.Outcome == txn.RolledBack:
 		f := failureOf(res.Err, PutBack)

@@ -80,8 +80,32 @@ func (f *FS) ReadFile(path string) ([]byte, error) { return os.ReadFile(f.Real(p
 // ReadDir lists a folder, sorted by name.
 func (f *FS) ReadDir(path string) ([]fs.DirEntry, error) { return os.ReadDir(f.Real(path)) }
 
-// Open opens a file for reading.
-func (f *FS) Open(path string) (*os.File, error) { return os.Open(f.Real(path)) }
+// Open opens a file for reading. A link in its place, or a pipe that would keep
+// the reader waiting, is an error.
+func (f *FS) Open(path string) (*os.File, error) {
+	h, err := os.OpenFile(f.Real(path), os.O_RDONLY|noFollow|noWait, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := h.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: path, Err: errors.New("it is not a file")}
+	}
+	if err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+// ReadSmall reads a file that others may write, up to limit bytes.
+func (f *FS) ReadSmall(path string, limit int64) ([]byte, error) {
+	h, err := f.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(h, limit))
+	return content, errors.Join(err, h.Close())
+}
 
 // Mkdir makes one folder with exactly mode, whatever the umask; the parent must
 // exist. It is not synced: SyncDir the parent.
@@ -157,7 +181,44 @@ func (f *FS) RemoveAll(path string) error {
 	if err != nil {
 		return err
 	}
+	parent, err := f.Lstat(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	if info.IsDir() && device(info) != device(parent) {
+		return fmt.Errorf("remove %s: %w; unmount it first", path, ErrOtherFilesystem)
+	}
 	return f.removeTree(path, info, device(info))
+}
+
+// MountedInside tells the first folder in a tree on which something is mounted;
+// empty when there is none.
+func (f *FS) MountedInside(path string) (string, error) {
+	info, err := f.Lstat(path)
+	if err != nil || !info.IsDir() {
+		return "", err
+	}
+	entries, err := f.ReadDir(path)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		child := filepath.Join(path, e.Name())
+		below, err := f.Lstat(child)
+		if err != nil {
+			return "", err
+		}
+		if device(below) != device(info) {
+			return child, nil
+		}
+		if found, err := f.MountedInside(child); found != "" || err != nil {
+			return found, err
+		}
+	}
+	return "", nil
 }
 
 func (f *FS) removeTree(path string, info fs.FileInfo, dev uint64) error {
@@ -334,7 +395,7 @@ func (f *FS) SyncFile(path string) error {
 // MissingParents lists the folders above path that do not exist, topmost first.
 func (f *FS) MissingParents(path string) []string {
 	var missing []string
-	for dir := filepath.Dir(path); !f.Exists(dir); dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(path); dir != filepath.Dir(dir) && !f.Exists(dir); dir = filepath.Dir(dir) {
 		missing = append(missing, dir)
 	}
 	sort.Slice(missing, func(i, j int) bool { return len(missing[i]) < len(missing[j]) })

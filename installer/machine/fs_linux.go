@@ -12,6 +12,9 @@ import (
 // noFollow refuses to write through a link that somebody planted.
 const noFollow = unix.O_NOFOLLOW
 
+// noWait keeps the opening of a pipe from waiting for a writer.
+const noWait = unix.O_NONBLOCK
+
 // Owner tells the numeric owner and group of a file.
 func Owner(info fs.FileInfo) (uid, gid int) {
 	st, ok := info.Sys().(*syscall.Stat_t)

@@ -10,6 +10,9 @@ import (
 // noFollow: Windows has no such flag; a link there needs a right to make it.
 const noFollow = 0
 
+// noWait: opening a pipe there does not wait.
+const noWait = 0
+
 // Owner tells no numbers here: owners are security identifiers on Windows.
 func Owner(fs.FileInfo) (uid, gid int) { return -1, -1 }
 

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
 
@@ -28,9 +29,15 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 	if err := o.checkInstall(); err != nil {
 		return nil, err
 	}
+	if err := s.checkLink(); err != nil {
+		return nil, err
+	}
 	action, err := decide(s, b, o)
 	if err != nil {
 		return nil, err
+	}
+	if user := s.serverUser(); o.ServiceUser != "" && user != "" && o.ServiceUser != user && action != ActionSame {
+		return nil, fmt.Errorf("%w: the server runs as %s, and what it has stored belongs to that account; leave out --service-user", ErrUsage, user)
 	}
 	p := &Proposal{Action: action, From: s.Version, To: b.Manifest.Version, Previous: s.dataFrom()}
 	if action == ActionSame {
@@ -89,7 +96,8 @@ func checkOldVersions(s *Situation) error {
 	if s.Installed() {
 		return nil
 	}
-	for _, old := range s.OldVersions {
+	if len(s.OldVersions) > 0 {
+		old := s.OldVersions[len(s.OldVersions)-1] // the newest
 		if old.Major <= 3 {
 			return fmt.Errorf("%w: version %d in %s is too old to come from; install beside it with: ss-setup install -F", ErrUnsupported, old.Major, old.Where)
 		}
@@ -132,14 +140,23 @@ func newInstall(s *Situation, b *bundle.Bundle, o Options, action string) *insta
 
 // serverAccount stays the one that was chosen at first.
 func (i *install) serverAccount() string {
-	if i.o.ServiceUser == "" && i.s.Receipt != nil {
-		for _, svc := range i.s.Receipt.Services {
-			if svc.Name == machine.ServerService {
-				return svc.User
-			}
-		}
+	if user := i.s.serverUser(); i.o.ServiceUser == "" && user != "" {
+		return user
 	}
 	return i.o.serverAccount()
+}
+
+// serverUser is the account that the receipt names; empty without a receipt.
+func (s *Situation) serverUser() string {
+	if s.Receipt == nil {
+		return ""
+	}
+	for _, svc := range s.Receipt.Services {
+		if svc.Name == machine.ServerService {
+			return svc.User
+		}
+	}
+	return ""
 }
 
 // starts tells whether a service is to run afterwards. What an administrator
@@ -173,7 +190,7 @@ func (i *install) explain(p *Proposal) {
 		p.Summary = fmt.Sprintf("install SS Server %s anew and set generation %d aside", version, i.s.dataFrom())
 		p.Confirm = append(p.Confirm, Question{
 			Text:    fmt.Sprintf("Start with an empty store and set generation %d aside?", i.s.dataFrom()),
-			Explain: fmt.Sprintf("Users, keys and settings of generation %d are no longer served, but nothing is deleted; ss-setup rollback goes back to them.", i.s.dataFrom()),
+			Explain: fmt.Sprintf("Users, keys and settings of generation %d are no longer served, but nothing is deleted%s.", i.s.dataFrom(), wayBack(i.s)),
 		})
 	}
 	if i.s.config && (i.o.WebPort != 0 || i.o.LicensePort != 0) {
@@ -188,6 +205,13 @@ func (i *install) explain(p *Proposal) {
 			Explain: fmt.Sprintf("On %s it failed: %s", failed.At.Format("2006-01-02 15:04"), failed.Reason),
 		})
 	}
+}
+
+func wayBack(s *Situation) string {
+	if !s.Installed() {
+		return ""
+	}
+	return "; ss-setup rollback goes back to them"
 }
 
 // plan is the recipe.
@@ -213,7 +237,7 @@ func (i *install) plan() step.Plan {
 	add(i.definitions()...)
 	add(i.commands()...)
 	if i.o.OpenFirewall {
-		add(&step.OpenFirewall{Ports: []int{i.o.web()}})
+		add(&step.OpenFirewall{Ports: []int{i.webPort()}})
 	}
 
 	add(&step.RestoreLabels{Paths: []string{
@@ -254,6 +278,20 @@ func (i *install) plan() step.Plan {
 	return p
 }
 
+// leavesFolders: an update does not touch the mode and owner of folders that an
+// administrator may have changed; a repair puts them right.
+func (i *install) leavesFolders() bool {
+	return i.action == ActionUpdate || i.action == ActionRebuild
+}
+
+// webPort is the one in force: configuration that is there is not rewritten.
+func (i *install) webPort() int {
+	if i.s.configured != 0 {
+		return i.s.configured
+	}
+	return i.o.web()
+}
+
 func (i *install) accountOf(service string) string {
 	if service == machine.ServerService {
 		return i.account
@@ -289,7 +327,8 @@ func (i *install) folders() []step.Step {
 		{machine.ReceiptsDir, "root", 0o700},
 		{machine.OriginalsDir, "root", 0o700},
 	} {
-		out = append(out, &step.CreateFolder{Path: d.path, Owner: d.owner, Mode: d.mode})
+		keep := d.path == machine.ConfigDir || d.path == machine.FilesDir
+		out = append(out, &step.CreateFolder{Path: d.path, Owner: d.owner, Mode: d.mode, Keep: keep, Leave: i.leavesFolders()})
 	}
 	return out
 }
@@ -356,6 +395,8 @@ func (i *install) receiptDigest(path string) string {
 // linked are the programs of a release that get a link on the PATH.
 var linked = []string{"ss-server", "lmu"}
 
+func commandTarget(name string) string { return machine.Current + "/release/bin/" + name }
+
 func (i *install) commands() []step.Step {
 	var out []step.Step
 	if i.s.bin == machine.FallbackBinDir {
@@ -363,7 +404,7 @@ func (i *install) commands() []step.Step {
 	}
 	out = append(out, step.NewInstallSetup(i.s.bin+"/ss-setup", i.b.Manifest.Setup.SHA256))
 	for _, name := range linked {
-		out = append(out, step.NewInstallLink(i.s.bin+"/"+name, machine.Current+"/release/bin/"+name))
+		out = append(out, step.NewInstallLink(i.s.bin+"/"+name, commandTarget(name)))
 	}
 	return out
 }
@@ -375,7 +416,7 @@ func (i *install) stops() []string {
 	}
 	var out []string
 	for _, name := range []string{machine.ServerService, machine.LicensedService} {
-		if state := i.s.Services[name]; state.Installed && !state.Masked {
+		if state := i.s.Services[name]; (state.Installed || state.Active) && !state.Masked {
 			out = append(out, name)
 		}
 	}
@@ -383,8 +424,10 @@ func (i *install) stops() []string {
 }
 
 func (i *install) receipt() step.Step {
+	options, _ := json.Marshal(i.o) // plain fields: it cannot fail
 	r := &step.WriteReceipt{
-		Verb: i.action, Generation: i.generation, Previous: i.s.dataFrom(), Version: i.b.Manifest.Version,
+		Options: options,
+		Verb:    i.action, Generation: i.generation, Previous: i.s.dataFrom(), Version: i.b.Manifest.Version,
 		Release: i.release, Digest: i.b.Digest, Offline: i.o.Offline,
 		Accounts: []string{i.account, machine.LicensedService},
 		Config:   []string{serverConfig, licensedConfig, serverKey, licensedKey},
@@ -410,6 +453,9 @@ func (i *install) receipt() step.Step {
 
 func (i *install) state() step.Step {
 	w := &step.WriteState{Generation: i.generation, Forgotten: i.collected()}
+	if i.action == ActionFresh && i.s.State.NextGeneration <= 1 {
+		w.ForeignAccounts = i.s.accounts
+	}
 	if from := i.s.dataFrom(); from != 0 {
 		w.Ended, w.EndedBy = from, i.action
 	}

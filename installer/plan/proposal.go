@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 
+	"ss-setup/installer/machine"
 	"ss-setup/installer/step"
 )
 
@@ -31,6 +32,16 @@ type Proposal struct {
 	Generation, Previous int
 	// GoBack is the command that goes back, if there is one.
 	GoBack string
+}
+
+// checkLink refuses to go on from a machine whose link to the generation in force
+// is gone: it would be taken for an empty one.
+func (s *Situation) checkLink() error {
+	if s.Lost == 0 {
+		return nil
+	}
+	return fmt.Errorf("the link %s is gone, though generation %d is there; put it back with: ln -s generations/%d %s, then run ss-setup install --repair",
+		machine.Current, s.Lost, s.Lost, machine.Current)
 }
 
 // Question asks for a yes.
@@ -60,6 +71,9 @@ func (p *Proposal) seal(o Options, release string) (*Proposal, error) {
 
 // numberKeys are the fields of steps that hold generations' numbers.
 var numberKeys = []string{"generation", "from_generation", "kept_generation", "generations"}
+
+// numberedPath is a path that ends in a generation's number.
+var numberedPath = regexp.MustCompile(`(/ss-(?:server|licensed))/\d+"`)
 
 // repairSuffix ends the name of a release folder that a repair made.
 var repairSuffix = regexp.MustCompile(`\+r\d+`)
@@ -92,6 +106,7 @@ func (p *Proposal) Hash() (string, error) {
 	if err := json.NewEncoder(&out).Encode(map[string]any{"verb": p.Plan.Verb, "steps": steps}); err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(repairSuffix.ReplaceAll(out.Bytes(), nil))
+	plain := numberedPath.ReplaceAll(repairSuffix.ReplaceAll(out.Bytes(), nil), []byte(`$1/N"`))
+	sum := sha256.Sum256(plain)
 	return hex.EncodeToString(sum[:]), nil
 }

@@ -11,6 +11,9 @@ import (
 
 // ForRollback proposes going back to the generation before.
 func ForRollback(s *Situation, o Options) (*Proposal, error) {
+	if err := s.checkLink(); err != nil {
+		return nil, err
+	}
 	if !s.Installed() {
 		return nil, fmt.Errorf("%w, so there is nothing to go back from", ErrNothingInstalled)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,12 +17,16 @@ import (
 	"ss-setup/installer/receipt"
 	"ss-setup/installer/step"
 	"ss-setup/installer/txn"
+	"ss-setup/runtime/config"
 )
 
 // Situation is what is on the machine.
 type Situation struct {
 	// Current is the generation in force; 0 when there is none.
 	Current int
+	// Lost is the newest open generation when the link that names the one in force
+	// is gone; 0 otherwise.
+	Lost int
 	// Receipt of the generation in force; nil when there is none or it cannot be read.
 	Receipt     *receipt.Receipt
 	State       receipt.State
@@ -38,6 +43,10 @@ type Situation struct {
 	bin      string
 	// config: there are configuration files already.
 	config bool
+	// configured is the web port in it, 0 when it cannot be read.
+	configured int
+	// accounts are those of our names that exist.
+	accounts []string
 }
 
 // GenerationInfo describes one generation.
@@ -82,6 +91,7 @@ func Look(ctx context.Context, m *step.Machine) (*Situation, error) {
 	if s.Generations, err = generations(m, s); err != nil {
 		return nil, err
 	}
+	s.Lost = lost(s)
 	if err := s.installed(m.FS); err != nil {
 		return nil, err
 	}
@@ -93,7 +103,39 @@ func Look(ctx context.Context, m *step.Machine) (*Situation, error) {
 	s.OldVersions = oldVersions(m.FS)
 	s.bin = binDir(m.FS)
 	s.config = m.FS.Exists(serverConfig)
+	s.configured = webPort(m.FS)
+	for _, name := range []string{machine.ServerService, machine.LicensedService} {
+		if _, _, err := m.Accounts.Lookup(name); err == nil {
+			s.accounts = append(s.accounts, name)
+		}
+	}
 	return s, nil
+}
+
+func lost(s *Situation) int {
+	n := 0
+	for _, g := range s.Generations {
+		if s.Current == 0 && g.Open && !g.DataOnly {
+			n = max(n, g.Number)
+		}
+	}
+	return n
+}
+
+func webPort(f *machine.FS) int {
+	c, _, found, err := config.LoadServer(f.Real(serverConfig))
+	if err != nil || !found {
+		return 0
+	}
+	_, text, err := net.SplitHostPort(c.ProbeAddr())
+	if err != nil {
+		return 0
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		return 0
+	}
+	return port
 }
 
 // installed reads the release that is in force. A receipt or manifest that is
@@ -103,7 +145,7 @@ func (s *Situation) installed(f *machine.FS) error {
 		return nil
 	}
 	s.Release = step.ReleaseOf(f, s.Current)
-	s.Version, _, _ = strings.Cut(s.Release, "-")
+	s.Version = versionOf(s.Release)
 	if raw, err := f.ReadFile(filepath.Join(machine.Release(s.Release), bundle.ManifestName)); err == nil {
 		if manifest, err := bundle.Parse(raw); err == nil {
 			s.Version, s.Digest = manifest.Version, bundle.Digest(raw)
@@ -116,6 +158,13 @@ func (s *Situation) installed(f *machine.FS) error {
 	s.Receipt = r
 	s.Version, s.Digest = r.Version, r.ManifestDigest
 	return nil
+}
+
+// versionOf reads the version in the name of a release folder: all before the
+// last hyphen, since a version may hold hyphens itself.
+func versionOf(release string) string {
+	release = repairSuffix.ReplaceAllString(release, "")
+	return release[:max(0, strings.LastIndexByte(release, '-'))]
 }
 
 func readReceipt(f *machine.FS, n int) (*receipt.Receipt, error) {
@@ -168,7 +217,7 @@ func generations(m *step.Machine, s *Situation) ([]GenerationInfo, error) {
 	for _, n := range slices.Compact(all) {
 		g := GenerationInfo{Number: n, Current: n == s.Current, Release: step.ReleaseOf(m.FS, n), EndedBy: s.State.Generations[n].EndedBy}
 		g.DataOnly = g.Release == ""
-		g.Version, _, _ = strings.Cut(g.Release, "-")
+		g.Version = versionOf(g.Release)
 		g.Open = m.FS.Exists(filepath.Join(machine.Generation(n), machine.OpenFile))
 		g.Size = size(m.FS, machine.ServerData(n)) + size(m.FS, machine.LicensedData(n))
 		r, err := readReceipt(m.FS, n)

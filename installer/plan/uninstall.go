@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"ss-setup/installer/machine"
 	"ss-setup/installer/receipt"
@@ -13,7 +14,10 @@ func ForUninstall(s *Situation, o Options) (*Proposal, error) {
 	if o.PurgeFiles && !o.Purge {
 		return nil, fmt.Errorf("%w: --purge-files goes with --purge; run: ss-setup uninstall --purge --purge-files", ErrUsage)
 	}
-	leftover := s.dataFrom() != 0 || len(s.Generations) > 0 || s.State.NextGeneration > 0
+	if err := s.checkLink(); err != nil {
+		return nil, err
+	}
+	leftover := s.dataFrom() != 0 || len(s.Generations) > 0 || s.State.NextGeneration > 1
 	if !s.Installed() && (!o.Purge || !leftover) {
 		return nil, fmt.Errorf("%w, so there is nothing to uninstall", ErrNothingInstalled)
 	}
@@ -55,9 +59,11 @@ func uninstallPlan(s *Situation, o Options) step.Plan {
 	p.Gate, p.Commit = len(p.Steps), len(p.Steps)
 	add(&step.BeginRemoval{})
 	stop() // a machine that went down here may have started them again
-	add(removeDefinitions(s)...)
-	for _, name := range linked {
-		add(step.NewRemoveInstalled(s.bin+"/"+name, ""))
+	if s.Installed() {
+		add(removeDefinitions(s)...)
+		for _, name := range linked {
+			add(step.NewRemoveInstalled(s.bin+"/"+name, "link:"+commandTarget(name)))
+		}
 	}
 	add(step.NewRemoveTree(machine.FallbackBinDir))
 	add(step.NewRemoveInstalled(machine.Current, ""), step.NewRemoveTree(machine.GenerationsDir), step.NewRemoveTree(machine.ReleasesDir))
@@ -104,22 +110,21 @@ func (s *Situation) receiptFingerprint(path string) string {
 	return ""
 }
 
-// purgeData removes what the product made. What users stored goes only when
-// asked for, and the key ring only when nothing is left that it reads.
+// purgeData removes what the product made. What users stored and the key ring go
+// only when asked for: files that the ring reads may lie anywhere.
 func purgeData(s *Situation, o Options) []step.Step {
 	var out []step.Step
+	files, keyring := step.NewRemoveEmpty(machine.FilesDir), step.NewRemoveEmpty(machine.KeyringDir)
 	if o.PurgeFiles {
-		out = append(out, step.NewRemoveTree(machine.FilesDir))
-	} else {
-		out = append(out, step.NewRemoveEmpty(machine.FilesDir))
+		files, keyring = step.NewRemoveTree(machine.FilesDir), step.NewRemoveTree(machine.KeyringDir)
 	}
+	out = append(out, files, keyring)
 	for _, g := range s.Generations {
 		out = append(out, step.NewRemoveTree(machine.ServerData(g.Number)), step.NewRemoveTree(machine.LicensedData(g.Number)))
 	}
 	out = append(
 		out,
 		step.NewRemoveTree(machine.SnapshotsDir),
-		step.NewRemoveUnless(machine.KeyringDir, machine.FilesDir),
 		step.NewRemoveInstalled(serverKey, ""),
 		step.NewRemoveEmpty(machine.ServerStateDir),
 		step.NewRemoveTree(machine.LicensedStateDir),
@@ -133,10 +138,15 @@ func purgeData(s *Situation, o Options) []step.Step {
 	return out
 }
 
-// ownAccounts are the accounts that installs made: one that an administrator
-// chose with --service-user is not among them.
+// ownAccounts are the accounts that installs made: not one that was there before.
 func (s *Situation) ownAccounts() []string {
-	return []string{machine.ServerService, machine.LicensedService}
+	var out []string
+	for _, name := range []string{machine.ServerService, machine.LicensedService} {
+		if !slices.Contains(s.State.ForeignAccounts, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 func accountFolders(name string) []string {

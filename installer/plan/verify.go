@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 
 	"ss-setup/installer/receipt"
 	"ss-setup/installer/step"
@@ -31,7 +32,7 @@ func Verify(_ context.Context, m *step.Machine, s *Situation) ([]Deviation, erro
 	out := []Deviation{}
 	for _, want := range s.Receipt.Files {
 		got, err := step.EntryOf(m, want.Path)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 			out = append(out, Deviation{Path: want.Path, Kind: "missing", Expected: string(want.Type)})
 			continue
 		}

@@ -95,8 +95,9 @@ type Service struct {
 // Original is a file that stood in the way before the first install, and where
 // it was saved.
 type Original struct {
-	Path  string `json:"path"`
-	Saved string `json:"saved"`
+	Path string `json:"path"`
+	// Saved is where its content lies; a link has none.
+	Saved string `json:"saved,omitempty"`
 }
 
 // Parse reads a receipt. Fields it does not know are ignored; a newer schema is
@@ -172,7 +173,7 @@ func (r Receipt) check() error {
 		known[e.Path] = true
 	}
 	for _, o := range r.Originals {
-		if !isAbsolute(o.Path) || !isAbsolute(o.Saved) {
+		if !isAbsolute(o.Path) || (o.Saved != "" && !isAbsolute(o.Saved)) {
 			return fmt.Errorf("original %q saved at %q: not absolute paths", o.Path, o.Saved)
 		}
 	}

@@ -19,6 +19,8 @@ type State struct {
 	Installed      bool               `json:"installed"`
 	Generations    map[int]Generation `json:"generations"`
 	FailedReleases []FailedRelease    `json:"failed_releases"`
+	// ForeignAccounts were there before the first install, and stay after a purge.
+	ForeignAccounts []string `json:"foreign_accounts,omitempty"`
 	// KeptData is the generation whose data an uninstall left; 0 for none. In the
 	// file it is an object, so that more can be said of it one day.
 	KeptData int `json:"-"`

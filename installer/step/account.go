@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
+
+	"ss-setup/installer/machine"
 )
 
 // CreateAccount makes a locked system account.
@@ -74,6 +76,11 @@ func (s *CreateAccount) Undo(ctx context.Context, m *Machine, undo json.RawMessa
 	}
 	if err := m.Accounts.Remove(ctx, s.Name); err != nil {
 		return err
+	}
+	for _, path := range accountFiles {
+		if err := m.FS.Remove(path + machine.TempSuffix); err != nil {
+			return err
+		}
 	}
 	for _, f := range u.Files {
 		if err := f.restoreTime(m); err != nil {

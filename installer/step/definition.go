@@ -36,7 +36,8 @@ func NewInstallDefinition(service, release, user, was string, d machine.Definiti
 
 type definitionUndo struct {
 	preImage
-	Edited   bool     `json:"edited,omitempty"`
+	// Edited is where the edited definition is kept; EditedAt what stood there.
+	Edited   string   `json:"edited,omitempty"`
 	EditedAt preImage `json:"edited_at,omitzero"`
 }
 
@@ -57,17 +58,35 @@ func (s *InstallDefinition) Prepare(_ context.Context, m *Machine) (any, error) 
 	if u.preImage, err = savePreImage(m, s.Path, digest(content)); err != nil {
 		return nil, err
 	}
-	u.Edited = s.edited(u.preImage, u.Wrote)
-	if u.Edited {
-		if u.EditedAt, err = savePreImage(m, s.Path+EditedSuffix, u.SHA256); err != nil {
+	if s.edited(m, u.preImage, u.Wrote) {
+		if u.Edited, err = editedName(m.FS, s.Path, u.SHA256); err != nil {
+			return nil, err
+		}
+		if u.EditedAt, err = savePreImage(m, u.Edited, u.SHA256); err != nil {
 			return nil, err
 		}
 	}
-	return u, keepOriginal(m, s.Path, u.preImage)
+	return u, nil
 }
 
-func (s *InstallDefinition) edited(p preImage, wrote string) bool {
-	return p.Existed && s.Was != "" && p.SHA256 != s.Was && p.SHA256 != wrote
+// edited tells a definition that is not what was installed. Without a receipt
+// every other content counts as edited; what stood there before a first install
+// is kept as an original instead.
+func (s *InstallDefinition) edited(m *Machine, p preImage, wrote string) bool {
+	return p.Existed && p.Link == "" && !m.KeepOriginals && p.SHA256 != s.Was && p.SHA256 != wrote
+}
+
+// editedName is where an edited definition is kept: a name of which nothing is
+// lost, or the one under which this very content lies already.
+func editedName(f *machine.FS, path, sum string) (string, error) {
+	name := path + EditedSuffix
+	for i := 1; ; i++ {
+		now, err := fingerprint(f, name)
+		if err != nil || now == "" || now == sum {
+			return name, err
+		}
+		name = fmt.Sprintf("%s%s.%d", path, EditedSuffix, i)
+	}
 }
 
 // definitionData is what the templates of definitions may use.
@@ -107,6 +126,11 @@ func (s *InstallDefinition) Do(_ context.Context, m *Machine) error {
 	if err := s.saveEdited(m, digest(content)); err != nil {
 		return err
 	}
+	if m.KeepOriginals {
+		if err := keepOriginal(m, s.Path, digest(content)); err != nil {
+			return err
+		}
+	}
 	return s.place(m, content, s.Mode, 0, 0)
 }
 
@@ -122,12 +146,17 @@ func (s *InstallDefinition) saveEdited(m *Machine, wrote string) error {
 	if err != nil {
 		return err
 	}
-	if !s.edited(preImage{Existed: true, SHA256: digest(content)}, wrote) {
+	sum := digest(content)
+	if !s.edited(m, preImage{Existed: true, SHA256: sum}, wrote) {
 		return nil
 	}
+	name, err := editedName(m.FS, s.Path, sum)
+	if err != nil {
+		return err
+	}
 	uid, gid := machine.Owner(info)
-	m.warn(fmt.Sprintf("%s had been edited; it is kept as %s", s.Path, s.Path+EditedSuffix))
-	return m.FS.WriteFile(s.Path+EditedSuffix, content, machine.Attr{Mode: info.Mode(), UID: uid, GID: gid, ModTime: info.ModTime()})
+	m.warn(fmt.Sprintf("%s had been edited; it is kept as %s", s.Path, name))
+	return m.FS.WriteFile(name, content, machine.Attr{Mode: info.Mode(), UID: uid, GID: gid, ModTime: info.ModTime()})
 }
 
 // Undo puts back what stood there.
@@ -136,10 +165,10 @@ func (s *InstallDefinition) Undo(_ context.Context, m *Machine, undo json.RawMes
 	if err := json.Unmarshal(undo, &u); err != nil {
 		return err
 	}
-	if err := u.preImage.restore(m, s.Path); err != nil || !u.Edited {
+	if err := u.preImage.restore(m, s.Path); err != nil || u.Edited == "" {
 		return err
 	}
-	return u.EditedAt.restore(m, s.Path+EditedSuffix)
+	return u.EditedAt.restore(m, u.Edited)
 }
 
 // ReloadServices makes the service manager read definitions anew. The one before

@@ -80,7 +80,11 @@ func (s *WriteFile) Do(_ context.Context, m *Machine) error {
 
 // Undo removes the file if this step wrote it.
 func (s *WriteFile) Undo(_ context.Context, m *Machine, undo json.RawMessage) error {
-	return s.undo(m, undo)
+	var p preImage
+	if err := json.Unmarshal(undo, &p); err != nil || p.Existed {
+		return err
+	}
+	return p.restore(m, s.Path)
 }
 
 // MakeProbeKey makes the secret by which services know the installer's probes:
@@ -166,22 +170,25 @@ func (s *InstallSetup) String() string { return "install " + s.Path }
 
 // Prepare keeps what stands there.
 func (s *InstallSetup) Prepare(_ context.Context, m *Machine) (any, error) {
-	p, err := savePreImage(m, s.Path, s.SHA256)
-	if err != nil {
-		return nil, err
-	}
-	state, err := LoadState(m.FS)
-	if err != nil || state.KeptData != 0 {
-		return p, err // an uninstall that keeps data leaves ss-setup there to purge them
-	}
-	return p, keepOriginal(m, s.Path, p)
+	return savePreImage(m, s.Path, s.SHA256)
 }
 
 // Do writes the copy.
 func (s *InstallSetup) Do(_ context.Context, m *Machine) error {
-	if now, err := fileDigest(m.FS, s.Path); err == nil && now == s.SHA256 {
-		if info, err := m.FS.Lstat(s.Path); err == nil && info.Mode() == 0o755 {
+	if info, err := m.FS.Lstat(s.Path); err == nil && info.Mode() == 0o755 {
+		uid, gid := machine.Owner(info)
+		if now, err := fileDigest(m.FS, s.Path); err == nil && now == s.SHA256 && uid == 0 && gid == 0 {
 			return nil
+		}
+	}
+	state, err := LoadState(m.FS)
+	if err != nil {
+		return err
+	}
+	// An uninstall that keeps data leaves ss-setup there to purge them.
+	if state.KeptData == 0 {
+		if err := keepOriginal(m, s.Path, s.SHA256); err != nil {
+			return err
 		}
 	}
 	content, err := os.ReadFile(m.SetupProgram)
@@ -215,17 +222,16 @@ func (s *InstallLink) String() string { return "link " + s.Path + " to " + s.Tar
 
 // Prepare keeps what stands there.
 func (s *InstallLink) Prepare(_ context.Context, m *Machine) (any, error) {
-	p, err := savePreImage(m, s.Path, "link:"+s.Target)
-	if err != nil {
-		return nil, err
-	}
-	return p, keepOriginal(m, s.Path, p)
+	return savePreImage(m, s.Path, "link:"+s.Target)
 }
 
 // Do makes the link.
 func (s *InstallLink) Do(_ context.Context, m *Machine) error {
 	if now, err := m.FS.Readlink(s.Path); err == nil && now == s.Target {
 		return nil
+	}
+	if err := keepOriginal(m, s.Path, "link:"+s.Target); err != nil {
+		return err
 	}
 	if err := makeParents(m, m.FS.MissingParents(s.Path)); err != nil {
 		return err

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"ss-setup/installer/machine"
 )
@@ -17,7 +19,14 @@ type CreateFolder struct {
 	Path  string      `json:"path"`
 	Owner string      `json:"owner"`
 	Mode  fs.FileMode `json:"mode"`
+	// Leave: a folder that is there stays as it is.
+	Leave bool `json:"leave,omitempty"`
+	// Keep: what somebody put into the folder meanwhile is not this run's to remove.
+	Keep bool `json:"keep,omitempty"`
 }
+
+// modeBits are all that chmod sets.
+const modeBits = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
 
 type folderUndo struct {
 	Existed bool        `json:"existed"`
@@ -25,6 +34,8 @@ type folderUndo struct {
 	UID     int         `json:"uid,omitempty"`
 	GID     int         `json:"gid,omitempty"`
 	Parents []string    `json:"parents,omitempty"`
+	// Linked: an administrator keeps the folder elsewhere.
+	Linked bool `json:"linked,omitempty"`
 }
 
 // Kind implements Step.
@@ -44,16 +55,24 @@ func (s *CreateFolder) Prepare(_ context.Context, m *Machine) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.linked(m.FS, info) {
+		u.Linked = true
+		return u, nil
+	}
 	if !info.IsDir() {
 		return nil, fmt.Errorf("%s is in the way: it is not a folder; move it away and run ss-setup again", s.Path)
 	}
-	u.Existed, u.Mode = true, info.Mode().Perm()
+	u.Existed, u.Mode = true, info.Mode()&modeBits
 	u.UID, u.GID = machine.Owner(info)
 	return u, nil
 }
 
 // Do makes the folder.
 func (s *CreateFolder) Do(_ context.Context, m *Machine) error {
+	info, err := m.FS.Lstat(s.Path)
+	if err == nil && (s.Leave && info.IsDir() || s.linked(m.FS, info)) {
+		return nil
+	}
 	uid, gid, err := m.owner(s.Owner)
 	if err != nil {
 		return fmt.Errorf("look up account %s: %w", s.Owner, err)
@@ -70,6 +89,16 @@ func (s *CreateFolder) Do(_ context.Context, m *Machine) error {
 	return m.FS.SyncDir(filepath.Dir(s.Path))
 }
 
+// linked tells a link of root's to a folder: an administrator keeps it elsewhere.
+func (s *CreateFolder) linked(f *machine.FS, info fs.FileInfo) bool {
+	if info.Mode()&fs.ModeSymlink == 0 || s.Path != machine.FilesDir {
+		return false
+	}
+	uid, _ := machine.Owner(info)
+	target, err := os.Stat(f.Real(s.Path))
+	return uid == 0 && err == nil && target.IsDir()
+}
+
 func setFolder(f *machine.FS, path string, mode fs.FileMode, uid, gid int) error {
 	info, err := f.Lstat(path)
 	if err != nil {
@@ -78,7 +107,7 @@ func setFolder(f *machine.FS, path string, mode fs.FileMode, uid, gid int) error
 	if err := f.Chown(path, uid, gid); err != nil {
 		return err
 	}
-	if info.Mode().Perm() == mode {
+	if info.Mode()&modeBits == mode {
 		return nil
 	}
 	return f.Chmod(path, mode)
@@ -91,8 +120,17 @@ func (s *CreateFolder) Undo(_ context.Context, m *Machine, undo json.RawMessage)
 	if err := json.Unmarshal(undo, &u); err != nil {
 		return err
 	}
+	if u.Linked || (u.Existed && s.Leave) {
+		return nil
+	}
 	if u.Existed {
 		return setFolder(m.FS, s.Path, u.Mode, u.UID, u.GID)
+	}
+	if err := refuseInForce(m.FS, s.Path); err != nil {
+		return err
+	}
+	if s.Keep {
+		return removeMade(m, append(u.Parents, s.Path))
 	}
 	if err := m.FS.RemoveAll(s.Path); err != nil {
 		return err
@@ -103,4 +141,20 @@ func (s *CreateFolder) Undo(_ context.Context, m *Machine, undo json.RawMessage)
 		}
 	}
 	return removeMade(m, u.Parents)
+}
+
+// refuseInForce keeps an undo from removing the folders of a generation that is
+// in force, because switching back from it failed.
+func refuseInForce(f *machine.FS, path string) error {
+	current, err := CurrentGeneration(f)
+	if err != nil || current == 0 {
+		return err
+	}
+	release := machine.Release(ReleaseOf(f, current))
+	for _, used := range []string{machine.Current, machine.Generation(current), machine.ServerData(current), machine.LicensedData(current), release} {
+		if used == path || strings.HasPrefix(used, path+"/") {
+			return fmt.Errorf("generation %d is in force and needs %s, which will not be removed", current, path)
+		}
+	}
+	return nil
 }

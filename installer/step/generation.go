@@ -261,8 +261,8 @@ func (s *OpenGeneration) Do(_ context.Context, m *Machine) error {
 	return nil
 }
 
-// Undo closes the generation. It is reached only when the file is not there or
-// could not be made to stay; the services are stopped by then.
+// Undo is reached only when the generation is not open: an open one is never
+// taken back. It removes what a cut left of opening it.
 func (s *OpenGeneration) Undo(_ context.Context, m *Machine, _ json.RawMessage) error {
 	path := openFile(s.Generation)
 	if !m.FS.Exists(filepath.Dir(path)) {

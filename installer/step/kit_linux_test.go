@@ -57,11 +57,21 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// release makes a release folder of one program, with its manifest.
+func (k *kit) release(id, program string) {
+	k.t.Helper()
+	k.file(machine.Release(id)+"/bin/ss-server", program)
+	blob := `{"name":"payload.tar.zst","size":1,"sha256":"` + digest(nil) + `"}`
+	k.file(machine.Release(id)+"/"+bundle.ManifestName, fmt.Sprintf(
+		`{"schema":1,"product":"ss-server","version":"7.0.0","os":"linux","arch":"amd64","files":[{"path":"bin/ss-server","size":%d,"mode":"0755","sha256":"%s"}],"payload":%s,"setup":%s}`,
+		len(program), digest([]byte(program)), blob, strings.Replace(blob, `"name":"payload.tar.zst",`, "", 1)))
+}
+
 // newKit makes a machine on which generation 1 serves.
 func newKit(t testing.TB) *kit {
 	t.Helper()
 	k := bareKit(t)
-	k.file(machine.Release(oldRelease)+"/bin/ss-server", "old program")
+	k.release(oldRelease, "old program")
 	k.dir(machine.ProgramDir+"/releases", 0o755)
 	k.link(machine.Generation(1)+"/release", "../../releases/"+oldRelease)
 	k.link(machine.Generation(1)+"/data", machine.ServerData(1))

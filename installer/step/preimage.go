@@ -31,6 +31,8 @@ type preImage struct {
 	Saved string `json:"saved,omitempty"`
 	// Parents are the folders that had to be made, topmost first.
 	Parents []string `json:"parents,omitempty"`
+	// HadOriginal: what stood there before the first install is kept already.
+	HadOriginal bool `json:"had_original,omitempty"`
 	// Wrote is the SHA-256 of what the step writes, or the target of its link.
 	Wrote string `json:"wrote,omitempty"`
 }
@@ -39,7 +41,7 @@ type preImage struct {
 // unless it is what the step writes: wrote is the SHA-256 of that, or "link:" and
 // the target of a link.
 func savePreImage(m *Machine, path, wrote string) (preImage, error) {
-	p := preImage{Parents: m.FS.MissingParents(path), Wrote: wrote}
+	p := preImage{Parents: m.FS.MissingParents(path), Wrote: wrote, HadOriginal: m.FS.Exists(originalPath(path, ".json"))}
 	info, err := m.FS.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, nil
@@ -90,6 +92,15 @@ func saveContent(m *Machine, path string, p preImage) error {
 	return m.FS.WriteFile(p.Saved, content, machine.Attr{Mode: 0o600})
 }
 
+// saveName is a name under which nothing lies yet.
+func saveName(f *machine.FS, path string) string {
+	name := path + SaveSuffix
+	for i := 1; f.Exists(name); i++ {
+		name = fmt.Sprintf("%s%s.%d", path, SaveSuffix, i)
+	}
+	return name
+}
+
 // restore puts back what stood at path, unless somebody changed what the step
 // wrote: that is kept as .ss-save first.
 func (p preImage) restore(m *Machine, path string) error {
@@ -101,7 +112,11 @@ func (p preImage) restore(m *Machine, path string) error {
 		return err
 	}
 	if now != "" && now != p.Wrote && now != p.content() {
-		save := path + SaveSuffix
+		if p.Existed && p.Link == "" && p.Saved == "" {
+			m.warn(fmt.Sprintf("%s was changed meanwhile; it stays as it is now", path))
+			return nil
+		}
+		save := saveName(m.FS, path)
 		if err := m.FS.Rename(path, save); err != nil {
 			return err
 		}
@@ -111,13 +126,18 @@ func (p preImage) restore(m *Machine, path string) error {
 	if err := p.putBack(m, path, now); err != nil {
 		return err
 	}
+	if !p.HadOriginal {
+		if err := dropOriginal(m.FS, path); err != nil {
+			return err
+		}
+	}
 	return removeMade(m, p.Parents)
 }
 
 func (p preImage) putBack(m *Machine, path, now string) error {
 	switch {
 	case !p.Existed:
-		if now == "" {
+		if !m.FS.Exists(filepath.Dir(path)) {
 			return nil
 		}
 		if err := m.FS.Remove(path); err != nil {

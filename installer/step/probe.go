@@ -99,7 +99,7 @@ func pinned(pin []byte) *http.Transport {
 }
 
 func (p *HTTPProber) certificate(service string, n int) ([]byte, error) {
-	content, err := p.FS.ReadFile(filepath.Join(dataDir(service, n), "tls", "cert.pem"))
+	content, err := p.FS.ReadSmall(filepath.Join(dataDir(service, n), "tls", "cert.pem"), maxAnswer)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (p *HTTPProber) secret(service string) string {
 	if service == machine.LicensedService {
 		dir = machine.LicensedStateDir
 	}
-	content, err := p.FS.ReadFile(filepath.Join(dir, "probe.key"))
+	content, err := p.FS.ReadSmall(filepath.Join(dir, "probe.key"), maxAnswer)
 	if err != nil {
 		return ""
 	}

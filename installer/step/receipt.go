@@ -95,6 +95,8 @@ type WriteState struct {
 	EndedBy string `json:"ended_by,omitempty"`
 	// Kept, when not 0, is the generation whose data an uninstall keeps.
 	Kept int `json:"kept_generation,omitempty"`
+	// ForeignAccounts were there before a first install.
+	ForeignAccounts []string `json:"foreign_accounts,omitempty"`
 	// Forgotten are generations that are gone.
 	Forgotten []int `json:"generations,omitempty"`
 }
@@ -110,8 +112,12 @@ func (s *WriteState) Do(_ context.Context, m *Machine) error {
 	if err != nil {
 		return err
 	}
+	state.NextGeneration = max(state.NextGeneration, s.Generation+1, s.Ended+1, s.Kept+1)
 	state.Installed = s.Generation != 0
 	state.KeptData = s.Kept
+	if len(s.ForeignAccounts) > 0 {
+		state.ForeignAccounts = s.ForeignAccounts
+	}
 	if s.Generation != 0 {
 		state.Revive(s.Generation)
 		state.Forgive(ReleaseOf(m.FS, s.Generation))
@@ -212,7 +218,7 @@ func (s *WriteReceipt) Do(_ context.Context, m *Machine) error {
 
 func (s *WriteReceipt) entries(m *Machine) ([]receipt.Entry, error) {
 	paths := slices.Concat(s.Files, s.Config, s.Folders)
-	release, err := releaseFiles(m.FS, machine.Release(s.Release))
+	release, digests, err := releaseFiles(m.FS, machine.Release(s.Release))
 	if err != nil {
 		return nil, err
 	}
@@ -226,25 +232,33 @@ func (s *WriteReceipt) entries(m *Machine) ([]receipt.Entry, error) {
 			return nil, err
 		}
 		e.Config = slices.Contains(s.Config, p)
+		if sum, known := digests[p]; known {
+			e.SHA256 = sum // what was meant to be there
+		}
 		out = append(out, e)
 	}
 	return out, nil
 }
 
-func releaseFiles(f *machine.FS, dir string) ([]string, error) {
+// releaseFiles lists the files of a release folder, and the digests that its
+// manifest gives them.
+func releaseFiles(f *machine.FS, dir string) (paths []string, digests map[string]string, err error) {
 	raw, err := f.ReadFile(filepath.Join(dir, bundle.ManifestName))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	manifest, err := bundle.Parse(raw)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	paths := []string{filepath.Join(dir, bundle.ManifestName), filepath.Join(dir, bundle.PayloadName)}
+	paths = []string{filepath.Join(dir, bundle.ManifestName), filepath.Join(dir, bundle.PayloadName)}
+	digests = map[string]string{}
 	for _, file := range manifest.Files {
-		paths = append(paths, filepath.Join(dir, file.Path))
+		path := filepath.Join(dir, file.Path)
+		paths = append(paths, path)
+		digests[path] = file.SHA256
 	}
-	return paths, nil
+	return paths, digests, nil
 }
 
 // EntryOf describes what stands at a path as a receipt does.
@@ -262,6 +276,8 @@ func EntryOf(m *Machine, path string) (receipt.Entry, error) {
 	case info.Mode()&fs.ModeSymlink != 0:
 		e.Type, e.Mode = receipt.Link, ""
 		e.Target, err = m.FS.Readlink(path)
+	case !info.Mode().IsRegular():
+		e.Type = receipt.File // with no content: a pipe or device that somebody put there
 	default:
 		e.Type, e.Size = receipt.File, info.Size()
 		e.SHA256, err = fileDigest(m.FS, path)

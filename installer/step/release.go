@@ -39,7 +39,7 @@ func (s *UnpackRelease) Prepare(_ context.Context, m *Machine) (any, error) {
 func (s *UnpackRelease) Do(ctx context.Context, m *Machine) error {
 	dir := machine.Release(s.Release)
 	if m.FS.Exists(dir) {
-		return nil
+		return s.proveExisting(m)
 	}
 	part := dir + ".part"
 	if err := m.FS.RemoveAll(part); err != nil {
@@ -64,6 +64,21 @@ func (s *UnpackRelease) Do(ctx context.Context, m *Machine) error {
 		return err
 	}
 	return m.FS.SyncDir(machine.ReleasesDir)
+}
+
+// proveExisting holds a release that lies there already to its manifest.
+func (s *UnpackRelease) proveExisting(m *Machine) error {
+	dir := machine.Release(s.Release)
+	_, digests, err := releaseFiles(m.FS, dir)
+	if err != nil {
+		return fmt.Errorf("release folder %s is damaged: %w; run: ss-setup install --repair", dir, err)
+	}
+	for path, want := range digests {
+		if sum, err := fileDigest(m.FS, path); err != nil || sum != want {
+			return fmt.Errorf("%s is damaged; run: ss-setup install --repair", path)
+		}
+	}
+	return nil
 }
 
 // keepPayload keeps the payload itself, so that a repair works offline.

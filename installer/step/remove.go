@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 
+	"ss-setup/installer/bundle"
 	"ss-setup/installer/machine"
 )
 
@@ -75,8 +78,9 @@ func (s *RemoveInstalled) takeAway(m *Machine, now string) error {
 	case now == "":
 		return nil
 	case s.Was != "" && now != s.Was:
-		m.warn(fmt.Sprintf("%s had been edited; it is kept as %s", s.Path, s.Path+SaveSuffix))
-		if err := m.FS.Rename(s.Path, s.Path+SaveSuffix); err != nil {
+		save := saveName(m.FS, s.Path)
+		m.warn(fmt.Sprintf("%s had been edited; it is kept as %s", s.Path, save))
+		if err := m.FS.Rename(s.Path, save); err != nil {
 			return err
 		}
 	default:
@@ -101,8 +105,6 @@ type RemoveTree struct {
 	placed
 	// IfEmpty removes the folder only when nothing is in it.
 	IfEmpty bool `json:"if_empty,omitempty"`
-	// Unless names a folder: while it is there, this one stays.
-	Unless string `json:"unless,omitempty"`
 }
 
 // NewRemoveTree makes a RemoveTree step.
@@ -111,11 +113,6 @@ func NewRemoveTree(path string) *RemoveTree { return &RemoveTree{placed: placed{
 // NewRemoveEmpty makes a RemoveTree step for a folder that goes only when it is empty.
 func NewRemoveEmpty(path string) *RemoveTree {
 	return &RemoveTree{placed: placed{path}, IfEmpty: true}
-}
-
-// NewRemoveUnless makes a RemoveTree step for a folder that goes with another.
-func NewRemoveUnless(path, unless string) *RemoveTree {
-	return &RemoveTree{placed: placed{path}, Unless: unless}
 }
 
 // Kind implements Step.
@@ -131,12 +128,18 @@ func (s *RemoveTree) String() string {
 // Do removes the tree.
 func (s *RemoveTree) Do(_ context.Context, m *Machine) error {
 	parent := filepath.Dir(s.Path)
-	if !m.FS.Exists(parent) || (s.Unless != "" && m.FS.Exists(s.Unless)) {
+	if !m.FS.Exists(parent) {
 		return nil
 	}
 	if m.FS.Exists(s.Path) {
 		if s.IfEmpty {
 			return s.removeEmpty(m)
+		}
+		if mounted, err := m.FS.MountedInside(s.Path); err != nil || mounted != "" {
+			return errors.Join(err, removeAround(m, s.Path))
+		}
+		if err := m.FS.RemoveAll(s.Path + removingSuffix); err != nil {
+			return err
 		}
 		err := m.FS.Rename(s.Path, s.Path+removingSuffix)
 		switch {
@@ -150,10 +153,6 @@ func (s *RemoveTree) Do(_ context.Context, m *Machine) error {
 		}
 	}
 	if err := m.FS.RemoveAll(s.Path + removingSuffix); err != nil {
-		if errors.Is(err, machine.ErrOtherFilesystem) {
-			m.warn(fmt.Sprintf("left: %v", err))
-			return nil
-		}
 		return err
 	}
 	return m.FS.SyncDir(parent)
@@ -183,17 +182,37 @@ func (s *RemoveTree) removeEmpty(m *Machine) error {
 
 // emptyMountPoint removes what is in a folder that is itself a mount point.
 func (s *RemoveTree) emptyMountPoint(m *Machine) error {
-	entries, err := m.FS.ReadDir(s.Path)
+	m.warn(fmt.Sprintf("%s is a mount point; it is emptied and stays", s.Path))
+	return removeAround(m, s.Path)
+}
+
+// removeAround removes what is in a folder but for what is mounted in it, and the
+// folders that lead there.
+func removeAround(m *Machine, dir string) error {
+	entries, err := m.FS.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if err := m.FS.RemoveAll(filepath.Join(s.Path, e.Name())); err != nil {
+		child := filepath.Join(dir, e.Name())
+		err := m.FS.RemoveAll(child)
+		if errors.Is(err, machine.ErrOtherFilesystem) {
+			err = keepMounted(m, dir, child)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	m.warn(fmt.Sprintf("%s is a mount point; it is empty now and stays", s.Path))
-	return m.FS.SyncDir(s.Path)
+	return m.FS.SyncDir(dir)
+}
+
+func keepMounted(m *Machine, dir, child string) error {
+	mounted, err := m.FS.MountedInside(dir)
+	if err == nil && mounted == child {
+		m.warn(fmt.Sprintf("%s stays: another file system is mounted there", child))
+		return nil
+	}
+	return errors.Join(err, removeAround(m, child))
 }
 
 // Undo is never called: the step stands after the commit.
@@ -236,11 +255,9 @@ func collectReleases(f *machine.FS) error {
 		return err
 	}
 	for _, g := range generations {
-		target, err := f.Readlink(filepath.Join(machine.GenerationsDir, g.Name(), "release"))
-		if err != nil {
-			return fmt.Errorf("read the release of generation %s: %w", g.Name(), err)
+		if n, err := strconv.Atoi(g.Name()); err == nil {
+			used[ReleaseOf(f, n)] = true
 		}
-		used[filepath.Base(target)] = true
 	}
 	releases, err := f.ReadDir(machine.ReleasesDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -250,11 +267,29 @@ func collectReleases(f *machine.FS) error {
 		if used[r.Name()] {
 			continue
 		}
-		if err := removeTrees(f, machine.Release(r.Name())); err != nil {
+		if err := removeRelease(f, machine.Release(r.Name())); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// removeRelease renames a release folder before it is emptied, so that one that
+// is half gone is known. What has no manifest is not a release, but somebody's.
+func removeRelease(f *machine.FS, dir string) error {
+	if !strings.HasSuffix(dir, removingSuffix) {
+		if !f.Exists(filepath.Join(dir, bundle.ManifestName)) {
+			return nil
+		}
+		if err := f.RemoveAll(dir + removingSuffix); err != nil {
+			return err
+		}
+		if err := f.Rename(dir, dir+removingSuffix); err != nil {
+			return err
+		}
+		dir += removingSuffix
+	}
+	return removeTrees(f, dir)
 }
 
 // Undo is never called: the step stands after the commit.

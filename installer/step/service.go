@@ -58,13 +58,23 @@ func (s *StopServices) Transient() {}
 
 // Do stops the services.
 func (s *StopServices) Do(ctx context.Context, m *Machine) error {
+	var active []string
+	for _, name := range s.Services {
+		state, err := m.Services.State(ctx, name)
+		if err != nil {
+			return err
+		}
+		if state.Active {
+			active = append(active, name)
+		}
+	}
 	if m.Stopped != nil {
 		m.Stopped()
 	}
 	if err := machine.StopAll(ctx, m.Services, s.Services...); err != nil || m.Offline {
 		return err
 	}
-	for _, name := range s.Services {
+	for _, name := range active {
 		if err := m.Prober.PortsFree(ctx, name); err != nil {
 			return err
 		}
@@ -123,7 +133,11 @@ func (s *StartServices) Transient() {}
 
 // Do starts the services.
 func (s *StartServices) Do(ctx context.Context, m *Machine) error {
-	return machine.StartAll(ctx, m.Services, s.Services...)
+	err := machine.StartAll(ctx, m.Services, s.Services...)
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w: %w", ErrReleaseFailed, err)
+	}
+	return err
 }
 
 // Undo stops the services.

@@ -69,7 +69,7 @@ func (s *CopyStore) Do(ctx context.Context, m *Machine) error {
 	if err := m.FS.RemoveAll(s.part()); err != nil {
 		return err
 	}
-	return equalise(ctx, m, s.from(), s.part())
+	return equalise(ctx, m, s.from(), s.part(), false)
 }
 
 // Undo removes the copy.
@@ -96,6 +96,9 @@ func (s *HoldStore) Prepare(context.Context, *Machine) (any, error) { return nil
 // Do takes the lock.
 func (s *HoldStore) Do(_ context.Context, m *Machine) error {
 	path := filepath.Join(s.from(), storeFile(s.Service))
+	if _, held := m.locks[path]; held {
+		return nil
+	}
 	if s.Optional && !m.FS.Exists(path) {
 		return nil
 	}
@@ -150,7 +153,7 @@ func (s *EqualiseStore) Do(ctx context.Context, m *Machine) error {
 	if m.FS.Exists(s.to()) {
 		return nil
 	}
-	return equalise(ctx, m, s.from(), s.part())
+	return equalise(ctx, m, s.from(), s.part(), true)
 }
 
 // Undo removes the copy.
@@ -263,12 +266,15 @@ type equaliser struct {
 	m           *Machine
 	done, total int64
 	a, b        []byte
+	// owners: give the copy its owners. Until the service has stopped the copy is
+	// root's alone, so that nobody can put links in its way.
+	owners bool
 }
 
 // equalise makes the tree at to equal to that at from: content, mode, owner and
 // time of files. What is equal already is not written again.
-func equalise(ctx context.Context, m *Machine, from, to string) error {
-	e := &equaliser{ctx: ctx, m: m, a: make([]byte, blockSize), b: make([]byte, blockSize)}
+func equalise(ctx context.Context, m *Machine, from, to string, owners bool) error {
+	e := &equaliser{ctx: ctx, m: m, a: make([]byte, blockSize), b: make([]byte, blockSize), owners: owners}
 	var err error
 	if e.total, err = treeSize(m.FS, from); err != nil {
 		return fmt.Errorf("read the store %s: %w", from, err)
@@ -345,11 +351,18 @@ func (e *equaliser) folder(from, to string, info fs.FileInfo) error {
 	if err := e.prune(to, keep); err != nil {
 		return err
 	}
-	uid, gid := machine.Owner(info)
-	if err := setFolder(f, to, info.Mode().Perm(), uid, gid); err != nil {
+	if err := e.own(to, info); err != nil {
 		return err
 	}
 	return f.SyncDir(to)
+}
+
+func (e *equaliser) own(to string, info fs.FileInfo) error {
+	uid, gid := machine.Owner(info)
+	if !e.owners {
+		uid, gid = 0, 0
+	}
+	return setFolder(e.m.FS, to, info.Mode().Perm(), uid, gid)
 }
 
 func (e *equaliser) prune(dir string, keep map[string]bool) error {
@@ -429,9 +442,10 @@ func (e *equaliser) attributes(to string, info fs.FileInfo) error {
 	if err != nil {
 		return err
 	}
-	uid, gid := machine.Owner(info)
-	if err := e.m.FS.Chown(to, uid, gid); err != nil {
-		return err
+	if uid, gid := machine.Owner(info); e.owners {
+		if err := e.m.FS.Chown(to, uid, gid); err != nil {
+			return err
+		}
 	}
 	if there.Mode() != info.Mode() {
 		if err := e.m.FS.Chmod(to, info.Mode()); err != nil {

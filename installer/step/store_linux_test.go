@@ -17,7 +17,7 @@ import (
 
 func equaliseNow(t *testing.T, k *kit) {
 	t.Helper()
-	must(t, equalise(t.Context(), k.Machine, "/from", "/to"))
+	must(t, equalise(t.Context(), k.Machine, "/from", "/to", true))
 }
 
 func writesTo(k *kit, path string) int {
@@ -142,7 +142,7 @@ func TestACopyCanBeStopped(t *testing.T) {
 		}
 		cancel(stop)
 	}
-	if err := equalise(ctx, k.Machine, "/from", "/to"); !errors.Is(err, stop) {
+	if err := equalise(ctx, k.Machine, "/from", "/to", true); !errors.Is(err, stop) {
 		t.Error(err)
 	}
 }
@@ -155,7 +155,7 @@ func TestACopyThatWasCutAnywhereIsMadeEqualByTheNext(t *testing.T) {
 		k.file("/from/a/b", "x")
 		k.file("/to/store.db", string(blocksOf(1)))
 		k.file("/to/gone", "x")
-		err := k.cutAt(cut, func() error { return equalise(t.Context(), k.Machine, "/from", "/to") })
+		err := k.cutAt(cut, func() error { return equalise(t.Context(), k.Machine, "/from", "/to", true) })
 		equaliseNow(t, k)
 		if !bytes.Equal([]byte(k.text("/to/store.db")), blocksOf(2)) || k.FS.Exists("/to/gone") || k.text("/to/a/b") != "x" {
 			t.Fatalf("cut at call %d: %s", cut, k.snapshot())

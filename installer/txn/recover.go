@@ -110,7 +110,9 @@ func (e *Engine[M]) load(m M, j *journal, recs []record) (*run[M], error) {
 		case recDone:
 			r.done[rec.Step] = true
 		case recUndone:
-			r.undone[rec.Step] = true
+			// A boot may have started again what was stopped on the way back.
+			_, again := r.plan.Steps[rec.Step].(Transient)
+			r.undone[rec.Step] = !again
 		case recRollback:
 			r.back = true
 		}

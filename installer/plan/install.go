@@ -441,7 +441,8 @@ func (i *install) receipt() step.Step {
 			r.Files = append(r.Files, l.Path)
 		}
 	}
-	r.Files = append(r.Files, i.s.bin+"/ss-setup")
+	r.Setup = step.InstalledSetup{Path: i.s.bin + "/ss-setup", SHA256: i.b.Manifest.Setup.SHA256}
+	r.Files = append(r.Files, r.Setup.Path)
 	for _, name := range linked {
 		r.Files = append(r.Files, i.s.bin+"/"+name)
 	}

@@ -61,6 +61,7 @@ func must(t testing.TB, err error) {
 func (k *kit) release(id, program string) {
 	k.t.Helper()
 	k.file(machine.Release(id)+"/bin/ss-server", program)
+	k.file(machine.Release(id)+"/"+bundle.PayloadName, "")
 	blob := `{"name":"payload.tar.zst","size":1,"sha256":"` + digest(nil) + `"}`
 	k.file(machine.Release(id)+"/"+bundle.ManifestName, fmt.Sprintf(
 		`{"schema":1,"product":"ss-server","version":"7.0.0","os":"linux","arch":"amd64","files":[{"path":"bin/ss-server","size":%d,"mode":"0755","sha256":"%s"}],"payload":%s,"setup":%s}`,

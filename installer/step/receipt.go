@@ -172,9 +172,18 @@ type WriteReceipt struct {
 	Services   []ServiceEntry  `json:"services"`
 	Accounts   []string        `json:"accounts"`
 	// Files are the files and links outside the release folder; Folders those made.
-	Files   []string `json:"files"`
-	Config  []string `json:"config"`
-	Folders []string `json:"folders"`
+	Files  []string `json:"files"`
+	Config []string `json:"config"`
+	// Setup is the ss-setup that this run installs, among Files. It is large, and
+	// hashing it once more would take as long as unpacking the release.
+	Setup   InstalledSetup `json:"setup,omitzero"`
+	Folders []string       `json:"folders"`
+}
+
+// InstalledSetup is where a run puts ss-setup, and its digest.
+type InstalledSetup struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
 }
 
 // ServiceEntry is one service of an installation.
@@ -222,9 +231,12 @@ func (s *WriteReceipt) entries(m *Machine) ([]receipt.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.Setup.Path != "" {
+		digests[s.Setup.Path] = s.Setup.SHA256
+	}
 	var out []receipt.Entry
 	for _, p := range append(release, paths...) {
-		e, err := EntryOf(m, p)
+		e, err := entryOf(m, p, digests[p])
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -232,9 +244,6 @@ func (s *WriteReceipt) entries(m *Machine) ([]receipt.Entry, error) {
 			return nil, err
 		}
 		e.Config = slices.Contains(s.Config, p)
-		if sum, known := digests[p]; known {
-			e.SHA256 = sum // what was meant to be there
-		}
 		out = append(out, e)
 	}
 	return out, nil
@@ -252,7 +261,10 @@ func releaseFiles(f *machine.FS, dir string) (paths []string, digests map[string
 		return nil, nil, err
 	}
 	paths = []string{filepath.Join(dir, bundle.ManifestName), filepath.Join(dir, bundle.PayloadName)}
-	digests = map[string]string{}
+	digests = map[string]string{
+		paths[0]: bundle.Digest(raw),
+		paths[1]: manifest.Payload.SHA256,
+	}
 	for _, file := range manifest.Files {
 		path := filepath.Join(dir, file.Path)
 		paths = append(paths, path)
@@ -262,7 +274,10 @@ func releaseFiles(f *machine.FS, dir string) (paths []string, digests map[string
 }
 
 // EntryOf describes what stands at a path as a receipt does.
-func EntryOf(m *Machine, path string) (receipt.Entry, error) {
+func EntryOf(m *Machine, path string) (receipt.Entry, error) { return entryOf(m, path, "") }
+
+// entryOf is EntryOf with the digest that is meant to be there, where it is known.
+func entryOf(m *Machine, path, sum string) (receipt.Entry, error) {
 	info, err := m.FS.Lstat(path)
 	if err != nil {
 		return receipt.Entry{}, err
@@ -279,8 +294,10 @@ func EntryOf(m *Machine, path string) (receipt.Entry, error) {
 	case !info.Mode().IsRegular():
 		e.Type = receipt.File // with no content: a pipe or device that somebody put there
 	default:
-		e.Type, e.Size = receipt.File, info.Size()
-		e.SHA256, err = fileDigest(m.FS, path)
+		e.Type, e.Size, e.SHA256 = receipt.File, info.Size(), sum
+		if sum == "" {
+			e.SHA256, err = fileDigest(m.FS, path)
+		}
 	}
 	return e, err
 }

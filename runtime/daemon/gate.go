@@ -9,7 +9,7 @@ import (
 
 // gatePoll is how often a closed daemon looks for its commit. Users wait for it at
 // the end of every update.
-const gatePoll = 100 * time.Millisecond
+const gatePoll = 10 * time.Millisecond
 
 // Gate keeps users out until the generation is committed. Once open it stays open:
 // a commit is never taken back from a running daemon.

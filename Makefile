@@ -54,7 +54,7 @@ uninstall: ## remove SS Server from this machine (ARGS="--purge" also removes it
 	set -x; $(SUDO) "$$setup" uninstall $(ARGS)
 
 test: ## all tests; real machines are booted when run as root
-	$(TESTRUN) ./... -- -tags lab -p 1 -timeout 20m ./scripts/lab/...
+	$(TESTRUN) ./... -- -tags lab -p 1 -timeout 20m ./scripts/lab/... -- -tags lab,faults -timeout 5m ./installer/machine
 
 soak: ## the long sweeps: every crash point, a hundred power cuts
 	$(TESTRUN) -tags soak -p 1 -timeout 90m ./installer/... -- -tags lab,soak -p 1 -timeout 90m ./scripts/lab/...

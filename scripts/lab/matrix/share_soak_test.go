@@ -2,9 +2,10 @@
 
 package matrix
 
-// make soak takes every crash point and every third changing call.
+// make soak takes every other crash point, and more of the changing calls with
+// every error.
 const (
 	everyErrno = true
-	pointShare = 1
-	callShare  = 3
+	pointShare = 2
+	callShare  = 19
 )

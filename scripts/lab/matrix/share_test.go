@@ -2,10 +2,10 @@
 
 package matrix
 
-// make test takes every fourth crash point, where it starts being another for
+// make test takes every sixth crash point, where it starts being another for
 // every scenario, and a share of the changing calls.
 const (
 	everyErrno = false
-	pointShare = 4
+	pointShare = 6
 	callShare  = 29
 )

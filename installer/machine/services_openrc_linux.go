@@ -55,7 +55,7 @@ func (openrcFiles) BootJob(name string, argv []string) Definition {
 		"start() {",
 		"\tif [ -x " + shellQuote(argv[0]) + " ]; then",
 		"\t\t" + background(name, argv),
-		"\telse",
+		"\telif " + nothingOpen + "; then",
 		"\t\trm -f " + shellWords([]string{link.Path, file}),
 		"\tfi",
 		"\treturn 0",

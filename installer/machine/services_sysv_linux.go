@@ -71,13 +71,17 @@ func (s sysvFiles) BootJob(name string, argv []string) Definition {
 		`[ "$1" = start ] || exit 0`,
 		"if [ -x " + shellQuote(argv[0]) + " ]; then",
 		"\t" + background(name, argv),
-		"else",
+		"elif " + nothingOpen + "; then",
 		"\trm -f " + shellWords(remove),
 		"fi",
 		"",
 	}, "\n")
 	return Definition{Content: []byte(content), Path: file, Mode: 0o755, Enable: links}
 }
+
+// nothingOpen is the shell's test that no run is open. A program that is missing
+// with a run open lies on a disk that is not mounted yet: the next boot tries again.
+const nothingOpen = "[ ! -e " + TxnDir + " ]"
 
 // background is the shell's command for a detached program.
 func background(name string, argv []string) string {

@@ -467,9 +467,16 @@ func (i *install) state() step.Step {
 // ended. The one that was in force until now stays.
 func (i *install) collected() []int {
 	out := []int{}
+	if i.action == ActionForce {
+		return out
+	}
+	now, _ := i.s.generation(i.s.Current)
 	for _, g := range i.s.Generations {
 		if g.Number == i.s.dataFrom() || g.Current {
 			continue
+		}
+		if i.action == ActionRepair && g.Number == now.Previous {
+			continue // the way back to the version before is not a repair's to take
 		}
 		switch g.EndedBy {
 		case ActionUpdate, ActionRebuild, ActionRepair, ActionAdopt:

@@ -45,8 +45,10 @@ type Situation struct {
 	config bool
 	// configured is the web port in it, 0 when it cannot be read.
 	configured int
-	// accounts are those of our names that exist.
+	// accounts are those of our names that exist and that no install made.
 	accounts []string
+	// files: an account that an install made is there, and users' files or a key ring.
+	files bool
 }
 
 // GenerationInfo describes one generation.
@@ -104,11 +106,13 @@ func Look(ctx context.Context, m *step.Machine) (*Situation, error) {
 	s.bin = binDir(m.FS)
 	s.config = m.FS.Exists(serverConfig)
 	s.configured = webPort(m.FS)
-	for _, name := range []string{machine.ServerService, machine.LicensedService} {
-		if _, _, err := m.Accounts.Lookup(name); err == nil {
+	s.files = hasHome(m.FS, machine.ServerService, machine.ServerStateDir) && (m.FS.Exists(machine.FilesDir) || m.FS.Exists(machine.KeyringDir))
+	for name, home := range map[string]string{machine.ServerService: machine.ServerStateDir, machine.LicensedService: machine.LicensedStateDir} {
+		if _, _, err := m.Accounts.Lookup(name); err == nil && !hasHome(m.FS, name, home) {
 			s.accounts = append(s.accounts, name)
 		}
 	}
+	slices.Sort(s.accounts)
 	return s, nil
 }
 
@@ -120,6 +124,21 @@ func lost(s *Situation) int {
 		}
 	}
 	return n
+}
+
+// hasHome tells an account that an install made, by its home: one outlives a purge
+// that kept users' files.
+func hasHome(f *machine.FS, name, home string) bool {
+	content, err := f.ReadFile("/etc/passwd")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(content)) {
+		if fields := strings.Split(line, ":"); len(fields) > 5 && fields[0] == name {
+			return fields[5] == home
+		}
+	}
+	return false
 }
 
 func webPort(f *machine.FS) int {

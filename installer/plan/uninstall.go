@@ -17,7 +17,7 @@ func ForUninstall(s *Situation, o Options) (*Proposal, error) {
 	if err := s.checkLink(); err != nil {
 		return nil, err
 	}
-	leftover := s.dataFrom() != 0 || len(s.Generations) > 0 || s.State.NextGeneration > 1
+	leftover := s.dataFrom() != 0 || len(s.Generations) > 0 || s.State.NextGeneration > 1 || (o.PurgeFiles && s.files)
 	if !s.Installed() && (!o.Purge || !leftover) {
 		return nil, fmt.Errorf("%w, so there is nothing to uninstall", ErrNothingInstalled)
 	}

@@ -44,6 +44,9 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 		p.Nothing = true
 		p.Generation = s.Current
 		p.Summary = fmt.Sprintf("SS Server %s is installed already; to mend it run: ss-setup install --repair", s.Version)
+		if down := s.down(); down != "" && !o.Offline {
+			p.Summary = fmt.Sprintf("SS Server %s is installed already, but %s does not run; start it with: %s", s.Version, down, s.startCommand(down))
+		}
 		return p, nil
 	}
 	i := newInstall(s, b, o, action)
@@ -51,6 +54,26 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 	i.explain(p)
 	p.Plan = i.plan()
 	return p.seal(o, i.release)
+}
+
+// down is a service that starts at boot and does not run; empty when all run.
+func (s *Situation) down() string {
+	for _, name := range []string{machine.ServerService, machine.LicensedService} {
+		if state := s.Services[name]; state.Enabled && !state.Active && !state.Masked {
+			return name
+		}
+	}
+	return ""
+}
+
+func (s *Situation) startCommand(name string) string {
+	switch s.services.Name() {
+	case "systemd":
+		return "systemctl start " + name
+	case "openrc":
+		return "rc-service " + name + " start"
+	}
+	return "service " + name + " start"
 }
 
 // decide looks what is there and what was asked for.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 
-	"golang.org/x/mod/semver"
-
 	"ss-setup/installer/bundle"
 	"ss-setup/installer/machine"
 	"ss-setup/installer/step"
@@ -54,79 +52,6 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 	i.explain(p)
 	p.Plan = i.plan()
 	return p.seal(o, i.release)
-}
-
-// down is a service that starts at boot and does not run; empty when all run.
-func (s *Situation) down() string {
-	for _, name := range []string{machine.ServerService, machine.LicensedService} {
-		if state := s.Services[name]; state.Enabled && !state.Active && !state.Masked {
-			return name
-		}
-	}
-	return ""
-}
-
-func (s *Situation) startCommand(name string) string {
-	switch s.services.Name() {
-	case "systemd":
-		return "systemctl start " + name
-	case "openrc":
-		return "rc-service " + name + " start"
-	}
-	return "service " + name + " start"
-}
-
-// decide looks what is there and what was asked for.
-func decide(s *Situation, b *bundle.Bundle, o Options) (string, error) {
-	version := b.Manifest.Version
-	switch {
-	case !s.Installed() && o.Update:
-		return "", fmt.Errorf("%w, so there is nothing to update; run: ss-setup install", ErrNothingInstalled)
-	case !s.Installed() && o.Repair:
-		return "", fmt.Errorf("%w, so there is nothing to repair; run: ss-setup install", ErrNothingInstalled)
-	case o.Force:
-		if !s.Installed() && s.dataFrom() == 0 {
-			return ActionFresh, nil
-		}
-		return ActionForce, nil
-	}
-	if err := checkOldVersions(s); err != nil {
-		return "", err
-	}
-	switch {
-	case !s.Installed() && s.dataFrom() != 0:
-		return ActionAdopt, nil
-	case !s.Installed():
-		return ActionFresh, nil
-	case o.Repair && b.Digest != s.Digest:
-		return "", fmt.Errorf("%w: release %s is installed and this bundle is %s; to repair what is installed run: %s install --repair; to go to the bundle's release run: ss-setup install --update",
-			ErrUsage, s.Release, b.Release(), machine.BinDir+"/ss-setup")
-	case o.Repair:
-		return ActionRepair, nil
-	}
-	switch c := semver.Compare("v"+version, "v"+s.Version); {
-	case c < 0:
-		return "", fmt.Errorf("%w: %s is here, the bundle is %s; to go back to the generation before run: ss-setup rollback", ErrNewerInstalled, s.Version, version)
-	case c > 0:
-		return ActionUpdate, nil
-	case b.Digest != s.Digest:
-		return ActionRebuild, nil
-	}
-	return ActionSame, nil
-}
-
-func checkOldVersions(s *Situation) error {
-	if s.Installed() {
-		return nil
-	}
-	if len(s.OldVersions) > 0 {
-		old := s.OldVersions[len(s.OldVersions)-1] // the newest
-		if old.Major <= 3 {
-			return fmt.Errorf("%w: version %d in %s is too old to come from; install beside it with: ss-setup install -F", ErrUnsupported, old.Major, old.Where)
-		}
-		return fmt.Errorf("%w: version %d is installed in %s, and this release cannot take it over; stop and disable its services, then run: ss-setup install -F", ErrUnsupported, old.Major, old.Where)
-	}
-	return nil
 }
 
 // install gathers what the recipe needs.

@@ -207,17 +207,22 @@ func serving(recorded []byte) string {
 
 // one is a case: a process that suffers, a process that recovers, a comparison.
 func (s *sweep) one(t *testing.T, tr trial, work, spec string) {
-	root := filepath.Join(work, "root")
-	if err := copyTree(tr.base, root); err != nil {
-		t.Error(err)
-		return
+	if root, first, ok := tr.attempt(t, work, spec); ok {
+		s.recoverAndCompare(t, tr, root, spec, first)
 	}
-	first, err := process(root, tr.run, fault{spec: spec})
+}
+
+// attempt runs the scenario on a copy of its machine, with a fault.
+func (tr trial) attempt(t *testing.T, work, spec string) (root string, first outcome, ok bool) {
+	root = filepath.Join(work, "root")
+	err := copyTree(tr.base, root)
+	if err == nil {
+		first, err = process(root, tr.run, fault{spec: spec})
+	}
 	if err != nil {
 		t.Error(err)
-		return
 	}
-	s.recoverAndCompare(t, tr, root, spec, first)
+	return root, first, err == nil
 }
 
 func (s *sweep) recoverAndCompare(t *testing.T, tr trial, root, what string, first outcome) {
@@ -271,17 +276,8 @@ func (s *sweep) wayBack(t *testing.T, tr trial) {
 		specs = append(specs, fmt.Sprintf("fail:call:%d:EIO,kill:point:%d", late, tr.points/2+i))
 	}
 	s.each(t, specs, func(work, spec string) {
-		root := filepath.Join(work, "root")
-		if err := copyTree(tr.base, root); err != nil {
-			t.Error(err)
-			return
-		}
-		first, err := process(root, tr.run, fault{spec: spec})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		if !first.killed {
+		root, first, ok := tr.attempt(t, work, spec)
+		if !ok || !first.killed {
 			return // the point lies beyond the end of this run
 		}
 		s.recoverAndCompare(t, tr, root, spec, first)
@@ -317,14 +313,8 @@ func (s *sweep) recoveryCut(t *testing.T, tr trial, cut int) {
 		specs = append(specs, fmt.Sprintf("kill:call:%d", i))
 	}
 	s.each(t, specs, func(work, again string) {
-		root := filepath.Join(work, "root")
-		if err := copyTree(tr.base, root); err != nil {
-			t.Error(err)
-			return
-		}
-		first, err := process(root, tr.run, fault{spec: spec})
-		if err != nil {
-			t.Error(err)
+		root, first, ok := tr.attempt(t, work, spec)
+		if !ok {
 			return
 		}
 		if _, err := process(root, []string{tr.run[0], "recover"}, fault{spec: again}); err != nil {

@@ -19,7 +19,6 @@ var (
 // The ports that services listen on unless told otherwise.
 const (
 	DefaultWebPort     = 6443
-	DefaultSFTPPort    = 22
 	DefaultLicensePort = 2380
 )
 
@@ -33,7 +32,6 @@ type Options struct {
 	Force  bool `json:"force,omitempty"`
 
 	WebPort     int `json:"web_port,omitempty"`
-	SFTPPort    int `json:"sftp_port,omitempty"`
 	LicensePort int `json:"license_port,omitempty"`
 
 	// ServiceUser runs ss-server in place of the account of that name.
@@ -64,7 +62,7 @@ func (o Options) checkInstall() error {
 	for _, p := range []struct {
 		flag string
 		port int
-	}{{"--web-port", o.WebPort}, {"--sftp-port", o.SFTPPort}, {"--license-port", o.LicensePort}} {
+	}{{"--web-port", o.WebPort}, {"--license-port", o.LicensePort}} {
 		if p.port < 0 || p.port > 65535 {
 			return fmt.Errorf("%w: %s is %d; a port is a number from 1 to 65535", ErrUsage, p.flag, p.port)
 		}

@@ -188,7 +188,7 @@ func TestRefusalsHaveExitsOfTheirOwn(t *testing.T) {
 		"repair and force":            {"installed", installing("7.0.1", "second", Options{Repair: true, Force: true}), ErrUsage, "-F"},
 		"update and force":            {"nothing", installing("7.0.1", "second", Options{Update: true, Force: true}), ErrUsage, ""},
 		"a port beyond":               {"nothing", installing("7.0.1", "second", Options{WebPort: 65536}), ErrUsage, "--web-port"},
-		"a negative port":             {"nothing", installing("7.0.1", "second", Options{SFTPPort: -1}), ErrUsage, "--sftp-port"},
+		"a negative port":             {"nothing", installing("7.0.1", "second", Options{WebPort: -1}), ErrUsage, "--web-port"},
 		"a license port beyond":       {"nothing", installing("7.0.1", "second", Options{LicensePort: 70000}), ErrUsage, "--license-port"},
 		"one port for two":            {"nothing", installing("7.0.1", "second", Options{WebPort: 2380}), ErrUsage, "2380"},
 		"an uninstall of nothing":     {"nothing", uninstalling(Options{}), ErrNothingInstalled, ""},

@@ -112,11 +112,7 @@ func (e *Engine[M]) Run(ctx context.Context, m M, p Plan[M], o Options) (Result,
 		return Result{Failed: -1}, err
 	}
 	defer func() { _ = r.journal.close() }()
-	res := r.arm(ctx)
-	if res.Err == nil {
-		res = r.forward(ctx, 0)
-	}
-	return r.settle(ctx, res, o)
+	return r.settle(ctx, r.forward(ctx, 0), o)
 }
 
 func (e *Engine[M]) begin(ctx context.Context, m M, p Plan[M]) (*run[M], error) {
@@ -134,10 +130,15 @@ func (e *Engine[M]) begin(ctx context.Context, m M, p Plan[M]) (*run[M], error) 
 			return nil, err
 		}
 	}
+	// Help first: whoever finds it without a journal just takes it away again, and
+	// a journal is never left without help.
+	if err := e.arm(ctx, first.Scaffold); err != nil {
+		return nil, errors.Join(err, e.disarm(ctx, first.Scaffold))
+	}
 	e.point("open", "before")
 	j, err := createJournal(e.FS, e.Dir, first)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the journal in %s: %w", e.Dir, err), e.removeDir(first.Made))
+		return nil, errors.Join(fmt.Errorf("open the journal in %s: %w", e.Dir, err), e.removeDir(first.Made), e.disarm(ctx, first.Scaffold))
 	}
 	e.point("open", "after")
 	return &run[M]{
@@ -146,15 +147,25 @@ func (e *Engine[M]) begin(ctx context.Context, m M, p Plan[M]) (*run[M], error) 
 	}, nil
 }
 
-func (r *run[M]) arm(ctx context.Context) Result {
-	if r.Scaffold == nil {
-		return Result{Failed: -1}
+func (e *Engine[M]) arm(ctx context.Context, prepared json.RawMessage) error {
+	if e.Scaffold == nil {
+		return nil
 	}
-	if err := r.Scaffold.Arm(ctx, r.scaffold); err != nil {
-		return Result{Failed: -1, Err: fmt.Errorf("prepare for recovery: %w", err)}
+	if err := e.Scaffold.Arm(ctx, prepared); err != nil {
+		return fmt.Errorf("prepare for recovery: %w", err)
 	}
-	r.point("armed", "after")
-	return Result{Failed: -1}
+	e.point("armed", "after")
+	return nil
+}
+
+func (e *Engine[M]) disarm(ctx context.Context, prepared json.RawMessage) error {
+	if e.Scaffold == nil {
+		return nil
+	}
+	if err := e.Scaffold.Disarm(context.WithoutCancel(ctx), prepared); err != nil {
+		return fmt.Errorf("take the recovery help away: %w", err)
+	}
+	return nil
 }
 
 // forward runs the steps from index i on, but for those that are done for good.
@@ -253,10 +264,7 @@ func (r *run[M]) abandon(ctx context.Context, why error) error {
 	if err := r.journal.append(record{Type: recAbandon, Reason: why.Error()}, true); err != nil {
 		return err
 	}
-	if r.Scaffold == nil {
-		return nil
-	}
-	return r.Scaffold.Disarm(ctx, r.scaffold)
+	return r.disarm(ctx, r.scaffold)
 }
 
 // putBack undoes everything that was begun, newest first.
@@ -389,13 +397,7 @@ func (r *run[M]) tidy(ctx context.Context) error {
 		return fmt.Errorf("remove the journal: %w", err)
 	}
 	r.point("tidy", "journal-removed")
-	if r.Scaffold == nil {
-		return nil
-	}
-	if err := r.Scaffold.Disarm(ctx, r.scaffold); err != nil {
-		return fmt.Errorf("take the recovery help away: %w", err)
-	}
-	return nil
+	return r.disarm(ctx, r.scaffold)
 }
 
 // removeDir removes the transaction's folder, the journal first, then its parent

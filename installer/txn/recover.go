@@ -144,7 +144,7 @@ func (r *run[M]) takeUp(ctx context.Context) error {
 	if err := r.journal.append(record{Type: recResume}, true); err != nil {
 		return err
 	}
-	return r.arm(ctx).Err
+	return r.arm(ctx, r.scaffold)
 }
 
 // sweep removes what a transaction leaves behind that was cut before its first

@@ -174,7 +174,11 @@ func TestAPowerCutLeavesTheOldOrTheNewGeneration(t *testing.T) {
 			}
 		}
 	}
-	t.Cleanup(func() { count(t, "power cuts of update, rollback and repair", cuts) })
+	t.Cleanup(func() {
+		if !t.Failed() {
+			count(t, "power cuts of update, rollback and repair", cuts)
+		}
+	})
 }
 
 func cutPower(t *testing.T, s site, v verb, order lab.Order, gap time.Duration, rng *rand.Rand) {
@@ -237,7 +241,11 @@ func TestAPowerCutLeavesAnInstallOrUninstallWholeOrUndone(t *testing.T) {
 			}
 		}
 	}
-	t.Cleanup(func() { count(t, "power cuts of install and uninstall", cuts) })
+	t.Cleanup(func() {
+		if !t.Failed() {
+			count(t, "power cuts of install and uninstall", cuts)
+		}
+	})
 }
 
 func cutWhole(t *testing.T, s site, name string, order lab.Order, rng *rand.Rand) {

@@ -56,8 +56,9 @@ uninstall: ## remove SS Server from this machine (ARGS="--purge" also removes it
 test: ## all tests; real machines are booted when run as root
 	$(TESTRUN) ./... -- -tags lab -p 1 -timeout 20m ./scripts/lab/... -- -tags lab,faults -timeout 5m ./installer/machine
 
-soak: ## the long sweeps: every crash point, a hundred power cuts
-	$(TESTRUN) -tags soak -p 1 -timeout 90m ./installer/... -- -tags lab,soak -p 1 -timeout 90m ./scripts/lab/...
+soak: ## the long sweeps: every crash point, a hundred power cuts, every fuzz target for 20s
+	$(TESTRUN) -tags lab,soak -p 1 -timeout 90m ./scripts/lab/...
+	bash scripts/fuzz.sh 20s
 
 lab: ## prepare the test lab and show how to use it by hand
 	go build -buildvcs=false -o bin/lab ./scripts/lab/cmd/lab

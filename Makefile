@@ -4,13 +4,14 @@
 # The top heading of CHANGELOG.md is the one source of the version.
 VERSION := $(shell sed -n 's/^\#\# \[\([0-9][^]]*\)\].*/\1/p' CHANGELOG.md | head -n 1)
 
-# Where programs and bundle go, and what the test fixtures add: tags, -X values and
-# the programs to build. (Fixture releases are built by these same rules.)
+# Where programs and bundle go, and what the test fixtures change: tags, -X values, the
+# programs to build, the definitions. (Fixture releases are built by these same rules.)
 BIN      := bin
 BUNDLE   := dist/bundle
 TAGS     :=
 XFLAGS   :=
 PROGRAMS := installer/cmd/ss-setup runtime/cmd/ss-server runtime/cmd/ss-licensed runtime/cmd/lmu
+SERVICES := packaging/services
 LEVEL    := 3
 
 # -buildvcs=false: the same source gives the same bytes, whoever checked it out how.
@@ -43,7 +44,7 @@ programs:
 # ss-release runs here, whatever the target is, so it is built for this machine.
 bundle: programs
 	@GOOS= GOARCH= go run ./packaging/cmd/ss-release bundle --version $(VERSION) --bin $(BIN) \
-		--services packaging/services --setup $(BIN)/ss-setup --out $(BUNDLE) --level $(LEVEL)
+		--services $(SERVICES) --setup $(BIN)/ss-setup --out $(BUNDLE) --level $(LEVEL)
 
 install: build ## build, then install SS Server on this machine (ARGS="..." for ss-setup install)
 	$(SUDO) $(BUNDLE)/ss-setup install $(ARGS)

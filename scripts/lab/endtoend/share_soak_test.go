@@ -15,3 +15,6 @@ func powerCuts(s site, v verb) int {
 }
 
 func wholeCuts(site, string) int { return 3 }
+
+// definitionShare are the machines on which releases run under others' definitions.
+var definitionShare = append([]string{"trixie"}, inits...)

@@ -19,3 +19,6 @@ func wholeCuts(s site, name string) int {
 	}
 	return 0
 }
+
+// definitionShare are the machines on which releases run under others' definitions.
+var definitionShare = []string{"bookworm"}

@@ -22,9 +22,14 @@ const (
 // scaffold keeps a copy of this program, a guard and a boot job at hand while a
 // transaction is open, so that somebody recovers it whatever happens.
 //
-// What it made is known from a note that is written first and removed last, in
-// the first folder above ours that was there before. So it can be taken away
-// whole even when the journal, which has the same note, is gone already.
+// The boot job is the first thing written and the last removed, and its
+// definition carries a note of all that was made. So everything can be taken away
+// whole even when the journal, which has the same note, is gone already or not
+// there yet: by the next run, or by the boot job itself after a power cut. What
+// cannot be had in one instant is the job's own file and the links that enable it.
+// They are made, and removed, in a row without a sync between them, so a power cut
+// would have to hit those microseconds to leave a file that nothing runs; the next
+// run of ss-setup takes that away too.
 type scaffold struct {
 	fs       *machine.FS
 	services machine.Services
@@ -36,48 +41,34 @@ type scaffold struct {
 
 // scaffoldNote is what taking the help away needs.
 type scaffoldNote struct {
-	// Note is where this lies itself.
-	Note string `json:"note"`
-	ID   string `json:"id"`
+	ID string `json:"id"`
 	// Folders were not there before, or are folders of the product that are to go
 	// when nothing is left in them; topmost first.
 	Folders []string `json:"folders,omitempty"`
-	// BootFolders were not there before the boot job.
-	BootFolders []string `json:"boot_folders,omitempty"`
+	// JobFolders were not there before the boot job.
+	JobFolders []string `json:"job_folders,omitempty"`
+	// Mounts are where the copy and the transaction lie, besides the root.
+	Mounts []string `json:"mounts,omitempty"`
 }
-
-const noteName = ".ss-setup-open"
 
 func enginePath(id string) string { return filepath.Join(machine.Engine(id), program) }
 
-// notePaths are the places where a note may lie: beside the topmost folder that
-// the scaffold may have to make.
-func notePaths() []string {
-	var paths []string
-	for dir := filepath.Dir(machine.ProgramDir); ; dir = filepath.Dir(dir) {
-		paths = append(paths, filepath.Join(dir, noteName))
-		if dir == filepath.Dir(dir) {
-			return paths
-		}
-	}
+// bootJobPath is where the boot job's definition lies.
+func (s *scaffold) bootJobPath() string {
+	return s.services.BootJob(machine.BootJob{Name: bootName, Argv: []string{program}}).Path
 }
 
-// Prepare implements txn.Scaffold. A note that is there already is of a run that
-// was cut while its help was taken away.
+// Prepare implements txn.Scaffold. A boot job that is there already is of a run
+// that was cut while its help was put in place or taken away.
 func (s *scaffold) Prepare(context.Context) (json.RawMessage, error) {
-	for _, path := range notePaths() {
-		content, err := s.fs.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if json.Valid(content) {
-			return content, nil
-		}
+	content, err := s.fs.ReadFile(s.bootJobPath())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
-	note := scaffoldNote{ID: s.id, Note: s.notePath(), Folders: s.fs.MissingParents(enginePath(s.id))}
+	if note := machine.BootJobNote(content); json.Valid([]byte(note)) {
+		return json.RawMessage(note), nil
+	}
+	note := scaffoldNote{ID: s.id, Folders: s.fs.MissingParents(enginePath(s.id))}
 	if !slices.Contains(note.Folders, machine.EngineDir) {
 		note.Folders = append(note.Folders, machine.EngineDir, machine.Engine(s.id))
 	}
@@ -85,25 +76,37 @@ func (s *scaffold) Prepare(context.Context) (json.RawMessage, error) {
 		// An uninstall leaves it empty, and it is the product's.
 		note.Folders = append([]string{machine.ProgramDir}, note.Folders...)
 	}
-	job := s.bootJob(s.id)
-	note.BootFolders = s.fs.MissingParents(job.Path)
+	job := s.bootJob(note)
+	note.JobFolders = s.fs.MissingParents(job.Path)
 	for _, l := range job.Enable {
 		for _, dir := range s.fs.MissingParents(l.Path) {
-			if !slices.Contains(note.BootFolders, dir) {
-				note.BootFolders = append(note.BootFolders, dir)
+			if !slices.Contains(note.JobFolders, dir) {
+				note.JobFolders = append(note.JobFolders, dir)
 			}
 		}
+	}
+	if note.Mounts, err = s.mounts(machine.EngineDir, machine.TxnDir); err != nil {
+		return nil, err
 	}
 	return json.Marshal(note)
 }
 
-func (s *scaffold) notePath() string {
-	for _, path := range notePaths() {
-		if s.fs.Exists(filepath.Dir(path)) {
-			return path
+// mounts are the mount points of paths, besides the root. An image has none.
+func (s *scaffold) mounts(paths ...string) ([]string, error) {
+	var found []string
+	for _, path := range paths {
+		if s.fs.Root != "" {
+			continue
+		}
+		on, err := machine.FilesystemAt(s.fs, path)
+		if err != nil {
+			return nil, err
+		}
+		if on.MountPoint != "/" && !slices.Contains(found, on.MountPoint) {
+			found = append(found, on.MountPoint)
 		}
 	}
-	return notePaths()[0]
+	return found, nil
 }
 
 // installed tells a folder of the product from an empty one of somebody else.
@@ -111,8 +114,14 @@ func (s *scaffold) installed() bool {
 	return s.fs.Exists(machine.ReleasesDir) || s.fs.Exists(machine.GenerationsDir)
 }
 
-func (s *scaffold) bootJob(id string) machine.Definition {
-	return s.services.BootJob(bootName, []string{enginePath(id), "recover", "--boot"})
+func (s *scaffold) bootJob(note scaffoldNote) machine.Definition {
+	encoded, _ := json.Marshal(note) // plain fields: it cannot fail
+	path := enginePath(note.ID)
+	return s.services.BootJob(machine.BootJob{
+		Name: bootName, Argv: []string{path, "recover", "--boot"}, Note: string(encoded),
+		Files: []string{path, path + machine.TempSuffix}, Folders: note.Folders, JobFolders: note.JobFolders,
+		Mounts: note.Mounts,
+	})
 }
 
 // Arm implements txn.Scaffold.
@@ -121,14 +130,11 @@ func (s *scaffold) Arm(ctx context.Context, prepared json.RawMessage) error {
 	if err := json.Unmarshal(prepared, &note); err != nil {
 		return err
 	}
-	if err := s.fs.WriteFile(note.Note, prepared, machine.Attr{Mode: 0o600}); err != nil {
-		return err
+	if err := s.writeBootJob(note); err != nil {
+		return fmt.Errorf("register recovery for the next boot: %w", err)
 	}
 	if err := s.copyProgram(note.ID); err != nil {
 		return fmt.Errorf("copy %s: %w", program, err)
-	}
-	if err := s.writeBootJob(note.ID); err != nil {
-		return fmt.Errorf("register recovery for the next boot: %w", err)
 	}
 	argv := []string{enginePath(note.ID), "recover", "--guard"}
 	if err := s.services.Detach(ctx, guardName, argv, s.guardEnv); err != nil {
@@ -156,19 +162,56 @@ func (s *scaffold) copyProgram(id string) error {
 
 // writeBootJob writes the job and the links that make it run. The manager need
 // not read them: the next boot does.
-func (s *scaffold) writeBootJob(id string) error {
-	job := s.bootJob(id)
+func (s *scaffold) writeBootJob(note scaffoldNote) error {
+	job := s.bootJob(note)
 	if err := s.makeFolders(filepath.Dir(job.Path)); err != nil {
 		return err
 	}
-	if err := s.fs.WriteFile(job.Path, job.Content, machine.Attr{Mode: job.Mode}); err != nil {
+	write := s.fs.WriteNew
+	if s.fs.Exists(job.Path) {
+		write = s.fs.WriteFile
+	}
+	if err := write(job.Path, job.Content, machine.Attr{Mode: job.Mode}); err != nil {
 		return err
 	}
+	changed := []string{filepath.Dir(job.Path)}
 	for _, l := range job.Enable {
-		if err := s.makeFolders(filepath.Dir(l.Path)); err != nil {
+		for _, dir := range append(s.fs.MissingParents(l.Path), filepath.Dir(l.Path)) {
+			changed = append(changed, dir)
+			if s.fs.Exists(dir) {
+				continue
+			}
+			if err := s.fs.Mkdir(dir, 0o755); err != nil {
+				return err
+			}
+			changed = append(changed, filepath.Dir(dir))
+		}
+		if err := s.link(l); err != nil {
 			return err
 		}
-		if err := s.fs.ReplaceLink(l.Target, l.Path); err != nil {
+	}
+	return s.syncDirs(changed)
+}
+
+// link makes a link in one call, without a name for the time being.
+func (s *scaffold) link(l machine.Link) error {
+	if now, err := s.fs.Readlink(l.Path); err == nil && now == l.Target {
+		return nil
+	}
+	if err := s.fs.Remove(l.Path); err != nil {
+		return err
+	}
+	return s.fs.Symlink(l.Target, l.Path)
+}
+
+// syncDirs syncs those of the folders that are there, each once.
+func (s *scaffold) syncDirs(dirs []string) error {
+	slices.Sort(dirs)
+	for _, dir := range slices.Compact(dirs) {
+		if !s.fs.Exists(dir) {
+			continue
+		}
+		if err := s.fs.SyncDir(dir); err != nil {
 			return err
 		}
 	}
@@ -196,9 +239,9 @@ func (s *scaffold) Disarm(ctx context.Context, prepared json.RawMessage) error {
 	if err := json.Unmarshal(prepared, &note); err != nil {
 		return err
 	}
-	if !s.fs.Exists(note.Note) {
+	if path := s.bootJobPath(); !s.fs.Exists(path) {
 		// Nothing was armed, or everything is gone.
-		return s.remove(note.Note + machine.TempSuffix)
+		return s.removeTemp(path + machine.TempSuffix)
 	}
 	if err := s.services.EndDetached(ctx, guardName); err != nil {
 		return err
@@ -206,14 +249,20 @@ func (s *scaffold) Disarm(ctx context.Context, prepared json.RawMessage) error {
 	if err := s.removeCopies(); err != nil {
 		return err
 	}
-	// Without the program the boot job would remove itself, so it may go after it.
-	if err := s.removeBootJob(note); err != nil {
+	if err := s.removeEmpty(note.Folders, s.fs.SyncDir); err != nil {
 		return err
 	}
-	if err := s.removeEmpty(note.Folders); err != nil {
+	return s.removeBootJob(note)
+}
+
+func (s *scaffold) removeTemp(path string) error {
+	if !s.fs.Exists(path) {
+		return nil
+	}
+	if err := s.fs.Remove(path); err != nil {
 		return err
 	}
-	return s.remove(note.Note, note.Note+machine.TempSuffix)
+	return s.fs.SyncDir(filepath.Dir(path))
 }
 
 func (s *scaffold) removeCopies() error {
@@ -232,39 +281,39 @@ func (s *scaffold) removeCopies() error {
 	return s.fs.SyncDir(machine.EngineDir)
 }
 
+// removeBootJob removes the links before the file: without the file nobody would
+// know of the links.
 func (s *scaffold) removeBootJob(note scaffoldNote) error {
-	job := s.bootJob(note.ID)
-	for _, l := range job.Enable {
-		if err := s.remove(l.Path, l.Path+machine.TempSuffix); err != nil {
-			return err
-		}
-	}
-	if err := s.remove(job.Path, job.Path+machine.TempSuffix); err != nil {
-		return err
-	}
-	return s.removeEmpty(note.BootFolders)
-}
-
-// remove removes files of one folder, durably.
-func (s *scaffold) remove(paths ...string) error {
-	found := false
-	for _, p := range paths {
-		if !s.fs.Exists(p) {
-			continue
-		}
-		found = true
-		if err := s.fs.Remove(p); err != nil {
-			return err
-		}
-	}
-	if !found {
+	job := s.bootJob(note)
+	var changed []string
+	later := func(dir string) error {
+		changed = append(changed, dir)
 		return nil
 	}
-	return s.fs.SyncDir(filepath.Dir(paths[0]))
+	for _, l := range job.Enable {
+		if err := s.fs.Remove(l.Path); err != nil {
+			return err
+		}
+		changed = append(changed, filepath.Dir(l.Path))
+	}
+	if err := s.removeEmpty(note.JobFolders, later); err != nil {
+		return err
+	}
+	for _, path := range []string{job.Path + machine.TempSuffix, job.Path} {
+		if err := s.fs.Remove(path); err != nil {
+			return err
+		}
+	}
+	changed = append(changed, filepath.Dir(job.Path))
+	if err := s.removeEmpty(note.JobFolders, later); err != nil {
+		return err
+	}
+	return s.syncDirs(changed)
 }
 
-// removeEmpty removes folders, the last first, as long as nothing is in them.
-func (s *scaffold) removeEmpty(dirs []string) error {
+// removeEmpty removes folders, the last first, as long as nothing is in them, and
+// has the folder synced that each was in.
+func (s *scaffold) removeEmpty(dirs []string, sync func(dir string) error) error {
 	for _, dir := range slices.Backward(dirs) {
 		entries, err := s.fs.ReadDir(dir)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -279,7 +328,7 @@ func (s *scaffold) removeEmpty(dirs []string) error {
 		if err := s.fs.Remove(dir); err != nil {
 			return err
 		}
-		if err := s.fs.SyncDir(filepath.Dir(dir)); err != nil {
+		if err := sync(filepath.Dir(dir)); err != nil {
 			return err
 		}
 	}

@@ -26,6 +26,7 @@ const (
 	OpSync    Op = "sync"
 	OpSyncDir Op = "syncdir"
 	OpRename  Op = "rename"
+	OpLink    Op = "link"
 	OpRemove  Op = "remove"
 	OpSymlink Op = "symlink"
 	OpChown   Op = "chown"
@@ -337,6 +338,36 @@ func (f *FS) writeSynced(path string, content []byte, a Attr) error {
 	}
 	if err == nil {
 		err = h.Sync()
+	}
+	return errors.Join(err, h.Close())
+}
+
+// WriteNew puts content at path, where nothing is. Unlike WriteFile it leaves
+// nothing under another name when it is cut, where the file system can do that.
+// The content is durable, the name is not: SyncDir the parent.
+func (f *FS) WriteNew(path string, content []byte, a Attr) error {
+	if err := f.before(OpCreate, path); err != nil {
+		return err
+	}
+	h, err := openNameless(f.Real(filepath.Dir(path)))
+	if errors.Is(err, errors.ErrUnsupported) {
+		return f.WriteFile(path, content, a)
+	}
+	if err != nil {
+		return err
+	}
+	file := &File{f: h, fs: f, path: path}
+	_, err = file.Write(content)
+	if err == nil {
+		err = errors.Join(h.Chmod(a.Mode), h.Chown(a.UID, a.GID))
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	if err == nil {
+		if err = f.before(OpLink, path); err == nil {
+			err = nameFile(h, f.Real(path))
+		}
 	}
 	return errors.Join(err, h.Close())
 }

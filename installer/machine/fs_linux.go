@@ -2,6 +2,7 @@ package machine
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -38,6 +39,28 @@ func syncDir(path string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// openNameless makes a file in a folder that has no name yet.
+func openNameless(dir string) (*os.File, error) {
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		if errors.Is(err, unix.EISDIR) {
+			err = errors.ErrUnsupported // a kernel that does not know the flag
+		}
+		return nil, &fs.PathError{Op: "create", Path: dir, Err: err}
+	}
+	return os.NewFile(uintptr(fd), dir), nil
+}
+
+// nameFile gives such a file its name, unless the name is taken.
+func nameFile(h *os.File, path string) error {
+	// By way of /proc: an empty path in its stead needs a right that containers lack.
+	err := unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", h.Fd()), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
+	if err != nil {
+		err = &fs.PathError{Op: "link", Path: path, Err: err}
+	}
+	return err
 }
 
 // allocate keeps the file's length: a journal's end is where its records end.

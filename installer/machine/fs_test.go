@@ -278,3 +278,33 @@ func TestSpaceIsReservedWithoutChangingTheLength(t *testing.T) {
 		t.Errorf("%d bytes long", info.Size())
 	}
 }
+
+func TestWriteNewLeavesNoOtherNameWhereverItIsCut(t *testing.T) {
+	for _, cut := range []Op{OpCreate, OpWrite, OpSync, OpLink, ""} {
+		dir := t.TempDir()
+		f := &FS{Root: dir, Before: func(op Op, _ string) error {
+			if op == cut {
+				return errDead
+			}
+			return nil
+		}}
+		err := f.WriteNew("/job", []byte("whole"), Attr{Mode: 0o755, UID: os.Geteuid(), GID: os.Getegid()})
+		names, rerr := os.ReadDir(dir)
+		if rerr != nil {
+			t.Fatal(rerr)
+		}
+		if cut != "" {
+			if !errors.Is(err, errDead) || len(names) != 0 {
+				t.Errorf("cut at %s: %v, left %v", cut, err, names)
+			}
+			continue
+		}
+		content, _ := os.ReadFile(filepath.Join(dir, "job"))
+		if info, ierr := f.Lstat("/job"); err != nil || ierr != nil || string(content) != "whole" || info.Mode() != 0o755 || len(names) != 1 {
+			t.Errorf("%v, %q, %v, %v", err, content, info, names)
+		}
+		if err := f.WriteNew("/job", nil, Attr{}); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("where there is a file: %v", err)
+		}
+	}
+}

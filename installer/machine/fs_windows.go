@@ -21,6 +21,12 @@ func device(fs.FileInfo) uint64 { return 0 }
 
 func syncDir(path string) error { return unsupported("sync folder " + path) }
 
+func openNameless(dir string) (*os.File, error) {
+	return nil, unsupported("make a file without a name in " + dir)
+}
+
+func nameFile(_ *os.File, path string) error { return unsupported("name " + path) }
+
 func allocate(f *os.File, _ int64) error { return unsupported("allocate " + f.Name()) }
 
 // unsupported is the answer of all that this release does on Linux only.

@@ -29,7 +29,7 @@ func leaveBootJob(t *testing.T, _ string) {
 	check(t, mkdirs(f, bootProgram))
 	check(t, f.WriteFile(bootProgram, program, Attr{Mode: 0o755}))
 	check(t, f.Remove(b.s.Definition(LicensedService).Path))
-	d := b.s.BootJob(bootJobName, []string{bootProgram, "supervised", bootStarts, "stays"})
+	d := b.s.BootJob(BootJob{Name: bootJobName, Argv: []string{bootProgram, "supervised", bootStarts, "stays"}})
 	b.write(t, d, d.Content)
 	check(t, f.SyncTree("/etc"))
 }
@@ -46,7 +46,7 @@ func findBootJob(t *testing.T, _ string) {
 	p, err := findProcess(startsIn(bootStarts)[0])
 	check(t, err)
 	if s.Name() == "systemd" {
-		out, err := runCommand(t.Context(), "systemd-analyze", "verify", s.BootJob(bootJobName, []string{bootProgram}).Path)
+		out, err := runCommand(t.Context(), "systemd-analyze", "verify", s.BootJob(BootJob{Name: bootJobName, Argv: []string{bootProgram}}).Path)
 		t.Log(out, err)
 	}
 	check(t, p.signal(unix.SIGKILL))
@@ -62,7 +62,7 @@ func findBootJob(t *testing.T, _ string) {
 func findNoBootJob(t *testing.T, _ string) {
 	s, err := NewServices(&FS{})
 	check(t, err)
-	d := s.BootJob(bootJobName, []string{bootProgram})
+	d := s.BootJob(BootJob{Name: bootJobName, Argv: []string{bootProgram}})
 	soon(t, "the job has removed itself", func() bool {
 		_, err := os.Lstat(d.Path)
 		return errors.Is(err, os.ErrNotExist)

@@ -3,6 +3,7 @@ package machine
 import (
 	"context"
 	"io/fs"
+	"strings"
 )
 
 // The services of an installation.
@@ -37,10 +38,43 @@ type Services interface {
 	// EndDetached ends what Detach, or the boot job of that name, started; nothing
 	// there is no error. The program itself may call it: it is left alone then.
 	EndDetached(ctx context.Context, name string) error
-	// BootJob tells the files and links that make argv run once at every boot,
+	// BootJob tells the files and links that make a program run once at every boot,
 	// beside the services and never before them, held up by and holding up
-	// nothing. When the program is gone the job removes itself.
-	BootJob(name string, argv []string) Definition
+	// nothing. When the program is not there, the job tidies up and removes itself.
+	BootJob(j BootJob) Definition
+}
+
+// BootJob is a program to run at every boot as long as its definition is there,
+// and what goes when a boot finds that there is nothing to run it for.
+type BootJob struct {
+	Name string
+	Argv []string
+	// Note is one line that the definition carries for whoever finds it.
+	Note string
+	// Files and Folders, the topmost first, go before the job does: the folders as
+	// long as nothing is in them.
+	Files, Folders []string
+	// JobFolders go with the job in the same way.
+	JobFolders []string
+	// Mounts are where the program and the transaction lie. Unless all of them are
+	// mounted, a boot can tell nothing and leaves everything to the next.
+	Mounts []string
+}
+
+// noteMark begins the line that carries a boot job's note: a comment to every
+// service manager.
+const noteMark = "# ss-setup: "
+
+func (j BootJob) noteLine() string { return noteMark + j.Note }
+
+// BootJobNote is the note in the definition of a boot job; empty when it has none.
+func BootJobNote(definition []byte) string {
+	for line := range strings.Lines(string(definition)) {
+		if note, ok := strings.CutPrefix(line, noteMark); ok {
+			return strings.TrimSuffix(note, "\n")
+		}
+	}
+	return ""
 }
 
 // Definition is a service definition as files.

@@ -38,7 +38,7 @@ var stopBound = 30 * time.Second
 type conventions interface {
 	Name() string
 	Definition(service string) Definition
-	BootJob(name string, argv []string) Definition
+	BootJob(j BootJob) Definition
 	// fileState is the part of a service's state that lies in files.
 	fileState(service string) (ServiceState, error)
 }

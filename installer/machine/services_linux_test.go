@@ -3,7 +3,9 @@ package machine
 import (
 	"context"
 	"errors"
+	"os"
 	"os/exec"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -139,10 +141,14 @@ func mkdirs(f *FS, name string) error {
 var awkward = []string{"/opt/it's $HOME/100%/\"x\" \\n", "recover", "--log=a b", "`id`", "$(id)", "", "é"}
 
 func TestBootJobsStartTheProgramWithItsArgumentsAsTheyAre(t *testing.T) {
-	sysv := sysvFiles{image(t, nil)}.BootJob("ss-setup-recover", awkward)
-	openrc := openrcFiles{}.BootJob("ss-setup-recover", awkward)
+	awkwardJob := BootJob{Name: "ss-setup-recover", Argv: awkward, Note: `{"a":"b c"}`, Mounts: []string{"/a b", "/it's"}}
+	sysv := sysvFiles{image(t, nil)}.BootJob(awkwardJob)
+	openrc := openrcFiles{}.BootJob(awkwardJob)
 	for _, job := range []Definition{sysv, openrc} {
 		checkShell(t, string(job.Content))
+		if note := BootJobNote(job.Content); note != `{"a":"b c"}` {
+			t.Errorf("its note is %q", note)
+		}
 		if job.Mode != 0o755 || job.Path != "/etc/init.d/ss-setup-recover" {
 			t.Errorf("the script is %s, %v", job.Path, job.Mode)
 		}
@@ -157,6 +163,38 @@ func TestBootJobsStartTheProgramWithItsArgumentsAsTheyAre(t *testing.T) {
 	}
 	if len(sysv.Enable) != 4 || len(openrc.Enable) != 1 {
 		t.Errorf("links are %v, %v", sysv.Enable, openrc.Enable)
+	}
+}
+
+// TestABootJobWaitsForTheDiskOfItsProgram runs the script where what it asks for
+// is mounted and where it is not.
+func TestABootJobWaitsForTheDiskOfItsProgram(t *testing.T) {
+	for _, c := range []struct {
+		mounts []string
+		tidies bool
+	}{
+		{nil, true},
+		{[]string{"/proc"}, true},
+		{[]string{"/proc", "/no such disk"}, false},
+		{[]string{"/pro"}, false},
+	} {
+		left := path.Join(t.TempDir(), "left")
+		check(t, os.WriteFile(left, nil, 0o600))
+		job := BootJob{Name: "job", Argv: []string{"/no/program"}, Files: []string{left}, Mounts: c.mounts}
+		script := job.script("false", Definition{Path: left + ".job"})
+		if out, err := exec.Command("/bin/sh", "-c", "sync() { :; }; "+script).CombinedOutput(); err != nil || len(out) > 0 {
+			t.Fatalf("%v, %s\n%s", err, out, script)
+		}
+		if _, err := os.Lstat(left); errors.Is(err, os.ErrNotExist) != c.tidies {
+			t.Errorf("mounts %q: it tidied up: %v", c.mounts, err)
+		}
+	}
+}
+
+func TestAMountPointIsWrittenAsTheKernelDoes(t *testing.T) {
+	const name = "/a b\tc\nd\\e"
+	if got := unescapeMount(escapeMount(name)); got != name || strings.ContainsAny(escapeMount(name), " \t\n") {
+		t.Errorf("%q becomes %q", name, escapeMount(name))
 	}
 }
 
@@ -177,8 +215,13 @@ func unquoteShell(t *testing.T, words string) []string {
 }
 
 func TestBootUnitHoldsNothingUp(t *testing.T) {
-	job := systemdFiles{}.BootJob("ss-setup-recover", []string{"/opt/ss-server/engine/ab/ss-setup", "recover", "--boot"})
-	const want = `[Unit]
+	job := systemdFiles{}.BootJob(BootJob{
+		Name: "ss-setup-recover", Argv: []string{"/opt/ss-server/engine/ab/ss-setup", "recover", "--boot"}, Note: "{}",
+		Files: []string{"/opt/ss-server/engine/ab/ss-setup"}, Folders: []string{"/opt/ss-server/engine", "/opt/ss-server/engine/ab"},
+		JobFolders: []string{"/etc/systemd/system/multi-user.target.wants"}, Mounts: []string{"/opt"},
+	})
+	const want = `# ss-setup: {}
+[Unit]
 Description=Finish or undo an interrupted run of ss-setup
 After=local-fs.target
 RequiresMountsFor=/opt/ss-server /var/lib
@@ -186,8 +229,11 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-ExecStart=/bin/sh -c "if [ -x '/opt/ss-server/engine/ab/ss-setup' ]; then exec '/opt/ss-server/engine/ab/ss-setup' 'recover' '--boot'; fi; ` +
-		`rm -f '/etc/systemd/system/multi-user.target.wants/ss-setup-recover.service'; rm -f '/etc/systemd/system/ss-setup-recover.service'"
+ExecStart=/bin/sh -c "if [ -x '/opt/ss-server/engine/ab/ss-setup' ]; then exec '/opt/ss-server/engine/ab/ss-setup' 'recover' '--boot'; ` +
+		`elif [ ! -e '/var/lib/ss-setup/txn' ] && grep -qF ' /opt ' /proc/mounts; then rm -f '/opt/ss-server/engine/ab/ss-setup'; ` +
+		`rmdir 2>/dev/null '/opt/ss-server/engine/ab' '/opt/ss-server/engine'; sync; ` +
+		`rm -f '/etc/systemd/system/multi-user.target.wants/ss-setup-recover.service' '/etc/systemd/system/ss-setup-recover.service'; ` +
+		`rmdir 2>/dev/null '/etc/systemd/system/multi-user.target.wants'; fi"
 Restart=on-abnormal
 RestartSec=200ms
 

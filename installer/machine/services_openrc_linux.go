@@ -40,10 +40,11 @@ func (openrcFiles) Definition(service string) Definition {
 }
 
 // BootJob is a script that starts the program in the background and is done.
-func (openrcFiles) BootJob(name string, argv []string) Definition {
-	file, link := path.Join(initDir, name), openrcLink(name)
-	content := strings.Join([]string{
+func (openrcFiles) BootJob(j BootJob) Definition {
+	d := Definition{Path: path.Join(initDir, j.Name), Mode: 0o755, Enable: []Link{openrcLink(j.Name)}}
+	d.Content = []byte(strings.Join([]string{
 		"#!/sbin/openrc-run",
+		j.noteLine(),
 		`description="Finish or undo an interrupted run of ss-setup"`,
 		"",
 		"depend() {",
@@ -53,11 +54,7 @@ func (openrcFiles) BootJob(name string, argv []string) Definition {
 		"}",
 		"",
 		"start() {",
-		"\tif [ -x " + shellQuote(argv[0]) + " ]; then",
-		"\t\t" + background(name, argv),
-		"\telif " + nothingOpen + "; then",
-		"\t\trm -f " + shellWords([]string{link.Path, file}),
-		"\tfi",
+		"\t" + j.script(j.background(), d),
 		"\treturn 0",
 		"}",
 		"",
@@ -65,8 +62,8 @@ func (openrcFiles) BootJob(name string, argv []string) Definition {
 		"\treturn 0",
 		"}",
 		"",
-	}, "\n")
-	return Definition{Content: []byte(content), Path: file, Mode: 0o755, Enable: []Link{link}}
+	}, "\n"))
+	return d
 }
 
 func (o openrcFiles) fileState(service string) (ServiceState, error) {

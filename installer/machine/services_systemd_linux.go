@@ -44,13 +44,11 @@ func (systemdFiles) Definition(service string) Definition {
 }
 
 // BootJob is a unit that the boot does not wait for and nothing is ordered by.
-func (systemdFiles) BootJob(name string, argv []string) Definition {
-	unit := unitName(name)
-	link := unitLink(unit)
-	file := path.Join(unitDir, unit)
-	script := fmt.Sprintf("if [ -x %s ]; then exec %s; fi; rm -f %s; rm -f %s",
-		shellQuote(argv[0]), shellWords(argv), shellQuote(link.Path), shellQuote(file))
-	content := strings.Join([]string{
+func (systemdFiles) BootJob(j BootJob) Definition {
+	unit := unitName(j.Name)
+	d := Definition{Path: path.Join(unitDir, unit), Mode: 0o644, Enable: []Link{unitLink(unit)}}
+	d.Content = []byte(strings.Join([]string{
+		j.noteLine(),
 		"[Unit]",
 		"Description=Finish or undo an interrupted run of ss-setup",
 		"After=local-fs.target",
@@ -60,15 +58,15 @@ func (systemdFiles) BootJob(name string, argv []string) Definition {
 		"[Service]",
 		// exec, not oneshot: what waits for multi-user.target must not wait for a recovery.
 		"Type=exec",
-		"ExecStart=/bin/sh -c " + systemdQuote(script),
+		"ExecStart=/bin/sh -c " + systemdQuote(j.script("exec "+shellWords(j.Argv), d)),
 		"Restart=on-abnormal",
 		"RestartSec=200ms",
 		"",
 		"[Install]",
 		"WantedBy=multi-user.target",
 		"",
-	}, "\n")
-	return Definition{Content: []byte(content), Path: file, Mode: 0o644, Enable: []Link{link}}
+	}, "\n"))
+	return d
 }
 
 // systemdQuote makes one argument of a command line in a unit of any text.

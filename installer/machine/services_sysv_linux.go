@@ -50,42 +50,31 @@ func (s sysvFiles) links(service, order, runlevels string) []Link {
 // BootJob is a script that comes last, starts the program in the background and
 // is done: the programs that run the scripts wait for each of them, and for
 // whoever holds its output.
-func (s sysvFiles) BootJob(name string, argv []string) Definition {
-	file := path.Join(initDir, name)
-	links := s.links(name, "S99", "2345")
-	remove := []string{file}
-	for _, link := range links {
-		remove = append(remove, link.Path)
-	}
-	content := strings.Join([]string{
+func (s sysvFiles) BootJob(j BootJob) Definition {
+	d := Definition{Path: path.Join(initDir, j.Name), Mode: 0o755, Enable: s.links(j.Name, "S99", "2345")}
+	d.Content = []byte(strings.Join([]string{
 		"#!/bin/sh",
 		"### BEGIN INIT INFO",
-		"# Provides:          " + name,
+		"# Provides:          " + j.Name,
 		"# Required-Start:    $local_fs",
 		"# Required-Stop:",
 		"# Default-Start:     2 3 4 5",
 		"# Default-Stop:",
 		"# Short-Description: Finish or undo an interrupted run of ss-setup",
 		"### END INIT INFO",
+		j.noteLine(),
 		"",
 		`[ "$1" = start ] || exit 0`,
-		"if [ -x " + shellQuote(argv[0]) + " ]; then",
-		"\t" + background(name, argv),
-		"elif " + nothingOpen + "; then",
-		"\trm -f " + shellWords(remove),
-		"fi",
+		j.script(j.background(), d),
+		"exit 0",
 		"",
-	}, "\n")
-	return Definition{Content: []byte(content), Path: file, Mode: 0o755, Enable: links}
+	}, "\n"))
+	return d
 }
 
-// nothingOpen is the shell's test that no run is open. A program that is missing
-// with a run open lies on a disk that is not mounted yet: the next boot tries again.
-const nothingOpen = "[ ! -e " + TxnDir + " ]"
-
-// background is the shell's command for a detached program.
-func background(name string, argv []string) string {
-	return shellWords(supervised(name, argv)) + " </dev/null >/dev/null 2>&1 &"
+// background is the shell's command for the program under a supervisor.
+func (j BootJob) background() string {
+	return "{ " + shellWords(supervised(j.Name, j.Argv)) + " </dev/null >/dev/null 2>&1 & }"
 }
 
 func (s sysvFiles) fileState(service string) (ServiceState, error) {

@@ -231,7 +231,7 @@ func (fakeServices) Start(context.Context, string) error                      { 
 func (fakeServices) Stop(context.Context, string) error                       { return errChange }
 func (fakeServices) Detach(context.Context, string, []string, []string) error { return errChange }
 func (fakeServices) EndDetached(context.Context, string) error                { return errChange }
-func (fakeServices) BootJob(string, []string) machine.Definition              { return machine.Definition{} }
+func (fakeServices) BootJob(machine.BootJob) machine.Definition               { return machine.Definition{} }
 
 // errChange must not be seen: plans are made without changing anything.
 var errChange = fmt.Errorf("a plan changed the machine")

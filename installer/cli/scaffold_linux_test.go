@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,7 +15,7 @@ import (
 	"ss-setup/installer/machine"
 )
 
-// fakeManager is a service manager with a boot job and a guard, and no more.
+// fakeManager keeps files as the manager of an image does, and a guard in mind.
 type fakeManager struct {
 	machine.Services
 	guard []string
@@ -32,14 +33,6 @@ func (m *fakeManager) EndDetached(context.Context, string) error {
 	return nil
 }
 
-func (*fakeManager) BootJob(name string, argv []string) machine.Definition {
-	path := "/etc/systemd/system/" + name + ".service"
-	return machine.Definition{
-		Content: []byte(strings.Join(argv, " ")), Path: path, Mode: 0o644,
-		Enable: []machine.Link{{Path: "/etc/systemd/system/multi-user.target.wants/" + name + ".service", Target: path}},
-	}
-}
-
 // bench is a machine with a scaffold whose calls may be cut.
 type bench struct {
 	*scaffold
@@ -52,10 +45,13 @@ type bench struct {
 
 var errCut = errors.New("the process is dead")
 
+// newBench makes a machine with these folders; systemd runs it unless they are
+// those of another manager.
 func newBench(t *testing.T, folders ...string) *bench {
 	t.Helper()
 	b := &bench{manager: &fakeManager{}, root: t.TempDir()}
-	for _, dir := range folders {
+	// The programs of systemd and OpenRC may well be folders here.
+	for _, dir := range append([]string{"usr/lib/systemd/systemd", "sbin/openrc-run"}, folders...) {
 		if err := os.MkdirAll(filepath.Join(b.root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -71,6 +67,10 @@ func newBench(t *testing.T, folders ...string) *bench {
 		}
 		return nil
 	}}
+	var err error
+	if b.manager.Services, err = machine.NewServices(files); err != nil {
+		t.Fatal(err)
+	}
 	b.scaffold = &scaffold{fs: files, services: b.manager, program: program, id: "0123456789abcdef"}
 	return b
 }
@@ -113,12 +113,16 @@ func tree(t *testing.T, root string) string {
 
 // grounds are machines on which a scaffold may have to stand.
 var grounds = map[string][]string{
-	"nothing at all":                    nil,
+	"no folder for programs":            {"etc/systemd/system"},
 	"a plain system":                    {"opt", "etc/systemd/system"},
 	"an empty folder of somebody":       {"opt/ss-server", "etc/systemd/system"},
 	"an installed release":              {"opt/ss-server/releases/7.0.0-01234567", "etc/systemd/system/multi-user.target.wants"},
 	"a folder of the product, emptied":  {"opt/ss-server/generations", "etc/systemd/system"},
 	"services that are enabled already": {"opt", "etc/systemd/system/multi-user.target.wants"},
+	"OpenRC":                            {"opt", "etc/init.d", "etc/runlevels/default"},
+	"OpenRC, an installed release":      {"opt/ss-server/releases/7.0.0-01234567", "etc/init.d", "etc/runlevels/default"},
+	"System V":                          {"opt", "etc/inittab", "etc/init.d", "etc/rc2.d", "etc/rc3.d", "sbin/init"},
+	"System V, an installed release":    {"opt/ss-server/releases/7.0.0-01234567", "etc/inittab", "etc/init.d", "etc/rc2.d", "sbin/init"},
 }
 
 func TestScaffoldLeavesTheMachineAsItWas(t *testing.T) {
@@ -166,6 +170,142 @@ func TestScaffoldThatWasCutAnywhereIsSweptAway(t *testing.T) {
 	}
 }
 
+// TestABootAfterACutAnywhereLeavesTheMachineAsItWas runs what the boot job has
+// the shell do when the program is not there.
+func TestABootAfterACutAnywhereLeavesTheMachineAsItWas(t *testing.T) {
+	for name, folders := range grounds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			whole := newBench(t, folders...)
+			if err := whole.raise(); err != nil {
+				t.Fatal(err)
+			}
+			notEnabled := 0
+			for cut := 1; cut <= whole.calls; cut++ {
+				b := newBench(t, folders...)
+				before := tree(t, b.root)
+				b.cut = cut
+				if err := b.raise(); !errors.Is(err, errCut) {
+					t.Fatalf("cut at call %d: %v", cut, err)
+				}
+				if b.onlyJobFile(before, tree(t, b.root)) {
+					// One instant while it is made and one while it is removed.
+					notEnabled++
+					if err := b.sweep(); err != nil {
+						t.Fatalf("cut at call %d: sweep: %v", cut, err)
+					}
+				}
+				b.boot(t)
+				if after := tree(t, b.root); after != before {
+					t.Errorf("cut at call %d left:\n%s\nbefore:\n%s", cut, after, before)
+				}
+			}
+			if notEnabled > 4 {
+				t.Errorf("at %d cuts of %d nothing runs the boot job", notEnabled, whole.calls)
+			}
+		})
+	}
+}
+
+// onlyJobFile tells a machine that differs by nothing but the boot job's file, and
+// an empty folder for its links.
+func (b *bench) onlyJobFile(before, after string) bool {
+	for line := range strings.SplitSeq(after, "\n") {
+		path, _, _ := strings.Cut(line, " ")
+		if !strings.Contains(before, line) && path != b.bootJobPath() && !strings.HasSuffix(path, ".wants") {
+			return false
+		}
+	}
+	return after != before
+}
+
+// boot runs the boot job, if it is enabled, as its manager would.
+func (b *bench) boot(t *testing.T) {
+	t.Helper()
+	b.cut = 0
+	content, err := b.fs.ReadFile(b.bootJobPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.fs.Exists(enginePath(b.id)) {
+		// It would run the program, which finds no journal.
+		if err := b.sweep(); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	script := shellPart(b.manager.Name(), string(content))
+	cmd := exec.Command("/bin/sh", "-s", "start")
+	cmd.Stdin = strings.NewReader("sync() { :; }\n" + strings.ReplaceAll(script, "'/", "'"+b.root+"/"))
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Fatalf("the boot job: %v, %s\n%s", err, out, script)
+	}
+}
+
+// shellPart is what the manager gives to a shell.
+func shellPart(manager, definition string) string {
+	switch manager {
+	case "openrc":
+		return definition + "\nstart\n"
+	case "systemd":
+		_, rest, _ := strings.Cut(definition, `ExecStart=/bin/sh -c "`)
+		script, _, _ := strings.Cut(rest, "\"\n")
+		return strings.NewReplacer(`\\`, `\`, `\"`, `"`, "%%", "%", "$$", "$").Replace(script)
+	}
+	return definition
+}
+
+func TestABootWithATransactionOpenLeavesTheHelp(t *testing.T) {
+	for name, folders := range grounds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, folders...)
+			prepared, err := b.Prepare(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Arm(t.Context(), prepared); err != nil {
+				t.Fatal(err)
+			}
+			// The disk of the program is not mounted, that of the journal is.
+			if err := os.MkdirAll(filepath.Join(b.root, machine.TxnDir), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.fs.Rename("/opt", "/mounted-later"); err != nil {
+				t.Fatal(err)
+			}
+			before := tree(t, b.root)
+			b.boot(t)
+			if after := tree(t, b.root); after != before {
+				t.Errorf("the boot made of it:\n%s", after)
+			}
+		})
+	}
+}
+
+func TestHalfACopyIsNotTheProgram(t *testing.T) {
+	b := newBench(t, "opt", "etc/systemd/system")
+	b.fs.Before = func(op machine.Op, path string) error {
+		if op == machine.OpSync && strings.HasPrefix(path, machine.EngineDir) {
+			return errCut
+		}
+		return nil
+	}
+	prepared, err := b.Prepare(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Arm(t.Context(), prepared); !errors.Is(err, errCut) {
+		t.Fatal(err)
+	}
+	if b.fs.Exists(enginePath(b.id)) {
+		t.Error("what is not synced has the program's name")
+	}
+}
+
 func TestArmedScaffoldHasProgramGuardAndBootJob(t *testing.T) {
 	b := newBench(t, "opt", "etc/systemd/system")
 	prepared, err := b.Prepare(t.Context())
@@ -184,7 +324,7 @@ func TestArmedScaffoldHasProgramGuardAndBootJob(t *testing.T) {
 		t.Errorf("the guard runs %q", b.manager.guard)
 	}
 	job, err := b.fs.ReadFile("/etc/systemd/system/ss-setup-recover.service")
-	if err != nil || string(job) != engine+" recover --boot" {
+	if err != nil || !strings.Contains(string(job), "exec '"+engine+"' 'recover' '--boot'") {
 		t.Errorf("the boot job is %q, %v", job, err)
 	}
 	if !b.fs.Exists("/etc/systemd/system/multi-user.target.wants/ss-setup-recover.service") {

@@ -96,6 +96,7 @@ func (t *terminal) ask(ctx context.Context, q plan.Question) (bool, error) {
 // --yes must have been given.
 func (s *session) confirm(ctx context.Context, p *plan.Proposal) error {
 	for _, q := range p.Confirm {
+		q.Explain = s.names.text(q.Explain)
 		if s.options.Yes {
 			s.log.Info("answered by --yes", "question", q.Text)
 			continue

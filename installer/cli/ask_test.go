@@ -67,7 +67,7 @@ func TestNobodyToAskNamesTheFlag(t *testing.T) {
 		"silent":      confirming(Streams{Ask: &terminal{in: strings.NewReader("yes\n")}}, plan.Options{Silent: true}),
 	} {
 		f := failureOf(err, PutBack)
-		if f.Exit != WrongUsage || !strings.Contains(f.Cure, "ss-setup uninstall --purge --yes") {
+		if f.Exit != WrongUsage || !strings.HasSuffix(f.Cure, calledAs()+" uninstall --purge --yes") {
 			t.Errorf("%s: exit %d, cure %q", name, f.Exit, f.Cure)
 		}
 	}

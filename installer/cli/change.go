@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ func (s *session) change(ctx context.Context, propose proposer) (*ending, error)
 	if sit.Interrupted != nil {
 		return nil, &Failure{
 			Exit: CheckFailed, Err: fmt.Errorf("an earlier run (%s) was interrupted, so nothing can be planned yet", sit.Interrupted.Verb),
-			Cure: "run: " + program + " recover",
+			Cure: "run: " + s.names.command("recover"),
 		}
 	}
 	p, err := propose(ctx, sit)
@@ -69,7 +70,7 @@ func (s *session) tellPlan(p *plan.Proposal) error {
 	if err != nil {
 		return err
 	}
-	fields := &planFields{Action: p.Action, Hash: hash, Plan: encoded, Notes: p.Notes, Whole: s.planOnly}
+	fields := &planFields{Action: p.Action, Hash: hash, Plan: encoded, Notes: s.names.texts(p.Notes), Whole: s.planOnly}
 	for _, q := range p.Confirm {
 		fields.Questions = append(fields.Questions, q.Text)
 	}
@@ -98,7 +99,10 @@ func (s *session) planCommand() string {
 			words = append(words, a)
 		}
 	}
-	return strings.Join(append(append([]string{program}, words...), "--plan"), " ")
+	if !slices.Contains(words, "--plan") {
+		words = append(words, "--plan")
+	}
+	return again(words...)
 }
 
 func (s *session) planned(p *plan.Proposal) *ending {
@@ -128,7 +132,7 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 		return end, s.failed(ctx, res, err)
 	}
 	if err != nil {
-		return end, leftFailure(fmt.Errorf("%s: done, but not tidied up: %w", p.Summary, err))
+		return end, s.leftFailure(fmt.Errorf("%s: done, but not tidied up: %w", p.Summary, err))
 	}
 	end.message = success(p)
 	end.GoBack = p.GoBack
@@ -167,21 +171,21 @@ func (s *session) told() string {
 func (s *session) failed(ctx context.Context, res txn.Result, engine error) *Failure {
 	switch {
 	case res.Outcome == txn.RolledBack && engine != nil:
-		return leftFailure(fmt.Errorf("%w; everything was put back, but not tidied up: %w", res.Err, engine))
+		return s.leftFailure(fmt.Errorf("%w; everything was put back, but not tidied up: %w", res.Err, engine))
 	case res.Outcome == txn.RolledBack && ctx.Err() != nil && errors.Is(res.Err, context.Cause(ctx)):
 		return &Failure{Exit: Cancelled, Err: fmt.Errorf("%w; everything was put back", context.Cause(ctx))}
 	case res.Outcome == txn.RolledBack:
 		f := failureOf(res.Err, PutBack)
 		return &Failure{Exit: f.Exit, Err: fmt.Errorf("%w; everything was put back%s", f.Err, s.told()), Cure: f.Cure}
 	case res.Outcome == txn.Pending:
-		return leftFailure(fmt.Errorf("done, but not finished: %w", res.Err))
+		return s.leftFailure(fmt.Errorf("done, but not finished: %w", res.Err))
 	case s.noRollback && res.Undo == nil:
 		return &Failure{
 			Exit: LeftChanged, Err: fmt.Errorf("%w; everything is left as it is now (--norollback)", res.Err),
-			Cure: "to go on if it can be, and back otherwise, run: " + program + " recover\nto put everything back, run: " + program + " rollback",
+			Cure: s.leftCure(),
 		}
 	}
-	f := leftFailure(fmt.Errorf("%w; not everything could be put back", res.Err))
+	f := s.leftFailure(fmt.Errorf("%w; not everything could be put back", res.Err))
 	f.Left = lines(res.Undo)
 	return f
 }
@@ -194,8 +198,8 @@ func lines(err error) []string {
 	return strings.Split(err.Error(), "\n")
 }
 
-func leftFailure(err error) *Failure {
-	return &Failure{Exit: LeftChanged, Err: err, Cure: "mend what it names, then run: " + program + " recover"}
+func (s *session) leftFailure(err error) *Failure {
+	return &Failure{Exit: LeftChanged, Err: err, Cure: "mend what it names, then run: " + s.names.command("recover")}
 }
 
 // success is the sentence of a run that was carried out.

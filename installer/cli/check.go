@@ -33,10 +33,10 @@ func (s *session) check(ctx context.Context, sit *plan.Situation, p *plan.Propos
 	for _, c := range checks {
 		s.log.Info("check", "name", c.Name, "status", c.Status, "message", c.Message)
 		if c.Status == preflight.Warn {
-			s.out.warn(withCure(c))
+			s.out.warn(s.names.text(withCure(c)))
 		}
 	}
-	if err := refusal(preflight.Failed(checks)); err != nil {
+	if err := s.refusal(preflight.Failed(checks)); err != nil {
 		return nil, err
 	}
 	if !s.preflightOnly {
@@ -56,7 +56,7 @@ func withCure(c preflight.Check) string {
 }
 
 // refusal is the failure of the checks that forbid the run.
-func refusal(failed []preflight.Check) error {
+func (s *session) refusal(failed []preflight.Check) error {
 	if len(failed) == 0 {
 		return nil
 	}
@@ -69,7 +69,7 @@ func refusal(failed []preflight.Check) error {
 	for _, c := range failed {
 		errs = append(errs, errors.New(c.Message))
 		if c.Cure != "" && !slices.Contains(cures, c.Cure) {
-			cures = append(cures, c.Cure)
+			cures = append(cures, s.names.text(c.Cure))
 		}
 	}
 	why := strings.ReplaceAll(errors.Join(errs...).Error(), "\n", "; ")

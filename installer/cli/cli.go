@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -149,8 +150,8 @@ func (p *programme) verb(name, usage string, flags []cli.Flag, do func(*session,
 func (p *programme) perform(set settings, do func(*session, context.Context) (*ending, error)) error {
 	s := newSession(set, p.streams)
 	defer s.close()
-	if set.logFile != "" {
-		s.startLog()
+	if err := s.startNamedLog(); err != nil {
+		return err
 	}
 	ctx, stop := s.signals()
 	defer stop()
@@ -215,16 +216,17 @@ func (s *session) tellEnding(end *ending) {
 		return
 	}
 	end.Verb = s.verb
-	s.out.emit(Event{Event: eventResult, Message: end.message, Result: &end.Result})
+	end.GoBack = s.names.text(end.GoBack)
+	s.out.emit(Event{Event: eventResult, Message: s.names.text(end.message), Result: &end.Result})
 }
 
 func (s *session) tellFailure(end *ending, f *Failure) {
 	if end == nil {
 		end = &ending{Result: Result{Outcome: outcomeRefused, Log: s.logTo.name()}}
 	}
-	end.Verb, end.ExitCode, end.Cure, end.Left = s.verb, f.Exit.Number(), f.Cure, f.Left
+	end.Verb, end.ExitCode, end.Cure, end.Left = s.verb, f.Exit.Number(), f.Cure, s.names.texts(f.Left)
 	s.log.Error("failed", "exit", end.ExitCode, "error", f.Err)
-	s.out.emit(Event{Event: eventResult, Level: levelError, Message: f.Error(), Result: &end.Result})
+	s.out.emit(Event{Event: eventResult, Level: levelError, Message: s.names.text(f.Error()), Result: &end.Result})
 }
 
 func (s *session) uninstall(ctx context.Context) (*ending, error) {
@@ -262,7 +264,7 @@ func (p *programme) reading(name, usage string, do func(*session, context.Contex
 		if os.Geteuid() > 0 && set.root == "" {
 			return &Failure{
 				Exit: NeedsRoot, Err: fmt.Errorf("%s %s reads what only root may", program, name),
-				Cure: "run: sudo " + program + " " + strings.Join(p.args, " "),
+				Cure: asRoot(again(p.args...)),
 			}
 		}
 		s := newSession(set, p.streams)
@@ -270,8 +272,11 @@ func (p *programme) reading(name, usage string, do func(*session, context.Contex
 		if err := s.open(); err != nil {
 			return err
 		}
-		p.exit, err = do(s, c.Context)
-		return err
+		if p.exit, err = do(s, c.Context); err != nil {
+			f := failureOf(err, PutBack)
+			return &Failure{Exit: f.Exit, Err: errors.New(s.names.text(f.Error())), Cure: f.Cure}
+		}
+		return nil
 	}}
 }
 
@@ -303,8 +308,7 @@ func noVerb(c *cli.Context) error {
 		names = append(names, v.Name)
 	}
 	if near := nearest(given, names); near != "" {
-		right := strings.Join(append([]string{program, near}, c.Args().Tail()...), " ")
-		return usagef(right, "%s has no verb %q; the nearest is %q", program, given, near)
+		return usagef(again(append([]string{near}, c.Args().Tail()...)...), "%s has no verb %q; the nearest is %q", program, given, near)
 	}
-	return usagef(program+" --help", "%s has no verb %q", program, given)
+	return usagef(again("--help"), "%s has no verb %q", program, given)
 }

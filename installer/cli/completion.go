@@ -20,9 +20,9 @@ func (p *programme) completion() *cli.Command {
 		ArgsUsage: strings.Join(shells, "|"),
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 || !slices.Contains(shells, c.Args().First()) {
-				right := program + " completion bash"
+				right := again("completion", "bash")
 				if near := nearest(c.Args().First(), shells); near != "" {
-					right = program + " completion " + near
+					right = again("completion", near)
 				}
 				return usagef(right, "completion needs the name of one shell: %s", strings.Join(shells, ", "))
 			}

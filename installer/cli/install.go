@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 
 	"ss-setup/installer/bundle"
 	"ss-setup/installer/machine"
@@ -60,19 +61,9 @@ func (s *session) findBundle() (*bundle.Bundle, error) {
 			return nil, nil
 		}
 	}
-	info, err := os.Stat(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usagef(program+" install --from DIR", "there is nothing at --from %s", dir)
-	}
+	dir, err := s.packageFolder(dir)
 	if err != nil {
-		return nil, fmt.Errorf("look at --from %s: %w", dir, err)
-	}
-	if !info.IsDir() {
-		names := []string{bundle.ManifestName, bundle.PayloadName, bundle.SetupName}
-		if !slices.Contains(names, filepath.Base(dir)) {
-			return nil, usagef(program+" install --from DIR", "--from %s is neither the folder of a package nor a file of one (%s, %s)", dir, names[0], names[1])
-		}
-		dir = filepath.Dir(dir)
+		return nil, err
 	}
 	b, err := bundle.Open(dir)
 	if err != nil {
@@ -85,6 +76,38 @@ func (s *session) findBundle() (*bundle.Bundle, error) {
 		}
 	}
 	return b, nil
+}
+
+// packageFolder is the folder of the package that path names: its folder or a
+// file in it. Whoever names a wrong place has not got a damaged package.
+func (s *session) packageFolder(path string) (string, error) {
+	right := again(s.verb) + s.mode() + " --from DIR"
+	if strings.Contains(path, "://") {
+		return "", usagef(right, "--from %s is an address; get the package first and name its folder", path)
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return "", usagef(right, "there is nothing at --from %s", path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("look at --from %s: %w", path, err)
+	}
+	files := []string{bundle.ManifestName, bundle.PayloadName, bundle.SetupName}
+	dir := path
+	if !info.IsDir() {
+		if !slices.Contains(files, filepath.Base(path)) {
+			return "", usagef(right, "--from %s is neither the folder of a package nor a file of one (%s, %s)", path, files[0], files[1])
+		}
+		dir = filepath.Dir(path)
+	}
+	there := func(name string) bool {
+		_, err := os.Lstat(filepath.Join(dir, name))
+		return err == nil
+	}
+	if !slices.ContainsFunc(files, there) {
+		return "", usagef(right, "there is no package in --from %s: it has no %s", path, bundle.ManifestName)
+	}
+	return dir, nil
 }
 
 // handOver goes on as the package's own ss-setup unless this is it.
@@ -105,14 +128,14 @@ func (s *session) handOver(ctx context.Context, b *bundle.Bundle) error {
 // works without any other. The ss-setup that it goes with is this one.
 func (s *session) keptBundle(sit *plan.Situation) (*bundle.Bundle, error) {
 	if !sit.Installed() && (s.options.Update || s.options.Repair) {
-		return nil, &Failure{Exit: NothingInstalled, Err: fmt.Errorf("%w, so there is nothing to%s", plan.ErrNothingInstalled, strings.Replace(s.mode(), "--", "", 1)), Cure: "run: " + program + " install --from DIR"}
+		return nil, &Failure{Exit: NothingInstalled, Err: fmt.Errorf("%w, so there is nothing to%s", plan.ErrNothingInstalled, strings.Replace(s.mode(), "--", "", 1)), Cure: "run: " + s.names.command("install")}
 	}
 	if !sit.Installed() || s.options.Update {
-		return nil, usagef(program+" "+s.verb+s.mode()+" --from DIR", "there is no package beside this program, and --from names none")
+		return nil, usagef(s.names.command(s.verb, strings.Fields(s.mode())...), "there is no package beside this program, and --from names none")
 	}
 	b, err := bundle.OpenRelease(s.m.FS.Real(machine.Release(sit.Release)))
 	if err != nil {
-		return nil, fmt.Errorf("%w; or name a package: %s install%s --from DIR", err, program, s.mode())
+		return nil, fmt.Errorf("%w; or name a package: ss-setup install%s --from DIR", err, s.mode())
 	}
 	info, err := os.Stat(selfPath)
 	if err != nil {

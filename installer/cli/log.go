@@ -2,12 +2,15 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"ss-setup/installer/machine"
@@ -40,10 +43,6 @@ func (l *logFile) open(path string) error {
 	defer l.mu.Unlock()
 	if l.file != nil {
 		return nil
-	}
-	// Logs lie outside the transaction: they are to tell of a run that was put back.
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("make the folder of the log: %w", err)
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -86,6 +85,37 @@ func standardLog(verb string, now time.Time) string {
 	return filepath.Join(machine.SetupLogDir, now.UTC().Format("20060102T150405.000Z")+"-"+verb+".log")
 }
 
+// startNamedLog begins the log that --log names. A folder that is not there is a
+// slip of the finger: none is made.
+func (s *session) startNamedLog() error {
+	if s.logFile == "" {
+		return nil
+	}
+	err := s.logTo.open(s.logFile)
+	switch {
+	case err == nil, s.guard, s.boot: // a recovery goes on without a log
+		return nil
+	case os.Geteuid() > 0 && errors.Is(err, fs.ErrPermission): // told of root next
+		return nil
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return usagef("", "--log %s: there is no folder %s", s.logFile, filepath.Dir(s.logFile))
+	case errors.Is(err, syscall.EISDIR):
+		return usagef("", "--log %s is a folder; name a file", s.logFile)
+	}
+	return usagef("", "--log %s cannot be written: %v", s.logFile, err)
+}
+
+// openLog opens the log in ss-setup's own folder, which it makes: logs lie outside
+// the transaction, as they are to tell of a run that was put back.
+func (s *session) openLog(path string) error {
+	if s.logFile == "" {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return fmt.Errorf("make the folder of the log: %w", err)
+		}
+	}
+	return s.logTo.open(path)
+}
+
 // startLog opens the log. That of an image goes only where --log says: an image
 // that is built twice is to be the same twice.
 func (s *session) startLog() {
@@ -96,7 +126,7 @@ func (s *session) startLog() {
 		}
 		path = standardLog(s.verb, time.Now())
 	}
-	if err := s.logTo.open(path); err != nil {
+	if err := s.openLog(path); err != nil {
 		s.out.warn(fmt.Sprintf("this run is not logged: %v", err))
 	}
 }

@@ -53,7 +53,7 @@ func (s *session) recoverFirst(ctx context.Context) (*ending, error) {
 	if st.Abandoned {
 		return nil, &Failure{
 			Exit: LeftChanged, Err: fmt.Errorf("an earlier run (%s) was left unfinished by --norollback", st.Verb),
-			Cure: "to go on if it can be, and back otherwise, run: " + program + " recover\nto put everything back, run: " + program + " rollback",
+			Cure: s.leftCure(),
 		}
 	}
 	s.startLog()
@@ -70,6 +70,12 @@ func (s *session) recoverFirst(ctx context.Context) (*ending, error) {
 		return nil, f
 	}
 	return s.afterRecovery(res.Outcome == txn.RolledBack)
+}
+
+// leftCure says how to go on from a run that --norollback left.
+func (s *session) leftCure() string {
+	return "to go on if it can be, and back otherwise, run: " + s.names.command("recover") +
+		"\nto put everything back, run: " + s.names.command("rollback")
 }
 
 // afterRecovery lets a verb go on, but not one that goes back when the recovery
@@ -94,7 +100,7 @@ func (s *session) recoverBy(ctx context.Context, path string) error {
 		return err
 	}
 	if runErr != nil {
-		return leftFailure(fmt.Errorf("the interrupted run could not be recovered: %s recover: %w", path, runErr))
+		return s.leftFailure(fmt.Errorf("the interrupted run could not be recovered: %s recover: %w", path, runErr))
 	}
 	return nil
 }
@@ -119,13 +125,13 @@ func (s *session) unrecovered(res txn.Result, err error) *Failure {
 	s.log.Info("recovered", "outcome", res.Outcome, "error", res.Err, "undo", res.Undo, "engine", err)
 	switch {
 	case err != nil:
-		return leftFailure(fmt.Errorf("the interrupted run could not be recovered: %w", err))
+		return s.leftFailure(fmt.Errorf("the interrupted run could not be recovered: %w", err))
 	case res.Outcome == txn.Left:
-		f := leftFailure(fmt.Errorf("not everything of the interrupted run could be put back: %w", res.Err))
+		f := s.leftFailure(fmt.Errorf("not everything of the interrupted run could be put back: %w", res.Err))
 		f.Left = lines(res.Undo)
 		return f
 	case res.Outcome == txn.Pending:
-		return leftFailure(fmt.Errorf("the interrupted run could not be finished: %w", res.Err))
+		return s.leftFailure(fmt.Errorf("the interrupted run could not be finished: %w", res.Err))
 	}
 	return nil
 }

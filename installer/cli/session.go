@@ -36,11 +36,13 @@ type session struct {
 	lock   *txn.Lock
 	// self is the SHA-256 of the running program.
 	self string
+	// names writes the commands that messages name.
+	names names
 }
 
 // newSession prepares a verb that changes the machine, or may.
 func newSession(set settings, st Streams) *session {
-	s := &session{settings: set, streams: st, logTo: &logFile{}}
+	s := &session{settings: set, streams: st, logTo: &logFile{}, names: namesOf(set)}
 	s.log = newLogger(s.logTo, set.trace)
 	quiet := set.options.Silent || set.guard || set.boot
 	s.out = newConsole(st, set.output, quiet, time.Now)
@@ -93,7 +95,7 @@ func (s *session) openToChange() error {
 	if onlyImage := s.planOnly && s.root != ""; os.Geteuid() > 0 && !onlyImage {
 		return &Failure{
 			Exit: NeedsRoot, Err: fmt.Errorf("%s %s changes the machine, and only root may", program, s.verb),
-			Cure: "run: sudo " + s.command(),
+			Cure: asRoot(s.command()),
 		}
 	}
 	if err := s.open(); err != nil {
@@ -126,7 +128,7 @@ func (s *session) close() {
 
 func (s *session) warn(message string) {
 	s.log.Warn(message)
-	s.out.warn(message)
+	s.out.warn(s.names.text(message))
 }
 
 // observe tells what the engine does, to people and to the log.
@@ -142,13 +144,13 @@ func (s *session) observe(e txn.Event) {
 
 // command is this very command, with more flags: what a person types to go on.
 func (s *session) command(more ...string) string {
-	words := append([]string{program}, s.args...)
+	words := slices.Clone(s.args)
 	for _, m := range more {
 		if !slices.Contains(words, m) {
 			words = append(words, m)
 		}
 	}
-	return strings.Join(words, " ")
+	return again(words...)
 }
 
 // lockPatience is for a run that is about to end; a longer one is another's.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -69,8 +70,10 @@ func (s *session) status(ctx context.Context) (Exit, error) {
 	if s.jsonAnswer {
 		return exit, writeJSON(s.streams.Out, st)
 	}
-	printStatus(s.streams.Out, st, time.Now())
-	return exit, nil
+	var text strings.Builder
+	printStatus(&text, st, time.Now())
+	_, err = io.WriteString(s.streams.Out, s.names.text(text.String()))
+	return exit, err
 }
 
 func writeJSON(w io.Writer, v any) error {

@@ -31,7 +31,7 @@ var exclusive = [][]string{
 
 // checkFlags refuses combinations that contradict themselves.
 func checkFlags(c *cli.Context) error {
-	verb := program + " " + c.Command.Name
+	verb := again(c.Command.Name)
 	for _, group := range exclusive {
 		var given, commands []string
 		for _, name := range group {
@@ -58,9 +58,9 @@ func noArguments(c *cli.Context) error {
 	if !c.Args().Present() {
 		return nil
 	}
-	first, verb := c.Args().First(), program+" "+c.Command.Name
+	first, verb := c.Args().First(), again(c.Command.Name)
 	if c.Command.Name == "install" {
-		return usagef(verb+" --from "+first, "install takes no argument %q", first)
+		return usagef(verb+" --from "+shellWord(first), "install takes no argument %q", first)
 	}
 	for _, f := range c.Command.VisibleFlags() {
 		if f.Names()[0] == first {
@@ -72,7 +72,7 @@ func noArguments(c *cli.Context) error {
 
 // oneGeneration reads the argument of forget.
 func oneGeneration(c *cli.Context) (int, error) {
-	const right = program + " status\nit lists the generations; then run: " + program + " forget NUMBER"
+	right := again("status") + "\nit lists the generations; then run: " + again("forget", "NUMBER")
 	if c.NArg() != 1 {
 		return 0, usagef(right, "forget needs the number of one generation")
 	}
@@ -88,18 +88,19 @@ func unknownFlag(c *cli.Context, err error, args []string) error {
 	const undefined = "flag provided but not defined: -"
 	message := err.Error()
 	name, isUnknown := strings.CutPrefix(message, undefined)
-	verb := program
+	verb, help := program, again("--help")
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != program {
 		verb += " " + c.Command.Name
+		help = again(c.Command.Name, "--help")
 	}
 	if !isUnknown {
 		message, _, _ = strings.Cut(message, ": strconv.")
-		return usagef(verb+" --help", "%s", strings.Replace(message, " -", " --", 1))
+		return usagef(help, "%s", strings.Replace(message, " -", " --", 1))
 	}
 	name = strings.TrimLeft(name, "-")
 	near := nearFlag(c, name)
 	if near == "" {
-		return usagef(verb+" --help", "%s has no flag --%s", verb, name)
+		return usagef(help, "%s has no flag --%s", verb, name)
 	}
 	return usagef(corrected(args, name, near), "%s has no flag --%s; the nearest is --%s", verb, name, near)
 }
@@ -118,7 +119,7 @@ func nearFlag(c *cli.Context, name string) string {
 
 // corrected is the command line with the right spelling of one flag.
 func corrected(args []string, wrong, right string) string {
-	fixed := []string{program}
+	var fixed []string
 	for _, a := range args {
 		bare, value, has := strings.Cut(strings.TrimLeft(a, "-"), "=")
 		if strings.HasPrefix(a, "-") && bare == wrong {
@@ -129,7 +130,7 @@ func corrected(args []string, wrong, right string) string {
 		}
 		fixed = append(fixed, a)
 	}
-	return strings.Join(fixed, " ")
+	return again(fixed...)
 }
 
 // nearest is the name that a slip of the finger makes word of, empty when none

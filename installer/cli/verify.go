@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
+	"strings"
 
 	"ss-setup/installer/plan"
 )
@@ -43,12 +45,13 @@ func (s *session) verify(ctx context.Context) (Exit, error) {
 	if s.jsonAnswer {
 		return exit, writeJSON(s.streams.Out, v)
 	}
-	s.printVerified(v)
-	return exit, nil
+	var text strings.Builder
+	printVerified(&text, v)
+	_, err = io.WriteString(s.streams.Out, s.names.text(text.String()))
+	return exit, err
 }
 
-func (s *session) printVerified(v Verified) {
-	w := s.streams.Out
+func printVerified(w io.Writer, v Verified) {
 	if v.Interrupted {
 		fmt.Fprintln(w, "A run is open or was interrupted, so differences may be its own; to finish it, run: ss-setup recover")
 	}

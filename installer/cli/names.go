@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"ss-setup/installer/bundle"
+	"ss-setup/installer/machine"
+)
+
+// names writes the commands that messages name as they work on this machine.
+// Packages below name them plainly, "ss-setup recover": how this program was
+// called, whether a copy is on the PATH and whether a package lies beside it is
+// known here alone.
+type names struct {
+	// called is this program as it was called, ready for a shell.
+	called string
+	// root and from are the flags --root and --from of this call; may be empty.
+	root, from string
+	// installed finds the installed copy; empty when there is none.
+	installed func() string
+	// beside: a package lies beside this program.
+	beside bool
+	// needsPackage tells whether install needs a package: nothing is installed
+	// that keeps one.
+	needsPackage func() bool
+}
+
+// namesOf is for a call with these settings.
+func namesOf(set settings) names {
+	_, err := os.Lstat(filepath.Join(ownFolder(), bundle.ManifestName))
+	files := &machine.FS{Root: set.root}
+	return names{
+		called: calledAs(), root: set.root, from: set.from, installed: installedCopy, beside: err == nil,
+		needsPackage: func() bool { return !files.Exists(machine.Current) },
+	}
+}
+
+// calledAs is this program as it was called. The copy that recovers a run does not
+// stay, so nobody is told to call that one.
+func calledAs() string {
+	name := os.Args[0]
+	if !strings.ContainsRune(name, filepath.Separator) || strings.HasPrefix(name, machine.EngineDir+"/") {
+		return program
+	}
+	return shellWord(name)
+}
+
+// installedCopy is how the installed copy is called; empty when there is none.
+func installedCopy() string {
+	if _, err := exec.LookPath(program); err == nil {
+		return program
+	}
+	for _, dir := range []string{machine.BinDir, machine.LocalBinDir, machine.FallbackBinDir} {
+		path := filepath.Join(dir, program)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path
+		}
+	}
+	return ""
+}
+
+// command is the command that a person types: command("forget", "3").
+func (n names) command(verb string, words ...string) string {
+	packaged := n.packaged(verb, words)
+	all := append([]string{n.program(packaged), verb}, words...)
+	if packaged && !n.beside && !slices.Contains(words, "--from") {
+		all = append(all, "--from", n.packageDir())
+	}
+	if n.root != "" && !slices.Contains(words, "--root") {
+		all = append(all, "--root", shellWord(n.root))
+	}
+	return strings.Join(all, " ")
+}
+
+// packaged tells whether the command needs a package to work with.
+func (n names) packaged(verb string, words []string) bool {
+	return verb == "install" && (slices.Contains(words, "--update") || n.needsPackage())
+}
+
+func (n names) packageDir() string {
+	if n.from != "" {
+		return shellWord(n.from)
+	}
+	return "DIR"
+}
+
+// program is the name to call. The installed copy comes first where a package is
+// not needed: it stays where it is.
+func (n names) program(packaged bool) string {
+	if n.root != "" || packaged && n.beside {
+		return n.called
+	}
+	if copied := n.installed(); copied != "" {
+		return copied
+	}
+	return n.called
+}
+
+// plainCommand is a command as the packages below name it.
+var plainCommand = regexp.MustCompile(`(^|[^\w/.-])ss-setup (install|uninstall|rollback|forget|recover|status|verify)\b((?: (?:--?[A-Za-z][a-z-]*|DIR|\d+\b))*)`)
+
+// text is a message of the packages below with its commands as they work here.
+func (n names) text(message string) string {
+	return plainCommand.ReplaceAllStringFunc(message, func(found string) string {
+		parts := plainCommand.FindStringSubmatch(found)
+		return parts[1] + n.command(parts[2], strings.Fields(parts[3])...)
+	})
+}
+
+func (n names) texts(messages []string) []string {
+	out := slices.Clone(messages)
+	for i := range out {
+		out[i] = n.text(out[i])
+	}
+	return out
+}
+
+// plainWord needs no quotes in a shell.
+var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
+
+// shellWord is a word as a person types it in a shell.
+func shellWord(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// again is a command line that repeats what was typed.
+func again(words ...string) string {
+	out := []string{calledAs()}
+	for _, w := range words {
+		out = append(out, shellWord(w))
+	}
+	return strings.Join(out, " ")
+}
+
+// asRoot is a command as a user types it who is not root.
+func asRoot(command string) string {
+	if _, err := exec.LookPath("sudo"); err != nil {
+		return "run as root: " + command
+	}
+	return "run: sudo " + command
+}

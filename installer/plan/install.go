@@ -179,6 +179,9 @@ func (i *install) plan() step.Plan {
 	if i.data != 0 {
 		for _, store := range i.stores() {
 			add(&step.CopyStore{Store: store})
+			if i.data == i.s.Current && i.s.Services[store.Service].Active {
+				add(&step.MigrateAhead{Store: store, Release: i.release})
+			}
 		}
 	}
 	add(&step.MakeGeneration{Generation: i.generation, Release: i.release})

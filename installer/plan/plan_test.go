@@ -349,6 +349,30 @@ func TestWhatAnAdministratorStoppedStaysSoOverAnUpdate(t *testing.T) {
 	}
 }
 
+func TestOnlyTheStoreOfAServiceThatRunsIsMigratedAhead(t *testing.T) {
+	for name, active := range map[string][]string{
+		"both run":  {machine.ServerService, machine.LicensedService},
+		"one runs":  {machine.LicensedService},
+		"none runs": {},
+	} {
+		w, _ := situation(t, "installed", 0)
+		for _, service := range []string{machine.ServerService, machine.LicensedService} {
+			w.services[service] = machine.ServiceState{Installed: true, Active: slices.Contains(active, service)}
+		}
+		p, err := ForInstall(w.look(), bundleOf(t, "7.0.2", "third"), Options{})
+		must(t, err)
+		got := []string{}
+		for _, st := range p.Plan.Steps {
+			if a, ok := st.(*step.MigrateAhead); ok {
+				got = append(got, a.Service)
+			}
+		}
+		if !slices.Equal(got, active) {
+			t.Errorf("%s: ahead %v", name, got)
+		}
+	}
+}
+
 func TestTheAccountStaysTheOneThatWasChosenAtFirst(t *testing.T) {
 	w, s := situation(t, "installed", 0)
 	s.Receipt.Services[1].User = "alice"

@@ -132,6 +132,7 @@ func Kinds() txn.Kinds[*Machine] {
 		func() Step { return &SelfTest{} },
 		func() Step { return &ReserveGeneration{} },
 		func() Step { return &CopyStore{} },
+		func() Step { return &MigrateAhead{} },
 		func() Step { return &HoldStore{} },
 		func() Step { return &EqualiseStore{} },
 		func() Step { return &MigrateStore{} },

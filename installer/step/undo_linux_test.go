@@ -84,6 +84,7 @@ var undoable = map[string]stepCase{
 	"the first number": {bare: true, step: &ReserveGeneration{Generation: 1}},
 
 	"the copy of a store": {step: &CopyStore{server(1, 2)}},
+	"a migration ahead":   {step: &MigrateAhead{Store: server(1, 2), Release: newRelease}},
 	"a hold on a store":   {step: &HoldStore{Store: server(1, 2)}},
 	"a hold on a store that may be missing": {
 		step: &HoldStore{Store: server(7, 8), Optional: true},
@@ -407,7 +408,8 @@ func foreignThenInstalled(k *kit, path, foreign, installed string) {
 func TestUndoingACopyRemovesItWhateverItWas(t *testing.T) {
 	t.Parallel()
 	for _, s := range []Step{
-		&CopyStore{server(1, 2)}, &EqualiseStore{server(1, 2)}, &MigrateStore{Store: server(1, 2), Release: newRelease},
+		&CopyStore{server(1, 2)}, &MigrateAhead{Store: server(1, 2), Release: newRelease},
+		&EqualiseStore{server(1, 2)}, &MigrateStore{Store: server(1, 2), Release: newRelease},
 	} {
 		t.Run(s.Kind(), func(t *testing.T) {
 			t.Parallel()
@@ -435,7 +437,8 @@ func TestUndoingACopyRemovesItWhateverItWas(t *testing.T) {
 func TestAnUndoNeverRemovesWhatCurrentNames(t *testing.T) {
 	t.Parallel()
 	for _, s := range []Step{
-		&CopyStore{server(0, 1)}, &EqualiseStore{server(0, 1)}, &MigrateStore{Store: server(0, 1), Release: oldRelease},
+		&CopyStore{server(0, 1)}, &MigrateAhead{Store: server(0, 1), Release: oldRelease},
+		&EqualiseStore{server(0, 1)}, &MigrateStore{Store: server(0, 1), Release: oldRelease},
 		&MakeGeneration{Generation: 1, Release: oldRelease},
 		&UnpackRelease{Release: oldRelease},
 	} {

@@ -171,6 +171,30 @@ func within(ctx context.Context, run Runner, bound time.Duration, argv ...string
 // of other products, such as an older version's, which only their scripts know.
 func isOwn(service string) bool { return service == ServerService || service == LicensedService }
 
+// scripts is a manager that starts services by scripts in /etc/init.d.
+type scripts interface {
+	fileState(service string) (ServiceState, error)
+	running(service string) ([]process, error)
+}
+
+// startDue tells whether a script is to be run: it is there, an administrator
+// allows it, and nothing of the service runs.
+func startDue(s scripts, service string) (bool, error) {
+	state, err := s.fileState(service)
+	if err != nil {
+		return false, err
+	}
+	file := path.Join(initDir, service)
+	if !state.Installed {
+		return false, fmt.Errorf("start %s: there is no %s; run ss-setup install --repair", service, file)
+	}
+	if state.Masked {
+		return false, fmt.Errorf("start %s: an administrator forbade it; allow it with chmod 755 %s", service, file)
+	}
+	running, err := s.running(service)
+	return err == nil && len(running) == 0, err
+}
+
 // endGently asks processes to end and gives them the time a definition would,
 // for where there is no definition to do it.
 func endGently(ctx context.Context, found []process) error {

@@ -101,18 +101,7 @@ func (o *openrc) Reload(context.Context) error { return nil }
 
 // Start starts a service and returns when OpenRC says it is started.
 func (o *openrc) Start(ctx context.Context, service string) error {
-	state, err := o.fileState(service)
-	if err != nil {
-		return err
-	}
-	file := path.Join(initDir, service)
-	if !state.Installed {
-		return fmt.Errorf("start %s: there is no %s; run ss-setup install --repair", service, file)
-	}
-	if state.Masked {
-		return fmt.Errorf("start %s: an administrator forbade it; allow it with chmod 755 %s", service, file)
-	}
-	if running, err := o.running(service); err != nil || len(running) > 0 {
+	if due, err := startDue(o, service); !due {
 		return err
 	}
 	if o.marked("started", service) {

@@ -121,21 +121,10 @@ func (s *sysv) Reload(context.Context) error { return nil }
 
 // Start runs the script and looks whether the service is there.
 func (s *sysv) Start(ctx context.Context, service string) error {
-	state, err := s.fileState(service)
-	if err != nil {
+	if due, err := startDue(s, service); !due {
 		return err
 	}
-	file := path.Join(initDir, service)
-	if !state.Installed {
-		return fmt.Errorf("start %s: there is no %s; run ss-setup install --repair", service, file)
-	}
-	if state.Masked {
-		return fmt.Errorf("start %s: an administrator forbade it; allow it with chmod 755 %s", service, file)
-	}
-	if running, err := s.running(service); err != nil || len(running) > 0 {
-		return err
-	}
-	if _, err := within(ctx, s.run, startBound, file, "start"); err != nil {
+	if _, err := within(ctx, s.run, startBound, path.Join(initDir, service), "start"); err != nil {
 		return fmt.Errorf("start %s: %w; the system log tells more", service, err)
 	}
 	return nil

@@ -88,25 +88,19 @@ func (p *probe) Service(ctx context.Context, name string) (machine.ServiceState,
 
 func (p *probe) Now() time.Time { return time.Now() }
 
+// TryWriting has nothing synced as long as the file has a name, so that a power
+// cut does not leave it.
 func (p *probe) TryWriting(path string) (dir string, err error) {
 	dir = p.nearest(path)
-	try := filepath.Join(dir, fmt.Sprintf(".ss-setup-try-%d", os.Getpid()))
-	if err := p.fs.Mkdir(try, 0o700); err != nil {
-		return dir, err
-	}
-	defer func() { err = errors.Join(err, p.fs.RemoveAll(try)) }()
-	from, to := filepath.Join(try, "a"), filepath.Join(try, "b")
+	from := filepath.Join(dir, fmt.Sprintf(".ss-setup-try-%d", os.Getpid()))
+	to := from + ".renamed"
 	attr := machine.Attr{Mode: 0o600, UID: os.Geteuid(), GID: os.Getegid()}
-	if err := p.fs.WriteFile(from, []byte("a try of ss-setup, to be removed\n"), attr); err != nil {
-		return dir, err
+	err = p.fs.WriteNew(from, []byte("a try of ss-setup, to be removed\n"), attr)
+	if err == nil {
+		err = p.fs.Rename(from, to)
 	}
-	if err := p.fs.Rename(from, to); err != nil {
-		return dir, err
-	}
-	if err := p.fs.SyncDir(try); err != nil {
-		return dir, err
-	}
-	return dir, p.fs.Remove(to)
+	err = errors.Join(err, p.fs.Remove(from), p.fs.Remove(to))
+	return dir, errors.Join(err, p.fs.SyncDir(dir))
 }
 
 // nearest is path or the first folder above it that is there.

@@ -156,16 +156,10 @@ func (a *accounts) Create(ctx context.Context, name, home string) (created bool,
 }
 
 func (a *accounts) addLines(name, home string, uid, gid int) error {
-	groupPassword, userPassword := "!", locked
-	if a.fs.Exists(gshadowFile) {
-		groupPassword = "x"
-		if err := a.setLine(gshadowFile, name, name+":!::"); err != nil {
-			return err
-		}
-	}
-	if err := a.addLine(groupFile, name, fmt.Sprintf("%s:%s:%d:", name, groupPassword, gid)); err != nil {
+	if err := a.addGroup(name, gid); err != nil {
 		return err
 	}
+	userPassword := locked
 	if a.fs.Exists(shadowFile) {
 		userPassword = "x"
 		// A line that is there belongs to an account that is not; with a password
@@ -175,6 +169,36 @@ func (a *accounts) addLines(name, home string, uid, gid int) error {
 		}
 	}
 	return a.addLine(passwdFile, name, fmt.Sprintf("%s:%s:%d:%d::%s:%s", name, userPassword, uid, gid, home, a.noLogin()))
+}
+
+// addGroup adds the group unless there is one. Its line in group comes last, so
+// that a group that is there is there completely.
+func (a *accounts) addGroup(name string, gid int) error {
+	exists, err := a.HasGroup(name)
+	if exists || err != nil {
+		return err
+	}
+	password := "!"
+	if a.fs.Exists(gshadowFile) {
+		password = "x"
+		if err := a.setLine(gshadowFile, name, name+":!::"); err != nil {
+			return err
+		}
+	}
+	return a.addLine(groupFile, name, fmt.Sprintf("%s:%s:%d:", name, password, gid))
+}
+
+// HasGroup looks into the group file.
+func (a *accounts) HasGroup(name string) (bool, error) {
+	group, err := a.read(groupFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	_, exists := group.find(name)
+	return exists, nil
 }
 
 // addLine adds the line of name unless there is one.
@@ -286,8 +310,8 @@ func noneFree(ok bool, defs loginDefs) error {
 		defs.uids.min, defs.uids.max, defs.gids.min, defs.gids.max)
 }
 
-// Remove takes the account and its group away, in the reverse order of Create.
-func (a *accounts) Remove(ctx context.Context, name string) (err error) {
+// Remove takes the account away, in the reverse order of Create.
+func (a *accounts) Remove(ctx context.Context, name string, keepGroup bool) (err error) {
 	if err := checkAccountName(name); err != nil {
 		return err
 	}
@@ -297,7 +321,11 @@ func (a *accounts) Remove(ctx context.Context, name string) (err error) {
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 
-	for _, file := range []string{passwdFile, shadowFile, groupFile, gshadowFile} {
+	files := []string{passwdFile, shadowFile, groupFile, gshadowFile}
+	if keepGroup {
+		files = files[:2]
+	}
+	for _, file := range files {
 		if err := a.removeLine(file, name); err != nil {
 			return fmt.Errorf("remove account %s: %w", name, err)
 		}

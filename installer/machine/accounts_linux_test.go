@@ -100,6 +100,28 @@ func TestCreateLeavesAnExistingAccountAlone(t *testing.T) {
 	}
 }
 
+func TestAGroupThatWasThereBeforeStaysWithItsPasswordAndMembers(t *testing.T) {
+	f := accountImage(t, map[string]string{
+		groupFile: "root:x:0:\nss-server:x:321:\n", gshadowFile: "root:*::\nss-server:$6$salt$hash:anna:\n",
+	})
+	before := accountFiles(f)
+	a := NewAccounts(f)
+	if has, err := a.HasGroup("ss-server"); !has || err != nil {
+		t.Fatalf("the group is there: %v, %v", has, err)
+	}
+	if _, err := a.Create(t.Context(), "ss-server", testHome); err != nil {
+		t.Fatal(err)
+	}
+	made := accountFiles(f)
+	if made[groupFile] != before[groupFile] || made[gshadowFile] != before[gshadowFile] {
+		t.Errorf("the account made of the groups %q", made)
+	}
+	check(t, a.Remove(t.Context(), "ss-server", true))
+	if got := accountFiles(f); !maps.Equal(got, before) {
+		t.Errorf("files are %q, were %q", got, before)
+	}
+}
+
 func TestRemoveGivesTheFilesBackByteForByte(t *testing.T) {
 	tests := map[string]map[string]string{
 		"usual files":             nil,
@@ -124,7 +146,7 @@ func TestRemoveGivesTheFilesBackByteForByte(t *testing.T) {
 			}
 			// Not in the order of a stack: accounts go one by one, later.
 			for _, account := range []string{"ss-server", "ss-licensed", "ss-licensed"} {
-				check(t, a.Remove(t.Context(), account))
+				check(t, a.Remove(t.Context(), account, false))
 			}
 			if got := accountFiles(f); !maps.Equal(got, before) {
 				t.Errorf("files are %q, were %q", got, before)
@@ -169,9 +191,9 @@ func TestAccountsCanBeCutAnywhereAndRepeated(t *testing.T) {
 			t.Fatalf("cut at call %d and repeated, files are %q, want %q", n, got, after)
 		}
 		cut(f, n)
-		_ = a.Remove(t.Context(), "ss-server")
+		_ = a.Remove(t.Context(), "ss-server", false)
 		f.Before = nil
-		check(t, a.Remove(t.Context(), "ss-server"))
+		check(t, a.Remove(t.Context(), "ss-server", false))
 		if got := accountFiles(f); !maps.Equal(got, before) {
 			t.Fatalf("removal cut at call %d and repeated, files are %q, want %q", n, got, before)
 		}
@@ -206,7 +228,7 @@ func TestRemoveKeepsAGroupThatOthersUse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := accountImage(t, changes)
 			before := accountFiles(f)
-			check(t, NewAccounts(f).Remove(t.Context(), "ss-server"))
+			check(t, NewAccounts(f).Remove(t.Context(), "ss-server", false))
 			after := accountFiles(f)
 			if after[groupFile] != before[groupFile] {
 				t.Errorf("group is %q", after[groupFile])

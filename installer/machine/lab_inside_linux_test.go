@@ -79,7 +79,7 @@ func testServices(t *testing.T, init string) {
 
 	for _, name := range []string{ServerService, LicensedService} {
 		check(t, s.Stop(t.Context(), name))
-		check(t, accounts.Remove(t.Context(), name))
+		check(t, accounts.Remove(t.Context(), name, false))
 	}
 	for name, text := range accountFiles(f) {
 		if before[name] != text {

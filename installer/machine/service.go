@@ -113,10 +113,13 @@ type Accounts interface {
 	Lookup(name string) (uid, gid int, err error)
 	// LookupID tells the names for numbers; the number itself where there is none.
 	LookupID(uid, gid int) (user, group string)
+	// HasGroup tells whether the machine's own files have a group of that name.
+	HasGroup(name string) (bool, error)
 	// Create makes a locked system account with a group of the same name,
 	// no shell and the given home (not created). One that exists is left alone;
 	// created tells. Safe to repeat after being cut anywhere.
 	Create(ctx context.Context, name, home string) (created bool, err error)
-	// Remove takes the account and its group away; nothing there is no error.
-	Remove(ctx context.Context, name string) error
+	// Remove takes the account away and, unless keepGroup, the group of its name;
+	// nothing there is no error.
+	Remove(ctx context.Context, name string, keepGroup bool) error
 }

@@ -52,7 +52,12 @@ func (noAccounts) Create(_ context.Context, name, _ string) (bool, error) {
 	return false, unsupported("create account " + name)
 }
 
+// HasGroup knows no group.
+func (noAccounts) HasGroup(name string) (bool, error) {
+	return false, unsupported("look up group " + name)
+}
+
 // Remove removes no account.
-func (noAccounts) Remove(_ context.Context, name string) error {
+func (noAccounts) Remove(_ context.Context, name string, _ bool) error {
 	return unsupported("remove account " + name)
 }

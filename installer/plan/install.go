@@ -406,7 +406,7 @@ func (i *install) receipt() step.Step {
 func (i *install) state() step.Step {
 	w := &step.WriteState{Generation: i.generation, Forgotten: i.collected()}
 	if i.action == ActionFresh && i.s.State.NextGeneration <= 1 {
-		w.ForeignAccounts = i.s.accounts
+		w.ForeignAccounts, w.ForeignGroups = i.s.accounts, i.s.groups
 	}
 	if from := i.s.dataFrom(); from != 0 {
 		w.Ended, w.EndedBy = from, i.action

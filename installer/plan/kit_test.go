@@ -249,4 +249,5 @@ func (fakeAccounts) LookupID(uid, gid int) (user, group string) {
 }
 
 func (fakeAccounts) Create(context.Context, string, string) (bool, error) { return false, errChange }
-func (fakeAccounts) Remove(context.Context, string) error                 { return errChange }
+func (fakeAccounts) HasGroup(string) (bool, error)                        { return false, nil }
+func (fakeAccounts) Remove(context.Context, string, bool) error           { return errChange }

@@ -47,6 +47,8 @@ type Situation struct {
 	configured int
 	// accounts are those of our names that exist and that no install made.
 	accounts []string
+	// groups likewise.
+	groups []string
 	// files: an account that an install made is there, and users' files or a key ring.
 	files bool
 }
@@ -107,13 +109,31 @@ func Look(ctx context.Context, m *step.Machine) (*Situation, error) {
 	s.config = m.FS.Exists(serverConfig)
 	s.configured = webPort(m.FS)
 	s.files = hasHome(m.FS, machine.ServerService, machine.ServerStateDir) && (m.FS.Exists(machine.FilesDir) || m.FS.Exists(machine.KeyringDir))
-	for name, home := range map[string]string{machine.ServerService: machine.ServerStateDir, machine.LicensedService: machine.LicensedStateDir} {
-		if _, _, err := m.Accounts.Lookup(name); err == nil && !hasHome(m.FS, name, home) {
+	return s, s.foreign(m)
+}
+
+// foreign finds accounts and groups of our names that no install made.
+func (s *Situation) foreign(m *step.Machine) error {
+	for _, name := range []string{machine.LicensedService, machine.ServerService} {
+		home := machine.ServerStateDir
+		if name == machine.LicensedService {
+			home = machine.LicensedStateDir
+		}
+		if hasHome(m.FS, name, home) {
+			continue
+		}
+		if _, _, err := m.Accounts.Lookup(name); err == nil {
 			s.accounts = append(s.accounts, name)
 		}
+		group, err := m.Accounts.HasGroup(name)
+		if err != nil {
+			return err
+		}
+		if group {
+			s.groups = append(s.groups, name)
+		}
 	}
-	slices.Sort(s.accounts)
-	return s, nil
+	return nil
 }
 
 func lost(s *Situation) int {

@@ -133,7 +133,9 @@ func purgeData(s *Situation, o Options) []step.Step {
 		step.NewRemoveTree(machine.SetupLogDir),
 	)
 	for _, name := range s.ownAccounts() {
-		out = append(out, &step.RemoveAccount{Name: name, Unless: accountFolders(name)})
+		out = append(out, &step.RemoveAccount{
+			Name: name, Unless: accountFolders(name), KeepGroup: slices.Contains(s.State.ForeignGroups, name),
+		})
 	}
 	return out
 }

@@ -21,6 +21,8 @@ type State struct {
 	FailedReleases []FailedRelease    `json:"failed_releases"`
 	// ForeignAccounts were there before the first install, and stay after a purge.
 	ForeignAccounts []string `json:"foreign_accounts,omitempty"`
+	// ForeignGroups likewise.
+	ForeignGroups []string `json:"foreign_groups,omitempty"`
 	// KeptData is the generation whose data an uninstall left; 0 for none. In the
 	// file it is an object, so that more can be said of it one day.
 	KeptData int `json:"-"`

@@ -19,6 +19,8 @@ type CreateAccount struct {
 
 type accountUndo struct {
 	Existed bool `json:"existed"`
+	// GroupExisted: the group of its name is somebody else's.
+	GroupExisted bool `json:"group_existed,omitempty"`
 	// Files are the account files as they were: a file that has its content back
 	// gets its time back as well.
 	Files []accountFile `json:"files,omitempty"`
@@ -45,6 +47,9 @@ func (s *CreateAccount) Prepare(_ context.Context, m *Machine) (any, error) {
 		return accountUndo{Existed: true}, err
 	}
 	u := accountUndo{}
+	if u.GroupExisted, err = m.Accounts.HasGroup(s.Name); err != nil {
+		return nil, err
+	}
 	for _, path := range accountFiles {
 		info, err := m.FS.Lstat(path)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -74,7 +79,7 @@ func (s *CreateAccount) Undo(ctx context.Context, m *Machine, undo json.RawMessa
 	if err := json.Unmarshal(undo, &u); err != nil || u.Existed {
 		return err
 	}
-	if err := m.Accounts.Remove(ctx, s.Name); err != nil {
+	if err := m.Accounts.Remove(ctx, s.Name, u.GroupExisted); err != nil {
 		return err
 	}
 	for _, path := range accountFiles {
@@ -108,6 +113,8 @@ type RemoveAccount struct {
 	// Unless lists folders: while one of them is left, the account stays, so
 	// that what is in them keeps an owner with a name.
 	Unless []string `json:"unless,omitempty"`
+	// KeepGroup: the group of its name was there before the account.
+	KeepGroup bool `json:"keep_group,omitempty"`
 }
 
 // Kind implements Step.
@@ -123,7 +130,7 @@ func (s *RemoveAccount) Do(ctx context.Context, m *Machine) error {
 			return nil
 		}
 	}
-	return m.Accounts.Remove(ctx, s.Name)
+	return m.Accounts.Remove(ctx, s.Name, s.KeepGroup)
 }
 
 // Undo is never called: the step stands after the commit.

@@ -331,7 +331,9 @@ func (a *fakeAccounts) Create(_ context.Context, name, home string) (bool, error
 	return true, a.write(append(a.lines(), name+":x:0:0::"+home+":\n"))
 }
 
-func (a *fakeAccounts) Remove(_ context.Context, name string) error {
+func (a *fakeAccounts) HasGroup(string) (bool, error) { return false, nil }
+
+func (a *fakeAccounts) Remove(_ context.Context, name string, _ bool) error {
 	if !a.has(name) {
 		return nil
 	}

@@ -97,6 +97,8 @@ type WriteState struct {
 	Kept int `json:"kept_generation,omitempty"`
 	// ForeignAccounts were there before a first install.
 	ForeignAccounts []string `json:"foreign_accounts,omitempty"`
+	// ForeignGroups likewise.
+	ForeignGroups []string `json:"foreign_groups,omitempty"`
 	// Forgotten are generations that are gone.
 	Forgotten []int `json:"generations,omitempty"`
 }
@@ -117,6 +119,9 @@ func (s *WriteState) Do(_ context.Context, m *Machine) error {
 	state.KeptData = s.Kept
 	if len(s.ForeignAccounts) > 0 {
 		state.ForeignAccounts = s.ForeignAccounts
+	}
+	if len(s.ForeignGroups) > 0 {
+		state.ForeignGroups = s.ForeignGroups
 	}
 	if s.Generation != 0 {
 		state.Revive(s.Generation)

@@ -66,6 +66,15 @@ var undoable = map[string]stepCase{
 	"an account": {
 		step: &CreateAccount{Name: "ss-new", Home: "/var/lib/x"},
 	},
+	"an account whose group is somebody else's": {
+		step: &CreateAccount{Name: "ss-new", Home: "/var/lib/x"},
+		setup: func(k *kit) {
+			k.Accounts = machine.NewAccounts(k.FS)
+			k.file("/etc/.pwd.lock", "")
+			k.file("/etc/group", "root:x:0:\nss-new:x:321:\n")
+			k.file("/etc/gshadow", "root:*::\nss-new:a hash:anna:\n")
+		},
+	},
 	"an account that is there": {step: &CreateAccount{Name: "ss-server", Home: "/var/lib/x"}},
 
 	"a folder":                    {step: &CreateFolder{Path: "/srv/ss-server", Owner: "ss-server", Mode: 0o750}},

@@ -275,3 +275,75 @@ func cutWhole(t *testing.T, s site, name string, order lab.Order, rng *rand.Rand
 		b.same(empty, "an uninstall that was finished")
 	}
 }
+
+// TestAPowerCutWhileTheHelpIsPutInPlaceLeavesNothing cuts installs before anything
+// is journalled: at each changing call up to the start of the guard, first with all
+// that was written on the disk, then with only what was synced.
+func TestAPowerCutWhileTheHelpIsPutInPlaceLeavesNothing(t *testing.T) {
+	for _, s := range sites {
+		if helpCuts(s) == 0 {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			probe := boot(t, s.o, "7.0.0")
+			calls := probe.callsOfHelp()
+			probe.Remove()
+			b := boot(t, s.o, "7.0.0")
+			b.Sync()
+			before := b.look()
+			cases := 0
+			for n := 1; n <= len(calls); n += helpCuts(s) {
+				for _, synced := range []bool{true, false} {
+					// After the job's file and before its link nothing would run it; a
+					// power cut cannot well fall there, since nothing is synced between.
+					if op := strings.Fields(calls[n-1])[2]; synced && (op == "symlink" || op == "mkdir") {
+						continue
+					}
+					b.killedBy(fmt.Sprintf("kill:call:%d", n))
+					if synced {
+						b.Sync()
+					}
+					b.Kill9(lab.SystemFirst, 0)
+					b.Start()
+					b.settled(recoveryTime)
+					b.same(before, fmt.Sprintf("an install cut before %q", calls[n-1]))
+					cases++
+				}
+			}
+			count(t, "power cuts while the help was put in place", cases)
+		})
+	}
+}
+
+func (b *box) killedBy(fault string) {
+	b.t.Helper()
+	p := b.SpawnCommand(lab.Command{
+		Args: []string{program("7.0.0"), "install", "-S", "--health-timeout", healthTimeout.String()},
+		Env:  []string{"SS_SETUP_FAULT=" + fault},
+	})
+	if stdout, stderr, code := p.Wait(); code != -1 && code != 137 {
+		b.t.Fatalf("%s: exit %d\n%s%s", fault, code, stdout, stderr)
+	}
+}
+
+// callsOfHelp lists the changing calls of an install until its help is in place.
+func (b *box) callsOfHelp() []string {
+	b.t.Helper()
+	p := b.SpawnCommand(lab.Command{
+		Args: []string{program("7.0.0"), "install", "-S", "--health-timeout", healthTimeout.String()},
+		Env:  []string{"SS_SETUP_FAULT_LOG=/root/calls.log"},
+	})
+	if stdout, stderr, code := p.Wait(); code != 0 {
+		b.t.Fatalf("install: exit %d\n%s%s", code, stdout, stderr)
+	}
+	log, err := b.ReadFile("/root/calls.log")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	calls, _, found := strings.Cut(string(log), "point 1 ")
+	if !found {
+		b.t.Fatalf("no point in the log:\n%s", log)
+	}
+	return strings.Split(strings.TrimSpace(calls), "\n")
+}

@@ -18,3 +18,6 @@ func wholeCuts(site, string) int { return 3 }
 
 // definitionShare are the machines on which releases run under others' definitions.
 var definitionShare = append([]string{"trixie"}, inits...)
+
+// helpCuts: at every how-manieth call the power is cut while the help is put in place.
+func helpCuts(site) int { return 1 }

@@ -22,3 +22,12 @@ func wholeCuts(s site, name string) int {
 
 // definitionShare are the machines on which releases run under others' definitions.
 var definitionShare = []string{"bookworm"}
+
+// helpCuts: at every how-manieth call the power is cut while the help is put in
+// place; 0 for none.
+func helpCuts(s site) int {
+	if s.name == "systemd, opt on a second disk" {
+		return 3
+	}
+	return 0
+}

@@ -126,6 +126,7 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 	end := &ending{Result: Result{
 		Outcome: string(res.Outcome), Version: p.To, Previous: p.From, Generation: p.Generation,
 		Seconds: took, Downtime: s.out.downtime, Log: s.logTo.name(),
+		Fresh: p.Action == plan.ActionFresh || p.Action == plan.ActionForce,
 	}}
 	if res.Outcome != txn.Committed {
 		s.rememberFailure(p.Plan.Meta, res)
@@ -136,6 +137,7 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 	}
 	end.message = success(p)
 	end.GoBack = p.GoBack
+	s.tellKept(end, p.Action)
 	return end, nil
 }
 
@@ -213,9 +215,9 @@ func success(p *plan.Proposal) string {
 		return fmt.Sprintf("SS Server %s was repaired", p.To)
 	case plan.ActionFresh, plan.ActionAdopt, plan.ActionForce:
 		return fmt.Sprintf("SS Server %s is installed", p.To)
-	case "uninstall":
+	case plan.ActionUninstall:
 		return "SS Server was removed; its data is kept"
-	case "purge":
+	case plan.ActionPurge:
 		return "SS Server was removed"
 	case "rollback":
 		return fmt.Sprintf("SS Server %s serves again, as generation %d", p.To, p.Generation)

@@ -83,6 +83,7 @@ type Result struct {
 	Seconds  float64  `json:"seconds,omitempty"`
 	Downtime *float64 `json:"downtime_seconds,omitempty"`
 
+	// URLs are those of the setup page after a first install (Fresh), else of the web UI.
 	URLs        []string   `json:"urls,omitempty"`
 	Fingerprint string     `json:"fingerprint,omitempty"`
 	SetupCode   string     `json:"setup_code,omitempty"`
@@ -92,7 +93,12 @@ type Result struct {
 	Firewall string   `json:"firewall,omitempty"`
 	OpenWith []string `json:"firewall_commands,omitempty"`
 	GoBack   string   `json:"go_back,omitempty"`
-	Log      string   `json:"log,omitempty"`
+	// Kept are files that an uninstall left because somebody else may want them.
+	Kept []string `json:"kept,omitempty"`
+	Log  string   `json:"log,omitempty"`
+
+	// Fresh: the store is new, so the server is to be set up.
+	Fresh bool `json:"-"`
 }
 
 // The outcomes of a run besides those of package txn.

@@ -64,7 +64,7 @@ func story(c *console) {
 		URLs:        []string{"https://127.0.0.1:6443/init/setup", "https://192.0.2.7:6443/init/setup"},
 		Fingerprint: strings.TrimSuffix(strings.Repeat("AB:", 32), ":"), SetupCode: "ABCD-EFGH", CodeExpires: &code,
 		NewCode: "ss-server genssc", Firewall: "ufw", OpenWith: []string{"ufw allow 6443/tcp"}, GoBack: "ss-setup rollback",
-		Log: "/var/log/ss-setup/20261121T222200.000Z-install.log",
+		Log: "/var/log/ss-setup/20261121T222200.000Z-install.log", Fresh: true,
 	}})
 }
 

@@ -39,30 +39,34 @@ func (s *session) welcome(ctx context.Context, end *ending) {
 		s.warn(err.Error())
 		return
 	}
-	end.URLs = setupURLs(host, port)
+	page := "/"
+	if end.Fresh {
+		page = setupPage
+	}
+	end.URLs = urls(host, port, page)
 	end.Fingerprint = s.fingerprint(end.Generation)
 	s.setupCode(ctx, end)
 	s.firewallHint(ctx, end, host, port)
 }
 
-// setupURLs are the addresses of the setup page as a browser reaches it.
-func setupURLs(host, port string) []string {
-	url := func(host string) string { return "https://" + net.JoinHostPort(host, port) + setupPage }
+// urls are the addresses of a page as a browser reaches it.
+func urls(host, port, page string) []string {
+	url := func(host string) string { return "https://" + net.JoinHostPort(host, port) + page }
 	addr, err := netip.ParseAddr(host)
 	switch {
 	case host == "", err == nil && addr.IsUnspecified():
 	default:
 		return []string{url(host)}
 	}
-	urls := []string{url("127.0.0.1")}
+	all := []string{url("127.0.0.1")}
 	addresses, err := machine.Addresses()
 	if err != nil {
-		return urls
+		return all
 	}
 	for _, a := range addresses {
-		urls = append(urls, url(a.String()))
+		all = append(all, url(a.String()))
 	}
-	return urls
+	return all
 }
 
 // fingerprint is the SHA-256 of the server's certificate, as browsers show it.
@@ -83,15 +87,15 @@ func (s *session) fingerprint(generation int) string {
 	return strings.Join(pairs, ":")
 }
 
-// setupCode has the server make a code for a first install. It is a secret of
-// five minutes: shown, never logged.
+// setupCode has the server make a code for a first install, whose store is empty.
+// It is a secret of five minutes: shown, never logged.
 func (s *session) setupCode(ctx context.Context, end *ending) {
 	server := machine.Current + "/release/bin/" + machine.ServerService
 	end.NewCode = server + " genssc"
 	if _, err := exec.LookPath(machine.ServerService); err == nil {
 		end.NewCode = machine.ServerService + " genssc"
 	}
-	if end.Previous != "" {
+	if !end.Fresh {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, codePatience)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ss-setup/installer/plan"
 )
 
 func TestSetupPageIsNamedAsABrowserReachesIt(t *testing.T) {
@@ -15,12 +17,12 @@ func TestSetupPageIsNamedAsABrowserReachesIt(t *testing.T) {
 		"fd00::5":   "https://[fd00::5]:6443/init/setup",
 		"files":     "https://files:6443/init/setup",
 	} {
-		if got := setupURLs(host, "6443"); !slices.Equal(got, []string{want}) {
+		if got := urls(host, "6443", setupPage); !slices.Equal(got, []string{want}) {
 			t.Errorf("%s: %q", host, got)
 		}
 	}
 	for _, host := range []string{"", "0.0.0.0", "::"} {
-		got := setupURLs(host, "8443")
+		got := urls(host, "8443", setupPage)
 		if got[0] != "https://127.0.0.1:8443/init/setup" {
 			t.Errorf("%q: %q", host, got)
 		}
@@ -29,6 +31,113 @@ func TestSetupPageIsNamedAsABrowserReachesIt(t *testing.T) {
 				t.Errorf("%q: %s reaches nobody else", host, url)
 			}
 		}
+	}
+}
+
+// screen is the final screen of a run.
+func screen(t *testing.T, r Result) string {
+	t.Helper()
+	var out strings.Builder
+	printResult(&out, Event{Event: eventResult, Message: "done", Result: &r})
+	return out.String()
+}
+
+func TestFinalScreenOfAFirstInstallLeadsToTheSetupPage(t *testing.T) {
+	zone := time.Local
+	time.Local = time.FixedZone("CET", 3600)
+	t.Cleanup(func() { time.Local = zone })
+	until := time.Date(2026, 11, 21, 22, 27, 23, 0, time.UTC)
+	got := screen(t, Result{
+		URLs: []string{"https://127.0.0.1:6443/init/setup"}, SetupCode: "ABCD-EFGH", CodeExpires: &until, NewCode: "ss-server genssc", Fresh: true,
+	})
+	for _, want := range []string{
+		"Set it up at     https://127.0.0.1:6443/init/setup", "ABCD-EFGH   (valid for 5 minutes, until 23:27:23 CET)", "New setup code   ss-server genssc",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not told:\n%s", want, got)
+		}
+	}
+}
+
+func TestFinalScreenOfAnUpdateLeadsToTheWebUI(t *testing.T) {
+	got := screen(t, Result{URLs: []string{"https://127.0.0.1:6443/"}, NewCode: "ss-server genssc"})
+	for _, want := range []string{"Web UI                   https://127.0.0.1:6443/", "If it is not set up yet   ss-server genssc"} {
+		if !strings.Contains(strings.Join(strings.Fields(got), " "), strings.Join(strings.Fields(want), " ")) {
+			t.Errorf("%q is not told:\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "Set it up at") {
+		t.Errorf("an update is no first install:\n%s", got)
+	}
+}
+
+func TestOnlyCopiesOfOurFilesCountAsKept(t *testing.T) {
+	for name, want := range map[string]bool{
+		"ss-server.service.ss-old": true, "ss-licensed.ss-old.1": true, "lmu.ss-save": true, "ss-setup.ss-save.2": true, "server.toml.ss-save": true,
+		"ss-server.service": false, "nginx.service.ss-old": false, ".ss-old": false, "lmu.ss-savings": false,
+	} {
+		if got := isKept(name); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestStatusTellsWhyAServiceFailedAndHowToStartIt(t *testing.T) {
+	var out strings.Builder
+	printDown(&out, []DownService{
+		{Service: "ss-licensed", State: "failed", Log: "journalctl -u ss-licensed -n 30 --no-pager", Start: "systemctl start ss-licensed"},
+		{Service: "ss-server", State: "stopped", Start: "systemctl start ss-server"},
+	})
+	want := "\nTo see why ss-licensed failed, run: journalctl -u ss-licensed -n 30 --no-pager\n" +
+		"To start ss-licensed, run: systemctl start ss-licensed\n\nTo start ss-server, run: systemctl start ss-server\n"
+	if out.String() != want {
+		t.Errorf("got:%s", out.String())
+	}
+}
+
+func TestVerifyNamesWhatHelps(t *testing.T) {
+	failed := []DownService{{Service: "ss-server", State: "failed", Log: "journalctl -u ss-server", Start: "systemctl start ss-server"}}
+	stopped := []DownService{{Service: "ss-server", State: "stopped", Start: "systemctl start ss-server"}}
+	running := plan.Deviation{Path: "ss-server", Kind: plan.KindRunning, Expected: "running", Found: "failed"}
+	missing := plan.Deviation{Path: "/usr/bin/lmu", Kind: "missing", Expected: "link"}
+	for name, c := range map[string]struct {
+		v    Verified
+		want []string
+		not  string
+	}{
+		"a failed service": {
+			Verified{Deviations: []plan.Deviation{running}, down: failed},
+			[]string{"ss-server: running: expected running, found failed", "journalctl -u ss-server", "The files of SS Server"},
+			"--repair",
+		},
+		"a stopped service": {
+			Verified{OK: true, Stopped: []string{"ss-server"}, down: stopped},
+			[]string{"ss-server does not run: it was stopped. To start it, run: systemctl start ss-server", "as it was installed"},
+			"--repair",
+		},
+		"a missing file": {
+			Verified{Deviations: []plan.Deviation{missing}},
+			[]string{"1 difference from what was installed; to put it right, run: ss-setup install --repair"},
+			"systemctl",
+		},
+		"two missing files": {
+			Verified{Deviations: []plan.Deviation{missing, missing}},
+			[]string{"2 differences from what was installed; to put them right"},
+			"systemctl",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out strings.Builder
+			printVerified(&out, c.v)
+			for _, want := range c.want {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("%q is not told:\n%s", want, out.String())
+				}
+			}
+			if strings.Contains(out.String(), c.not) {
+				t.Errorf("%q is told:\n%s", c.not, out.String())
+			}
+		})
 	}
 }
 

@@ -22,17 +22,18 @@ func envTwin(name string) []string {
 }
 
 func boolFlag(name, usage string, aliases ...string) cli.Flag {
-	return &cli.BoolFlag{Name: name, Aliases: aliases, Usage: usage, EnvVars: envTwin(name)}
+	return &cli.BoolFlag{Name: name, Aliases: aliases, Usage: usage, EnvVars: envTwin(name), DisableDefaultText: true}
 }
 
-func textFlag(name, placeholder, usage string) cli.Flag {
-	return &cli.StringFlag{Name: name, Usage: usage + " (`" + placeholder + "`)", EnvVars: envTwin(name)}
+// textFlag has the name of its value in backticks in usage.
+func textFlag(name, usage string) cli.Flag {
+	return &cli.StringFlag{Name: name, Usage: usage, EnvVars: envTwin(name)}
 }
 
 func portFlag(name string, standard int) cli.Flag {
 	return &cli.IntFlag{
 		Name: name, EnvVars: envTwin(name), DefaultText: fmt.Sprint(standard),
-		Usage: "`PORT` to listen on, for a first install",
+		Usage: "listen on `PORT`, for a first install",
 		Action: func(_ *cli.Context, port int) error {
 			if port < 1 || port > 65535 {
 				return usagef("", "--%s is %d; a port is a number from 1 to 65535", name, port)
@@ -45,7 +46,7 @@ func portFlag(name string, standard int) cli.Flag {
 // machineFlags say which machine is meant.
 func machineFlags() []cli.Flag {
 	return []cli.Flag{
-		textFlag("root", "DIR", "work on the image in this folder; nothing is started"),
+		textFlag("root", "work on the image in `DIR`; nothing is started"),
 	}
 }
 
@@ -55,17 +56,17 @@ func changeFlags() []cli.Flag {
 		boolFlag("silent", "ask nothing, print only warnings and errors", "S"),
 		boolFlag("yes", "answer every question with yes"),
 		boolFlag("plan", "show what would be done and its hash, change nothing"),
-		textFlag("expect-plan", "HASH", "change nothing unless the plan has this hash"),
+		textFlag("expect-plan", "change nothing unless the plan has this `HASH`"),
 		boolFlag("trace", "log every single change"),
 		boolFlag("norollback", "when a step fails leave everything as it is then"),
 		&cli.StringFlag{
 			Name: "output", Value: string(outputAuto), EnvVars: envTwin("output"),
-			Usage: "`auto`, bar, plain or json", Action: checkOutput,
+			Usage: "show what happens `HOW`: auto, bar, plain or json", DefaultText: string(outputAuto), Action: checkOutput,
 		},
-		textFlag("log", "FILE", "write the log to this file"),
+		textFlag("log", "write the log to `FILE`, in a folder that is there"),
 		&cli.DurationFlag{
 			Name: "health-timeout", Value: defaultHealthTimeout, EnvVars: envTwin("health-timeout"),
-			Usage: "how long a service may take to answer (`TIME`)",
+			Usage: "`TIME` that a service may take to answer",
 			Action: func(_ *cli.Context, d time.Duration) error {
 				if d <= 0 {
 					return usagef("", "--health-timeout is %s; it must be longer than nothing, such as 30s", d)
@@ -81,10 +82,10 @@ func installFlags() []cli.Flag {
 		boolFlag("update", "update what is installed; refuse when nothing is"),
 		boolFlag("repair", "put right whatever differs from what was installed"),
 		boolFlag("force", "install afresh beside what is there", "F"),
-		textFlag("from", "DIR", "the package: its folder or a file in it; else the one beside this program"),
+		textFlag("from", "take the package in `DIR`, or of which DIR is a file; else the one beside this program"),
 		portFlag("web-port", 6443),
 		portFlag("license-port", 2380),
-		textFlag("service-user", "NAME", "account that the server runs as, for a first install"),
+		textFlag("service-user", "run the server as the account `NAME`, for a first install"),
 		boolFlag("open-firewall", "open the ports in the firewall of this machine"),
 		boolFlag("preflight-only", "run the checks, change nothing"),
 	}, changeFlags()...)
@@ -92,7 +93,7 @@ func installFlags() []cli.Flag {
 
 func uninstallFlags() []cli.Flag {
 	return append([]cli.Flag{
-		boolFlag("keep-data", "keep the data (default)"),
+		boolFlag("keep-data", "keep the data, as without any flag"),
 		boolFlag("purge", "remove the data as well, but not what users stored"),
 		boolFlag("purge-files", "with --purge: remove also what users stored"),
 	}, changeFlags()...)

@@ -31,14 +31,18 @@ func (s *session) install(ctx context.Context) (*ending, error) {
 			return nil, err
 		}
 	}
-	end, err := s.change(ctx, func(_ context.Context, sit *plan.Situation) (*plan.Proposal, error) {
+	end, err := s.change(ctx, func(ctx context.Context, sit *plan.Situation) (*plan.Proposal, error) {
 		if b == nil {
 			if b, err = s.keptBundle(sit); err != nil {
 				return nil, err
 			}
 		}
 		s.m.Bundle = b
-		return plan.ForInstall(sit, b, s.options)
+		p, err := plan.ForInstall(sit, b, s.options)
+		if err == nil && p.Action == plan.ActionRepair {
+			p.Notes = append(p.Notes, s.foundToRepair(ctx, sit)...)
+		}
+		return p, err
 	})
 	if err != nil || end.Outcome != string(txn.Committed) {
 		return end, err
@@ -49,6 +53,30 @@ func (s *session) install(ctx context.Context) (*ending, error) {
 	}
 	s.welcome(ctx, end)
 	return end, nil
+}
+
+// maxFound is how many deviations a repair tells of one by one.
+const maxFound = 10
+
+// foundToRepair says what differs, before a repair. Where nothing does it is carried
+// out all the same: only with the services stopped can the stores be read as a whole.
+func (s *session) foundToRepair(ctx context.Context, sit *plan.Situation) []string {
+	found, err := plan.Verify(ctx, s.m, sit)
+	if err != nil {
+		s.log.Warn("cannot tell what differs", "error", err)
+		return nil
+	}
+	if len(found) == 0 {
+		return []string{"nothing differs from what was installed; the programs are installed anew and the stores are checked all the same"}
+	}
+	notes := []string{counted(len(found), "difference") + " from what was installed"}
+	for i, d := range found {
+		if i == maxFound {
+			return append(notes, fmt.Sprintf("and %d more", len(found)-i))
+		}
+		notes = append(notes, d.Path+": "+d.Kind+expectedFound(d))
+	}
+	return notes
 }
 
 // findBundle opens the package that --from names, or the one beside this

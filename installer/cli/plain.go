@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"time"
 )
 
 // plainLines prints a line for every step: for pipes, logs and slow terminals.
@@ -141,15 +140,23 @@ func finalRows(r *Result) [][2]string {
 			rows = append(rows, [2]string{name, v})
 		}
 	}
-	add("Set it up at", r.URLs...)
+	if r.Fresh {
+		add("Set it up at", r.URLs...)
+	} else {
+		add("Web UI", r.URLs...)
+	}
 	if r.Fingerprint != "" {
 		add("Certificate", "SHA-256 "+r.Fingerprint)
 	}
 	if r.SetupCode != "" {
-		add("Setup code", fmt.Sprintf("%s   (valid until %s)", r.SetupCode, r.CodeExpires.Local().Format(time.TimeOnly)))
+		add("Setup code", fmt.Sprintf("%s   (valid for 5 minutes, until %s)", r.SetupCode, r.CodeExpires.Local().Format("15:04:05 MST")))
 	}
-	if r.NewCode != "" {
+	switch {
+	case r.NewCode == "":
+	case r.Fresh:
 		add("New setup code", r.NewCode)
+	default:
+		add("If it is not set up yet", r.NewCode)
 	}
 	if r.Firewall != "" {
 		add(fmt.Sprintf("Open in %s", r.Firewall), r.OpenWith...)
@@ -157,6 +164,7 @@ func finalRows(r *Result) [][2]string {
 	if r.GoBack != "" {
 		add("To go back", r.GoBack)
 	}
+	add("Kept", r.Kept...)
 	if r.Cure != "" {
 		add("Next", strings.Split(r.Cure, "\n")...)
 	}

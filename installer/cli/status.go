@@ -15,6 +15,7 @@ import (
 	"ss-setup/installer/plan"
 	"ss-setup/installer/receipt"
 	"ss-setup/installer/txn"
+	"ss-setup/runtime/service"
 )
 
 // statusSchema is the version of what status --json prints.
@@ -22,19 +23,32 @@ const statusSchema = 1
 
 // Status is what status --json prints: docs/status.schema.json.
 type Status struct {
-	Schema      int                             `json:"schema"`
-	Installed   bool                            `json:"installed"`
-	Version     string                          `json:"version,omitempty"`
-	Release     string                          `json:"release,omitempty"`
-	Generation  int                             `json:"generation,omitempty"`
-	Services    map[string]machine.ServiceState `json:"services"`
-	Generations []plan.GenerationInfo           `json:"generations"`
-	KeptData    int                             `json:"kept_generation,omitempty"`
+	Schema     int                             `json:"schema"`
+	Installed  bool                            `json:"installed"`
+	Version    string                          `json:"version,omitempty"`
+	Release    string                          `json:"release,omitempty"`
+	Generation int                             `json:"generation,omitempty"`
+	Services   map[string]machine.ServiceState `json:"services"`
+	// Down are the services that do not run and that nobody masked.
+	Down        []DownService         `json:"down"`
+	Generations []plan.GenerationInfo `json:"generations"`
+	KeptData    int                   `json:"kept_generation,omitempty"`
 	// Running is the process that changes the machine right now.
 	Running        string                  `json:"running,omitempty"`
 	Interrupted    *txn.Status             `json:"interrupted,omitempty"`
 	FailedReleases []receipt.FailedRelease `json:"failed_releases"`
 	OldVersions    []plan.OldVersion       `json:"old_versions"`
+}
+
+// DownService is a service that does not run, with what to do about it.
+type DownService struct {
+	Service string `json:"service"`
+	// State is failed, stopped or unregistered.
+	State string `json:"state"`
+	// Log is the command that shows why; empty where nothing tells.
+	Log string `json:"log_command,omitempty"`
+	// Start is the command that starts it.
+	Start string `json:"start_command"`
 }
 
 func statusOf(sit *plan.Situation) Status {
@@ -63,6 +77,7 @@ func (s *session) status(ctx context.Context) (Exit, error) {
 	}
 	st := statusOf(sit)
 	st.Running = s.holder()
+	st.Down = s.down(st)
 	exit := Done
 	if !st.Installed {
 		exit = NothingInstalled
@@ -74,6 +89,29 @@ func (s *session) status(ctx context.Context) (Exit, error) {
 	printStatus(&text, st, time.Now())
 	_, err = io.WriteString(s.streams.Out, s.names.text(text.String()))
 	return exit, err
+}
+
+// down lists the services that do not run though they might. In an image none runs,
+// and while a run is open they may be down for its sake.
+func (s *session) down(st Status) []DownService {
+	out := []DownService{}
+	if !st.Installed || s.options.Offline || st.Running != "" || st.Interrupted != nil {
+		return out
+	}
+	manager := s.m.Services.Name()
+	for _, name := range slices.Sorted(maps.Keys(st.Services)) {
+		d := DownService{Service: name, State: "stopped", Start: service.StartCommand(manager, name)}
+		switch state := st.Services[name]; {
+		case state.Active || state.Masked:
+			continue
+		case !state.Installed:
+			d.State, d.Start = "unregistered", s.names.command("install", "--repair")
+		case state.Failed:
+			d.State, d.Log = "failed", service.LogCommand(manager, name)
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 func writeJSON(w io.Writer, v any) error {
@@ -94,6 +132,7 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 	}
 	if st.Installed {
 		printServices(w, st.Services)
+		printDown(w, st.Down)
 	}
 	printGenerations(w, st.Generations, now)
 	for _, f := range st.FailedReleases {
@@ -125,6 +164,20 @@ func printServices(w io.Writer, services map[string]machine.ServiceState) {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", name, stateWord(services[name]), bootWord(services[name]))
 	}
 	_ = table.Flush()
+}
+
+func printDown(w io.Writer, down []DownService) {
+	for _, d := range down {
+		if d.State == "unregistered" {
+			fmt.Fprintf(w, "\nThe definition of %s is gone; to put it back, run: %s\n", d.Service, d.Start)
+			continue
+		}
+		fmt.Fprintln(w)
+		if d.Log != "" {
+			fmt.Fprintf(w, "To see why %s failed, run: %s\n", d.Service, d.Log)
+		}
+		fmt.Fprintf(w, "To start %s, run: %s\n", d.Service, d.Start)
+	}
 }
 
 func stateWord(s machine.ServiceState) string {

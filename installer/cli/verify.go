@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"ss-setup/installer/plan"
@@ -22,6 +23,12 @@ type Verified struct {
 	// Interrupted: a run is open, so differences may be its own.
 	Interrupted bool             `json:"interrupted,omitempty"`
 	Deviations  []plan.Deviation `json:"deviations"`
+	// Stopped are services that start at boot and do not run now: somebody stopped
+	// them, so this is no deviation.
+	Stopped []string `json:"stopped"`
+
+	// down has the commands for the services that do not run.
+	down []DownService
 }
 
 // verify is the verb verify.
@@ -36,7 +43,15 @@ func (s *session) verify(ctx context.Context) (Exit, error) {
 	}
 	v := Verified{
 		Schema: verifySchema, OK: len(found) == 0, Version: sit.Version, Release: sit.Release, Generation: sit.Current,
-		Interrupted: sit.Interrupted != nil, Deviations: found,
+		Interrupted: sit.Interrupted != nil, Deviations: found, Stopped: []string{},
+	}
+	st := statusOf(sit)
+	st.Running = s.holder()
+	v.down = s.down(st)
+	for _, d := range v.down {
+		if d.State == "stopped" && sit.Services[d.Service].Enabled {
+			v.Stopped = append(v.Stopped, d.Service)
+		}
 	}
 	exit := Done
 	if !v.OK {
@@ -58,11 +73,50 @@ func printVerified(w io.Writer, v Verified) {
 	for _, d := range v.Deviations {
 		fmt.Fprintf(w, "%s: %s%s\n", d.Path, d.Kind, expectedFound(d))
 	}
+	for _, name := range v.Stopped {
+		fmt.Fprintf(w, "%s does not run: it was stopped. To start it, run: %s\n", name, v.startCommand(name))
+	}
 	if v.OK {
 		fmt.Fprintf(w, "SS Server %s is as it was installed.\n", v.Version)
 		return
 	}
-	fmt.Fprintf(w, "%d differences from what was installed; to put them right, run: ss-setup install --repair\n", len(v.Deviations))
+	files := 0
+	for _, d := range v.Deviations {
+		if d.Kind != plan.KindRunning {
+			files++
+		}
+	}
+	printDown(w, slices.DeleteFunc(slices.Clone(v.down), func(d DownService) bool { return d.State != "failed" }))
+	if files == 0 {
+		fmt.Fprintf(w, "The files of SS Server %s are as they were installed.\n", v.Version)
+		return
+	}
+	fmt.Fprintf(w, "%s from what was installed; to put %s right, run: ss-setup install --repair\n",
+		counted(files, "difference"), pronoun(files))
+}
+
+func (v Verified) startCommand(name string) string {
+	for _, d := range v.down {
+		if d.Service == name {
+			return d.Start
+		}
+	}
+	return ""
+}
+
+// counted is a number of things: "1 difference", "2 differences".
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func pronoun(n int) string {
+	if n == 1 {
+		return "it"
+	}
+	return "them"
 }
 
 func expectedFound(d plan.Deviation) string {

@@ -19,16 +19,6 @@ func (s *Situation) down() string {
 	return ""
 }
 
-func (s *Situation) startCommand(name string) string {
-	switch s.services.Name() {
-	case "systemd":
-		return "systemctl start " + name
-	case "openrc":
-		return "rc-service " + name + " start"
-	}
-	return "service " + name + " start"
-}
-
 // decide looks what is there and what was asked for.
 func decide(s *Situation, b *bundle.Bundle, o Options) (string, error) {
 	version := b.Manifest.Version

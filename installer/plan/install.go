@@ -9,6 +9,7 @@ import (
 	"ss-setup/installer/machine"
 	"ss-setup/installer/step"
 	"ss-setup/runtime/config"
+	"ss-setup/runtime/service"
 )
 
 // The actions of install.
@@ -43,7 +44,7 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 		p.Generation = s.Current
 		p.Summary = fmt.Sprintf("SS Server %s is installed already; to mend it run: ss-setup install --repair", s.Version)
 		if down := s.down(); down != "" && !o.Offline {
-			p.Summary = fmt.Sprintf("SS Server %s is installed already, but %s does not run; start it with: %s", s.Version, down, s.startCommand(down))
+			p.Summary = fmt.Sprintf("SS Server %s is installed already, but %s does not run; start it with: %s", s.Version, down, service.StartCommand(s.services.Name(), down))
 		}
 		return p, nil
 	}

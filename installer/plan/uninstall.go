@@ -9,6 +9,12 @@ import (
 	"ss-setup/installer/step"
 )
 
+// The actions of uninstall.
+const (
+	ActionUninstall = "uninstall"
+	ActionPurge     = "purge"
+)
+
 // ForUninstall proposes what uninstall does here.
 func ForUninstall(s *Situation, o Options) (*Proposal, error) {
 	if o.PurgeFiles && !o.Purge {
@@ -21,10 +27,10 @@ func ForUninstall(s *Situation, o Options) (*Proposal, error) {
 	if !s.Installed() && (!o.Purge || !leftover) {
 		return nil, fmt.Errorf("%w, so there is nothing to uninstall", ErrNothingInstalled)
 	}
-	p := &Proposal{Action: "uninstall", From: s.Version, Previous: s.Current}
+	p := &Proposal{Action: ActionUninstall, From: s.Version, Previous: s.Current}
 	switch {
 	case o.PurgeFiles:
-		p.Action = "purge"
+		p.Action = ActionPurge
 		p.Summary = "remove SS Server, its data and the files that users stored"
 		p.Confirm = []Question{
 			{Text: "Remove SS Server and all its data?", Explain: "Users, keys, settings, logs and receipts are deleted for good."},
@@ -34,8 +40,9 @@ func ForUninstall(s *Situation, o Options) (*Proposal, error) {
 			},
 		}
 	case o.Purge:
-		p.Action = "purge"
+		p.Action = ActionPurge
 		p.Summary = "remove SS Server and its data; files that users stored stay"
+		p.Notes = []string{"To delete what users stored too, run instead: ss-setup uninstall --purge --purge-files"}
 		p.Confirm = []Question{{Text: "Remove SS Server and all its data?", Explain: "Users, keys, settings, logs and receipts are deleted for good. What users stored in " + machine.FilesDir + " stays."}}
 	default:
 		p.Summary = "remove SS Server; its data stay for a later install"

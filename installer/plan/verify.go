@@ -14,14 +14,20 @@ import (
 // Deviation is one place where the machine differs from the receipt.
 type Deviation struct {
 	Path string `json:"path"`
-	// Kind is missing, content, mode, owner, link, type or enabled.
+	// Kind is missing, content, mode, owner, link, type, enabled or running; of the
+	// last two the path is the service.
 	Kind     string `json:"kind"`
 	Expected string `json:"expected"`
 	Found    string `json:"found"`
 }
 
+// KindRunning is the kind of a deviation that files do not show: a service failed.
+const KindRunning = "running"
+
 // Verify compares every installed file, link, folder and service with the
-// receipt. What an administrator may edit is compared in owner and mode alone.
+// receipt. What an administrator may edit is compared in owner and mode alone. A
+// service that failed is a deviation; one that was stopped or masked is not, since
+// that is an administrator's to do.
 func Verify(_ context.Context, m *step.Machine, s *Situation) ([]Deviation, error) {
 	if !s.Installed() {
 		return nil, fmt.Errorf("%w, so there is nothing to verify", ErrNothingInstalled)
@@ -42,8 +48,12 @@ func Verify(_ context.Context, m *step.Machine, s *Situation) ([]Deviation, erro
 		out = append(out, compare(want, got)...)
 	}
 	for _, svc := range s.Receipt.Services {
-		if now := s.Services[svc.Name]; svc.Enabled && !now.Enabled && !now.Masked {
+		now := s.Services[svc.Name]
+		if svc.Enabled && !now.Enabled && !now.Masked {
 			out = append(out, Deviation{Path: svc.Name, Kind: "enabled", Expected: "enabled", Found: "disabled"})
+		}
+		if now.Failed && !now.Active && !now.Masked {
+			out = append(out, Deviation{Path: svc.Name, Kind: KindRunning, Expected: "running", Found: "failed"})
 		}
 	}
 	return out, nil

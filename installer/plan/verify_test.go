@@ -36,6 +36,12 @@ func TestVerifyTellsEveryKindOfDeviation(t *testing.T) {
 		"enabled": {func(_ *world, s *Situation) {
 			s.Services[machine.ServerService] = machine.ServiceState{Installed: true, Active: true}
 		}, "enabled ss-server"},
+		"failed": {func(_ *world, s *Situation) {
+			s.Services[machine.ServerService] = machine.ServiceState{Installed: true, Enabled: true, Failed: true}
+		}, "running ss-server"},
+		"stopped": {func(_ *world, s *Situation) {
+			s.Services[machine.ServerService] = machine.ServiceState{Installed: true, Enabled: true}
+		}, ""},
 		"masked": {func(_ *world, s *Situation) {
 			s.Services[machine.ServerService] = machine.ServiceState{Installed: true, Masked: true}
 		}, ""},

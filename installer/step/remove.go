@@ -168,7 +168,7 @@ func (s *RemoveTree) removeEmpty(m *Machine) error {
 		return err
 	}
 	if len(entries) > 0 {
-		m.warn(fmt.Sprintf("%s stays: %d entries are in it", s.Path, len(entries)))
+		m.warn(fmt.Sprintf("%s stays: it is not empty", s.Path))
 		return nil
 	}
 	if err := m.FS.Remove(s.Path); err != nil {

@@ -1,0 +1,56 @@
+// Package service names the commands by which an administrator looks after the
+// services of a release: messages name a command in full, as it works on that
+// machine. It runs nothing.
+package service
+
+import (
+	"fmt"
+	"os"
+)
+
+// The service managers, as ss-setup names them.
+const (
+	Systemd = "systemd"
+	OpenRC  = "openrc"
+	SysV    = "sysv"
+)
+
+// Manager tells which one runs on this machine.
+func Manager() string {
+	for dir, name := range map[string]string{"/run/systemd/system": Systemd, "/run/openrc": OpenRC} {
+		if _, err := os.Stat(dir); err == nil {
+			return name
+		}
+	}
+	return SysV
+}
+
+// StartCommand starts a service.
+func StartCommand(manager, name string) string {
+	switch manager {
+	case Systemd:
+		return "systemctl start " + name
+	case OpenRC:
+		return "rc-service " + name + " start"
+	}
+	return "service " + name + " start"
+}
+
+// systemLogs are where the system log lies on one distribution or another.
+var systemLogs = []string{"/var/log/syslog", "/var/log/messages", "/var/log/daemon.log"}
+
+// LogCommand shows what a service said last. It is empty on a machine that keeps no
+// log; the start command then tells why a service does not run.
+func LogCommand(manager, name string) string { return logCommand(manager, name, systemLogs) }
+
+func logCommand(manager, name string, logs []string) string {
+	if manager == Systemd {
+		return "journalctl -u " + name + " -n 30 --no-pager"
+	}
+	for _, file := range logs {
+		if _, err := os.Stat(file); err == nil {
+			return fmt.Sprintf("grep %s %s | tail -n 30", name, file)
+		}
+	}
+	return ""
+}

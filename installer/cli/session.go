@@ -76,7 +76,7 @@ func (s *session) open() error {
 	}
 	s.m.Programs = &step.Exec{FS: files, Accounts: s.m.Accounts}
 	s.engine = &txn.Engine[*step.Machine]{
-		FS: files, Dir: machine.TxnDir, Kinds: step.Kinds(), Observe: s.observe, Log: s.log,
+		FS: files, Dir: machine.TxnDir, Kinds: step.Kinds(), Causes: step.Causes(), Observe: s.observe, Log: s.log,
 	}
 	if err := s.openServices(); err != nil {
 		return err

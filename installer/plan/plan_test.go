@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -205,6 +206,23 @@ func TestRefusalsHaveExitsOfTheirOwn(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+func TestRollbackWithoutAReceiptGoesToTheNewestGenerationBeforeThatServed(t *testing.T) {
+	w := newWorld(t)
+	worlds["installed"](w, 0)
+	must(t, os.Remove(w.FS.Real(machine.Receipt(3))))
+	p, err := ForRollback(w.look(), Options{})
+	must(t, err)
+	if p.Generation != 2 || p.To != "7.0.0" {
+		t.Errorf("it goes to generation %d, %s", p.Generation, p.To)
+	}
+	// One that never let users in, and one without its release, are none.
+	must(t, os.Remove(w.FS.Real(machine.Generation(2)+"/"+machine.OpenFile)))
+	must(t, os.Remove(w.FS.Real(machine.Generation(1)+"/release")))
+	if _, err := ForRollback(w.look(), Options{}); !errors.Is(err, ErrNothingInstalled) {
+		t.Errorf("with nothing to go back to: %v", err)
 	}
 }
 

@@ -35,9 +35,19 @@ func ForRollback(s *Situation, o Options) (*Proposal, error) {
 }
 
 // previous is the generation that the one in force came from, if it can still run.
+// When the receipt that names it is lost, it is taken to be the newest before it
+// that served.
 func (s *Situation) previous() (GenerationInfo, bool) {
 	current, _ := s.generation(s.Current)
-	g, ok := s.generation(current.Previous)
+	number := current.Previous
+	if s.Receipt == nil {
+		for _, g := range s.Generations {
+			if g.Number < s.Current && g.Open && !g.DataOnly {
+				number = max(number, g.Number)
+			}
+		}
+	}
+	g, ok := s.generation(number)
 	return g, ok && !g.DataOnly
 }
 

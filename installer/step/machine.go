@@ -23,6 +23,9 @@ type Plan = txn.Plan[*Machine]
 // store or did not become healthy. Such a release is remembered.
 var ErrReleaseFailed = errors.New("the release failed")
 
+// Causes are the failures that a journal keeps by name.
+func Causes() map[string]error { return map[string]error{"release_failed": ErrReleaseFailed} }
+
 // Machine is what steps act on.
 type Machine struct {
 	FS       *machine.FS

@@ -104,8 +104,9 @@ func (s *StopServices) Undo(ctx context.Context, m *Machine, undo json.RawMessag
 	if err := machine.StartAll(ctx, m.Services, healthy...); err != nil || m.Offline {
 		return err
 	}
+	end := time.Now().Add(m.HealthTimeout)
 	for _, name := range healthy {
-		if _, err := waitHealthy(ctx, m, name, s.Generation, ""); err != nil {
+		if _, err := waitHealthy(ctx, m, name, s.Generation, "", end); err != nil {
 			return err
 		}
 	}
@@ -169,8 +170,9 @@ func (s *WaitHealth) Do(ctx context.Context, m *Machine) error {
 	if m.Offline {
 		return nil
 	}
+	end := time.Now().Add(m.HealthTimeout)
 	for _, service := range s.Services {
-		if _, err := waitHealthy(ctx, m, service, s.Generation, s.Version); err != nil {
+		if _, err := waitHealthy(ctx, m, service, s.Generation, s.Version, end); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -190,9 +192,9 @@ func (s *WaitHealth) Undo(context.Context, *Machine, json.RawMessage) error { re
 const healthPause = 20 * time.Millisecond
 
 // waitHealthy probes until the service answers as generation n, with the given
-// version when one is given. The wait is bounded by the monotonic clock.
-func waitHealthy(ctx context.Context, m *Machine, service string, n int, version string) (Health, error) {
-	start := time.Now()
+// version when one is given. It is probed at least once, and until end by the
+// monotonic clock: one end for all services, since they were started together.
+func waitHealthy(ctx context.Context, m *Machine, service string, n int, version string, end time.Time) (Health, error) {
 	var last error
 	for {
 		probe, cancel := context.WithTimeout(ctx, probePatience)
@@ -210,10 +212,12 @@ func waitHealthy(ctx context.Context, m *Machine, service string, n int, version
 		default:
 			last = fmt.Errorf("%s answers that it is not ready", service)
 		}
-		if elapsed := time.Since(start); elapsed > m.HealthTimeout {
+		left := time.Until(end)
+		if left < 0 {
 			return Health{}, fmt.Errorf("%s was not healthy within %s: %w", service, m.HealthTimeout, last)
-		} else if total := m.HealthTimeout.Milliseconds(); total > 0 {
-			m.progress(elapsed.Milliseconds(), total)
+		}
+		if total := m.HealthTimeout; total >= time.Millisecond {
+			m.progress((total - left).Milliseconds(), total.Milliseconds())
 		}
 		select {
 		case <-ctx.Done():

@@ -78,7 +78,11 @@ func (s *CopyStore) Do(ctx context.Context, m *Machine) error {
 func (s *CopyStore) Undo(_ context.Context, m *Machine, _ json.RawMessage) error { return s.remove(m) }
 
 // HoldStore holds the old store's own lock, so that nobody opens it while its
-// copy is made equal and proven. The lock dies with the process.
+// copy is made equal and proven. The lock dies with the process, and a recovery
+// that goes forward takes it again. Nobody new comes in between: after the switch
+// services and commands find the new store by the link current. A command that had
+// found the old one before and waited for its lock may; while it has the lock the
+// recovery goes back, to the store that it writes to.
 type HoldStore struct {
 	Store
 	// Optional: a store that is missing is no error; it is not needed any more.
@@ -91,6 +95,9 @@ func (s *HoldStore) Kind() string { return "hold_store" }
 func (s *HoldStore) String() string {
 	return fmt.Sprintf("hold the store of %s in generation %d", s.Service, s.From)
 }
+
+// Held implements txn.Held.
+func (s *HoldStore) Held() {}
 
 // Prepare needs nothing.
 func (s *HoldStore) Prepare(context.Context, *Machine) (any, error) { return nil, nil }

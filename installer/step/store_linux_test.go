@@ -187,6 +187,33 @@ func TestAMigratedStoreIsSyncedBeforeItGetsItsName(t *testing.T) {
 	}
 }
 
+// slowProber answers well for the first service, as late as it may.
+type slowProber struct {
+	*fakeProber
+	until time.Time
+}
+
+func (p *slowProber) Probe(ctx context.Context, service string, n int) (Health, error) {
+	if service == "ss-licensed" || time.Now().Before(p.until) {
+		return Health{}, errors.New("no answer")
+	}
+	return p.fakeProber.Probe(ctx, service, n)
+}
+
+func TestAllServicesTogetherGetOneHealthTimeout(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.HealthTimeout = time.Second
+	start := time.Now()
+	k.Prober = &slowProber{k.Prober.(*fakeProber), start.Add(k.HealthTimeout * 4 / 5)}
+	if err := k.do(&WaitHealth{Services: []string{"ss-server", "ss-licensed"}, Generation: 1}); err == nil {
+		t.Error("a service that does not answer is taken for healthy")
+	}
+	if took := time.Since(start); took > k.HealthTimeout*8/5 {
+		t.Errorf("it took %v", took)
+	}
+}
+
 func TestAServiceThatNeverGetsHealthyEndsTheWait(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

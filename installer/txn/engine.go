@@ -61,6 +61,9 @@ type Engine[M any] struct {
 	Kinds Kinds[M]
 	// Scaffold may be nil.
 	Scaffold Scaffold
+	// Causes are errors by a name for the journal: a recovery that goes on going
+	// back tells the same cause as the run that decided to.
+	Causes map[string]error
 	// ID names this program in the journal: the digest of its engine copy.
 	ID      string
 	Observe func(Event)
@@ -100,7 +103,8 @@ type run[M any] struct {
 	undo     map[int]json.RawMessage // of every step begun
 	undone   map[int]bool
 	done     map[int]bool
-	back     bool // rollback was decided
+	back     bool  // rollback was decided
+	why      error // why, if a run before this one decided so
 }
 
 // Run carries a plan out, or puts everything back. The caller holds the lock.
@@ -292,16 +296,35 @@ func (r *run[M]) decideBack(why error) {
 		return
 	}
 	r.back = true
-	reason := ""
+	rec := record{Type: recRollback}
 	if why != nil {
-		reason = why.Error()
+		rec.Reason, rec.Cause = why.Error(), r.causeOf(why)
 	}
 	r.point("rollback", "before")
-	if err := r.journal.append(record{Type: recRollback, Reason: reason}, true); err != nil {
+	if err := r.journal.append(rec, true); err != nil {
 		r.Log.Warn("the decision to go back could not be journalled; going back all the same", "error", err)
 	}
 	r.point("rollback", "after")
 }
+
+// causeOf is the name of why among the causes; empty when it is none.
+func (e *Engine[M]) causeOf(why error) string {
+	for name, cause := range e.Causes {
+		if errors.Is(why, cause) {
+			return name
+		}
+	}
+	return ""
+}
+
+// decidedError is why an earlier run decided to go back.
+type decidedError struct {
+	reason string
+	cause  error
+}
+
+func (e *decidedError) Error() string { return e.reason }
+func (e *decidedError) Unwrap() error { return e.cause }
 
 // undoAll undoes in reverse and tries once more what failed, since later undos
 // may have removed the cause. turned tells that the commit was found on disk

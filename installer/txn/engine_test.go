@@ -285,6 +285,80 @@ func TestACommitThatIsVisibleIsNeverTakenBack(t *testing.T) {
 	}
 }
 
+// hold is a step whose effect dies with the process.
+type hold struct {
+	set
+	held  *int
+	taken error
+}
+
+func (s *hold) Kind() string { return "hold" }
+func (s *hold) Held()        {}
+
+func (s *hold) Do(context.Context, ledger) error {
+	*s.held++
+	return s.taken
+}
+
+// interruptedAfterGate is a run with a hold that was cut right after the gate.
+func interruptedAfterGate(t *testing.T) *world {
+	w := newWorld(t)
+	p := w.plan(-1)
+	p.Steps[2] = &hold{set: set{Name: "c"}, held: new(int)}
+	e := w.engine()
+	point := e.Point
+	e.Point = func(name string) {
+		if name == "step 3 gate done-after" {
+			panic(crash{})
+		}
+		point(name)
+	}
+	if !w.survive(func() { _, _ = e.Run(context.Background(), w.machine, p, Options{}) }) {
+		t.Fatal("the run came to its end")
+	}
+	return w
+}
+
+func TestARecoveryThatGoesForwardTakesHoldAgainAndGoesBackIfItCannot(t *testing.T) {
+	for taken, want := range map[error]Outcome{nil: Committed, errors.New("somebody has it"): RolledBack} {
+		w := interruptedAfterGate(t)
+		held := 0
+		e := w.engine()
+		e.Kinds["hold"] = func() Step[ledger] { return &hold{held: &held, taken: taken} }
+		res, found, err := e.Recover(context.Background(), w.machine, false)
+		if err != nil || !found || res.Outcome != want || held != 1 {
+			t.Errorf("%v: held %d times: %+v, %v, %v", taken, held, res, found, err)
+		}
+	}
+}
+
+func TestARecoveryTellsTheCauseForWhichTheRunWentBack(t *testing.T) {
+	bad := errors.New("the release is bad")
+	w := newWorld(t)
+	engine := func() *Engine[ledger] {
+		e := w.engine()
+		e.Causes = map[string]error{"bad": bad}
+		e.Kinds["hold"] = func() Step[ledger] { return &hold{held: new(int), taken: fmt.Errorf("it does not answer: %w", bad)} }
+		return e
+	}
+	p := w.plan(-1)
+	p.Steps[2] = engine().Kinds["hold"]()
+	e := engine()
+	e.Point = func(name string) {
+		if name == "rollback after" {
+			panic(crash{})
+		}
+	}
+	if !w.survive(func() { _, _ = e.Run(context.Background(), w.machine, p, Options{}) }) {
+		t.Fatal("the run came to its end")
+	}
+	res, _, err := engine().Recover(context.Background(), w.machine, false)
+	if err != nil || res.Outcome != RolledBack || !errors.Is(res.Err, bad) || res.Err.Error() != "set : it does not answer: the release is bad" {
+		t.Errorf("%+v, %v", res, err)
+	}
+	w.wantWhole("after the recovery")
+}
+
 func TestNoRollbackLeavesEverythingUntilRecoverIsAskedFor(t *testing.T) {
 	w := newWorld(t)
 	res, err := w.engine().Run(context.Background(), w.machine, w.plan(2), Options{NoRollback: true})

@@ -48,6 +48,8 @@ type record struct {
 	Made   []string `json:"made,omitempty"`
 	Engine string   `json:"engine,omitempty"`
 	Reason string   `json:"reason,omitempty"`
+	// Cause is the name that Engine.Causes has for the reason.
+	Cause string `json:"cause,omitempty"`
 	// Outcome is how it ended.
 	Outcome Outcome `json:"outcome,omitempty"`
 }

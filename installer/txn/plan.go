@@ -41,6 +41,10 @@ type Gater[M any] interface {
 // again even when it is marked done.
 type Transient interface{ Transient() }
 
+// Held is a step before the gate whose effect dies with the process, as a lock
+// does. A recovery that goes forward does it again first, and goes back if it cannot.
+type Held interface{ Held() }
+
 // Plan is an ordered list of steps: what is printed, run, undone and kept.
 type Plan[M any] struct {
 	Verb  string

@@ -115,6 +115,9 @@ func (e *Engine[M]) load(m M, j *journal, recs []record) (*run[M], error) {
 			r.undone[rec.Step] = !again
 		case recRollback:
 			r.back = true
+			if rec.Reason != "" {
+				r.why = &decidedError{rec.Reason, e.Causes[rec.Cause]}
+			}
 		}
 	}
 	return r, nil
@@ -130,13 +133,33 @@ func (r *run[M]) resume(ctx context.Context, recs []record, st *Status) (Result,
 			return Result{Outcome: Left, Failed: -1}, true, err
 		}
 	}
-	if r.committed(ctx) || (!r.back && r.passed(ctx)) {
+	if r.committed(ctx) || (!r.back && r.passed(ctx) && r.holdAgain(ctx)) {
 		// From the gate on, so that what a boot has changed is made true again.
 		res, err := r.settle(ctx, r.forward(ctx, r.plan.Gate), Options{})
 		return res, true, err
 	}
-	res, err := r.putBack(context.WithoutCancel(ctx), Result{Failed: len(r.undo) - 1, Err: errors.New("the run was interrupted")})
+	why := r.why
+	if why == nil {
+		why = errors.New("the run was interrupted")
+	}
+	res, err := r.putBack(context.WithoutCancel(ctx), Result{Failed: len(r.undo) - 1, Err: why})
 	return res, true, err
+}
+
+// holdAgain does again what died with the process that had done it. Somebody who
+// has got hold of it since may be changing what going forward would leave behind;
+// going back loses nothing of that.
+func (r *run[M]) holdAgain(ctx context.Context) bool {
+	for i, s := range r.plan.Steps[:r.plan.Gate] {
+		if _, held := s.(Held); !held || !r.done[i] {
+			continue
+		}
+		if err := s.Do(ctx, r.m); err != nil {
+			r.Log.Warn("cannot take hold again, going back", "step", s.String(), "error", err)
+			return false
+		}
+	}
+	return true
 }
 
 // takeUp makes an abandoned transaction one that recovers by itself again.

@@ -145,7 +145,7 @@ func TestServe(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		if err := Call(t.Context(), path, "hello", nil); err == nil || !strings.Contains(err.Error(), "run the command with sudo") {
+		if err := Call(t.Context(), path, "hello", nil); err == nil || !strings.Contains(err.Error(), "only root may") {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -38,7 +38,7 @@ func onlyUser(conn net.Conn, uid uint32) error {
 		return fmt.Errorf("ask who is calling: %w", err)
 	}
 	if peer.Uid != uid {
-		return fmt.Errorf("user %d may not ask this; run the command with sudo", peer.Uid)
+		return fmt.Errorf("user %d may not ask this, only root may", peer.Uid)
 	}
 	return nil
 }
@@ -67,7 +67,7 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("%w: nothing listens at %s", ErrNotRunning, path)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("reach the running server: %w; run the command with sudo", err)
+		return nil, fmt.Errorf("reach the running server: %w; only root may", err)
 	case err != nil:
 		return nil, fmt.Errorf("reach the running server: %w", err)
 	}

@@ -4,12 +4,16 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"syscall"
 	"time"
+
+	"ss-setup/runtime/service"
 )
 
 // askTimeout is enough for a daemon on the same machine, however busy.
@@ -32,7 +36,7 @@ func Ask(ctx context.Context, addr string) (Status, error) {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return Status{}, fmt.Errorf("ask the license daemon at %s: %w; is the service ss-licensed running?", addr, err)
+		return Status{}, fmt.Errorf("ask the license daemon at %s: %w; %s", addr, err, cure(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusServiceUnavailable {
@@ -43,6 +47,18 @@ func Ask(ctx context.Context, addr string) (Status, error) {
 		return Status{}, fmt.Errorf("read the answer of the license daemon at %s: %w", addr, err)
 	}
 	return s, nil
+}
+
+// cure is the command that helps against an error of Ask.
+func cure(err error) string {
+	const daemon = "ss-licensed"
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return "it does not run; start it with: " + service.AsRoot(service.StartCommand(service.Manager(), daemon))
+	}
+	if command := service.LogCommand(service.Manager(), daemon); command != "" {
+		return "see what it says with: " + service.AsRoot(command)
+	}
+	return "see whether it runs with: " + service.AsRoot("ss-setup status")
 }
 
 func parseStatus(r io.Reader) (Status, error) {

@@ -40,7 +40,7 @@ func TestAsk(t *testing.T) {
 		}
 	})
 	t.Run("says what to look at when nobody answers", func(t *testing.T) {
-		if _, err := Ask(t.Context(), "127.0.0.1:1"); err == nil || !strings.Contains(err.Error(), "is the service ss-licensed running?") {
+		if _, err := Ask(t.Context(), "127.0.0.1:1"); err == nil || !strings.Contains(err.Error(), "it does not run; start it with: ") {
 			t.Errorf("got %v", err)
 		}
 	})

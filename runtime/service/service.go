@@ -6,6 +6,7 @@ package service
 import (
 	"fmt"
 	"os"
+	"os/exec"
 )
 
 // The service managers, as ss-setup names them.
@@ -34,6 +35,22 @@ func StartCommand(manager, name string) string {
 		return "rc-service " + name + " start"
 	}
 	return "service " + name + " start"
+}
+
+// AsRoot is a command as the user of this process types it who needs root's rights.
+func AsRoot(command string) string {
+	_, err := exec.LookPath("sudo")
+	return asRoot(command, os.Geteuid() <= 0, err == nil)
+}
+
+func asRoot(command string, root, sudo bool) string {
+	switch {
+	case root:
+		return command
+	case sudo:
+		return "sudo " + command
+	}
+	return "su -c '" + command + "'"
 }
 
 // systemLogs are where the system log lies on one distribution or another.

@@ -30,3 +30,13 @@ func TestAMachineWithoutASystemLogHasNoCommandToReadIt(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+func TestACommandThatNeedsRootIsNamedAsTheUserTypesIt(t *testing.T) {
+	for want, c := range map[string]struct{ root, sudo bool }{
+		"lmu": {root: true, sudo: true}, "sudo lmu": {sudo: true}, "su -c 'lmu'": {},
+	} {
+		if got := asRoot("lmu", c.root, c.sudo); got != want {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 
 	"ss-setup/runtime/daemon"
 	"ss-setup/runtime/license"
+	"ss-setup/runtime/service"
 	"ss-setup/runtime/verbs"
 )
 
@@ -65,7 +66,7 @@ func TestLmu(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, said, code := lmu("--config", gone)
-		if code != 1 || !strings.Contains(said, "is the service ss-licensed running?") {
+		if code != 1 || !strings.Contains(said, service.StartCommand(service.Manager(), "ss-licensed")) {
 			t.Errorf("code %d, said %q", code, said)
 		}
 	})

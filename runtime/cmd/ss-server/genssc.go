@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"ss-setup/runtime/control"
 	"ss-setup/runtime/daemon"
+	"ss-setup/runtime/service"
 	"ss-setup/runtime/setup"
 	"ss-setup/runtime/verbs"
 )
@@ -27,7 +29,7 @@ func genssc() *cli.Command {
 		Action: func(c *cli.Context) error {
 			code, err := makeCode(c.Context, c.String("control"), c.String("home"))
 			if err != nil {
-				return fmt.Errorf("make a setup code: %w", err)
+				return forRoot(fmt.Errorf("make a setup code: %w", err), os.Geteuid())
 			}
 			if c.Bool("json") {
 				return json.NewEncoder(c.App.Writer).Encode(code)
@@ -47,19 +49,20 @@ func makeCode(ctx context.Context, controlPath, homePath string) (setup.Code, er
 	}
 	home, err := daemon.Find(homePath, dataLink)
 	if err != nil {
-		return setup.Code{}, withSudo(err)
+		return setup.Code{}, err
 	}
 	st, err := schema().Open(home.Data)
 	if err != nil {
-		return setup.Code{}, withSudo(err)
+		return setup.Code{}, err
 	}
 	code, err = setup.New(st, rand.Reader, time.Now).Make()
 	return code, errors.Join(err, st.Close())
 }
 
-func withSudo(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w; run sudo ss-server genssc", err)
+// forRoot adds the command that works to what another user than root was refused.
+func forRoot(err error, uid int) error {
+	if uid > 0 && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; run: %s", err, service.AsRoot(name+" "+gensscVerb))
 	}
 	return err
 }

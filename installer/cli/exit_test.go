@@ -22,7 +22,8 @@ func TestDocumentListsTheExitCodes(t *testing.T) {
 		fmt.Fprintf(&doc, "| %s | %d | %d |\n", x.meaning, x.linux, x.windows)
 	}
 	doc.WriteString("\n`ss-setup status` ends with 12 when nothing is installed, `ss-setup verify` with 7 when\n" +
-		"something differs from what was installed.\n")
+		"something differs from what was installed or a service failed. A service that somebody\n" +
+		"stopped or masked is no difference: verify names it and ends with 0.\n")
 	compareGolden(t, docs+"exit-codes.md", doc.String())
 }
 

@@ -29,6 +29,8 @@ const (
 	//	kill:call:N           SIGKILL before the N-th changing call
 	//	fail:call:N:ENOSPC    the N-th changing call fails
 	//	failall:call:N:EIO    it and every later one fails
+	//
+	// Several are separated by commas.
 	faultVar = "SS_SETUP_FAULT"
 	// faultLogVar names a file that gets a line for every point and call.
 	faultLogVar = "SS_SETUP_FAULT_LOG"
@@ -39,12 +41,16 @@ const (
 	guardFaultLogVar = "SS_SETUP_FAULT_GUARD_LOG"
 )
 
-// faults counts places and calls, and acts at one of them.
+// faults counts places and calls, and acts at some of them.
 type faults struct {
 	mu            sync.Mutex
 	points, calls int
 	log           *os.File
+	all           []fault
+}
 
+// fault is one of them.
+type fault struct {
 	action, unit string
 	at           int
 	errno        syscall.Errno
@@ -89,23 +95,34 @@ func newFaults(spec, logName string) (*faults, error) {
 			return nil, err
 		}
 	}
-	if spec == "" {
-		return f, nil
+	for one := range strings.SplitSeq(spec, ",") {
+		if one == "" {
+			continue
+		}
+		parsed, err := parseFault(one)
+		if err != nil {
+			return nil, fmt.Errorf("%s=%s: %w", faultVar, spec, err)
+		}
+		f.all = append(f.all, parsed)
 	}
+	return f, nil
+}
+
+func parseFault(spec string) (fault, error) {
 	parts := strings.Split(spec, ":")
 	if len(parts) < 3 {
-		return nil, fmt.Errorf("%s=%s: want action:unit:number", faultVar, spec)
+		return fault{}, errors.New("want action:unit:number")
 	}
-	f.action, f.unit = parts[0], parts[1]
+	f := fault{action: parts[0], unit: parts[1]}
 	var err error
 	if f.at, err = strconv.Atoi(parts[2]); err != nil {
-		return nil, fmt.Errorf("%s=%s: %w", faultVar, spec, err)
+		return fault{}, err
 	}
 	if len(parts) > 3 {
 		f.errno = errnoNamed(parts[3])
 	}
 	if f.action != "kill" && f.errno == 0 {
-		return nil, fmt.Errorf("%s=%s: no error of that name", faultVar, spec)
+		return fault{}, errors.New("no error of that name")
 	}
 	return f, nil
 }
@@ -125,8 +142,10 @@ func (f *faults) point(name string) {
 	defer f.mu.Unlock()
 	f.points++
 	f.write("point %d %s\n", f.points, name)
-	if f.unit == "point" && f.action == "kill" && f.points == f.at {
-		die()
+	for _, one := range f.all {
+		if one.unit == "point" && one.action == "kill" && f.points == one.at {
+			die()
+		}
 	}
 }
 
@@ -135,14 +154,16 @@ func (f *faults) call(op machine.Op, path string) error {
 	defer f.mu.Unlock()
 	f.calls++
 	f.write("call %d %s %s\n", f.calls, op, path)
-	if f.unit != "call" {
-		return nil
-	}
-	switch {
-	case f.action == "kill" && f.calls == f.at:
-		die()
-	case f.action == "fail" && f.calls == f.at, f.action == "failall" && f.calls >= f.at:
-		return f.errno
+	for _, one := range f.all {
+		if one.unit != "call" {
+			continue
+		}
+		switch {
+		case one.action == "kill" && f.calls == one.at:
+			die()
+		case one.action == "fail" && f.calls == one.at, one.action == "failall" && f.calls >= one.at:
+			return one.errno
+		}
 	}
 	return nil
 }

@@ -38,6 +38,10 @@ const (
 // FS is the one door through which ss-setup changes files. Every method takes
 // the path that a file has on the machine; Root, when not empty, is the folder
 // that holds the machine's tree (an image that is being built).
+//
+// Below the folders in which services have their files, their accounts may put
+// links in the way of root at any instant. There no method follows one, neither in
+// the middle of a path nor, where it changes something, at its end.
 type FS struct {
 	Root string
 	// Before, when set, is asked before every changing call; its error is
@@ -64,7 +68,13 @@ func (f *FS) before(op Op, path string) error {
 }
 
 // Lstat tells about a path without following a link.
-func (f *FS) Lstat(path string) (fs.FileInfo, error) { return os.Lstat(f.Real(path)) }
+func (f *FS) Lstat(path string) (info fs.FileInfo, err error) {
+	err = f.at(path, func(name string) (err error) {
+		info, err = os.Lstat(name)
+		return err
+	})
+	return info, err
+}
 
 // Exists tells whether something, even a dangling link, stands at path.
 func (f *FS) Exists(path string) bool {
@@ -73,18 +83,30 @@ func (f *FS) Exists(path string) bool {
 }
 
 // Readlink reads the target of a link.
-func (f *FS) Readlink(path string) (string, error) { return os.Readlink(f.Real(path)) }
+func (f *FS) Readlink(path string) (target string, err error) {
+	err = f.at(path, func(name string) (err error) {
+		target, err = os.Readlink(name)
+		return err
+	})
+	return target, err
+}
 
-// ReadFile reads a whole file.
+// ReadFile reads a whole file. It follows links: use Open for what others write.
 func (f *FS) ReadFile(path string) ([]byte, error) { return os.ReadFile(f.Real(path)) }
 
 // ReadDir lists a folder, sorted by name.
-func (f *FS) ReadDir(path string) ([]fs.DirEntry, error) { return os.ReadDir(f.Real(path)) }
+func (f *FS) ReadDir(path string) (entries []fs.DirEntry, err error) {
+	err = f.at(filepath.Join(path, "entry"), func(name string) (err error) {
+		entries, err = os.ReadDir(filepath.Dir(name))
+		return err
+	})
+	return entries, err
+}
 
 // Open opens a file for reading. A link in its place, or a pipe that would keep
 // the reader waiting, is an error.
 func (f *FS) Open(path string) (*os.File, error) {
-	h, err := os.OpenFile(f.Real(path), os.O_RDONLY|noFollow|noWait, 0)
+	h, err := f.open(path, os.O_RDONLY|noWait, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +118,14 @@ func (f *FS) Open(path string) (*os.File, error) {
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
+}
+
+func (f *FS) open(path string, flag int, mode fs.FileMode) (h *os.File, err error) {
+	err = f.at(path, func(name string) (err error) {
+		h, err = os.OpenFile(name, flag|noFollow, mode)
+		return err
+	})
+	return h, err
 }
 
 // ReadSmall reads a file that others may write, up to limit bytes.
@@ -114,10 +144,12 @@ func (f *FS) Mkdir(path string, mode fs.FileMode) error {
 	if err := f.before(OpMkdir, path); err != nil {
 		return err
 	}
-	if err := os.Mkdir(f.Real(path), mode.Perm()); err != nil {
-		return err
-	}
-	return os.Chmod(f.Real(path), mode)
+	return f.at(path, func(name string) error {
+		if err := os.Mkdir(name, mode.Perm()); err != nil {
+			return err
+		}
+		return chmod(name, mode)
+	})
 }
 
 // Create opens path for writing, empty, with exactly mode. What is there already
@@ -135,7 +167,7 @@ func (f *FS) openFile(path string, flag int, mode fs.FileMode) (*File, error) {
 	if err := f.before(OpCreate, path); err != nil {
 		return nil, err
 	}
-	h, err := os.OpenFile(f.Real(path), flag|noFollow, mode.Perm())
+	h, err := f.open(path, flag, mode.Perm())
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +184,9 @@ func (f *FS) Rename(from, to string) error {
 	if err := f.before(OpRename, to); err != nil {
 		return err
 	}
-	return os.Rename(f.Real(from), f.Real(to))
+	return f.at(from, func(from string) error {
+		return f.at(to, func(to string) error { return os.Rename(from, to) })
+	})
 }
 
 // Remove removes a file, a link or an empty folder. Nothing there is no error.
@@ -163,10 +197,11 @@ func (f *FS) Remove(path string) error {
 	if err := f.before(OpRemove, path); err != nil {
 		return err
 	}
-	if err := os.Remove(f.Real(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	err := f.at(path, os.Remove)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // ErrOtherFilesystem means that something is mounted inside a tree.
@@ -254,7 +289,7 @@ func (f *FS) Symlink(target, path string) error {
 	if err := f.before(OpSymlink, path); err != nil {
 		return err
 	}
-	return os.Symlink(target, f.Real(path))
+	return f.at(path, func(name string) error { return os.Symlink(target, name) })
 }
 
 // Chown sets the owner of a file, folder or link itself.
@@ -269,7 +304,7 @@ func (f *FS) Chown(path string, uid, gid int) error {
 	if err := f.before(OpChown, path); err != nil {
 		return err
 	}
-	return os.Lchown(f.Real(path), uid, gid)
+	return f.at(path, func(name string) error { return os.Lchown(name, uid, gid) })
 }
 
 // Chmod sets the mode of a file or folder.
@@ -277,7 +312,7 @@ func (f *FS) Chmod(path string, mode fs.FileMode) error {
 	if err := f.before(OpChmod, path); err != nil {
 		return err
 	}
-	return os.Chmod(f.Real(path), mode)
+	return f.at(path, func(name string) error { return chmod(name, mode) })
 }
 
 // Chtimes sets the modification time of a file or folder.
@@ -285,7 +320,7 @@ func (f *FS) Chtimes(path string, mtime time.Time) error {
 	if err := f.before(OpChtimes, path); err != nil {
 		return err
 	}
-	return os.Chtimes(f.Real(path), mtime, mtime)
+	return f.at(path, func(name string) error { return chtimes(name, mtime) })
 }
 
 // SyncDir makes durable what was created, renamed or removed in a folder.
@@ -293,7 +328,7 @@ func (f *FS) SyncDir(path string) error {
 	if err := f.before(OpSyncDir, path); err != nil {
 		return err
 	}
-	return syncDir(f.Real(path))
+	return f.at(path, syncDir)
 }
 
 // TempSuffix ends the name of a file that WriteFile and ReplaceLink have not
@@ -416,7 +451,7 @@ func (f *FS) SyncFile(path string) error {
 	if err := f.before(OpSync, path); err != nil {
 		return err
 	}
-	h, err := os.OpenFile(f.Real(path), os.O_RDONLY|noFollow, 0)
+	h, err := f.open(path, os.O_RDONLY|noWait, 0)
 	if err != nil {
 		return err
 	}

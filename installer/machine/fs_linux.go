@@ -34,7 +34,7 @@ func device(info fs.FileInfo) uint64 {
 }
 
 func syncDir(path string) error {
-	d, err := os.Open(path)
+	d, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}

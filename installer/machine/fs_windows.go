@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // noFollow: Windows has no such flag; a link there needs a right to make it.
@@ -18,6 +19,14 @@ func Owner(fs.FileInfo) (uid, gid int) { return -1, -1 }
 
 // device is the same for all: RemoveAll cannot tell volumes apart here yet.
 func device(fs.FileInfo) uint64 { return 0 }
+
+// at calls do with the name of path: folders of services are guarded by their
+// access lists here.
+func (f *FS) at(path string, do func(name string) error) error { return do(f.Real(path)) }
+
+func chmod(name string, mode fs.FileMode) error { return os.Chmod(name, mode) }
+
+func chtimes(name string, mtime time.Time) error { return os.Chtimes(name, mtime, mtime) }
 
 func syncDir(path string) error { return unsupported("sync folder " + path) }
 

@@ -123,10 +123,10 @@ func (p *programme) verbs() []*cli.Command {
 func (p *programme) verb(name, usage string, flags []cli.Flag, do func(*session, context.Context) (*ending, error)) *cli.Command {
 	c := &cli.Command{Name: name, Usage: usage, Flags: flags}
 	c.Before = func(c *cli.Context) error {
-		if err := checkFlags(c); err != nil || name == "forget" {
+		if err := checkFlags(c, p.args); err != nil || name == "forget" {
 			return err
 		}
-		return noArguments(c)
+		return noArguments(c, p.args)
 	}
 	c.Action = func(c *cli.Context) error {
 		set, err := readSettings(c, p.args)
@@ -256,7 +256,7 @@ func (s *session) recover(ctx context.Context) (*ending, error) {
 
 // reading is a verb that only looks.
 func (p *programme) reading(name, usage string, do func(*session, context.Context) (Exit, error)) *cli.Command {
-	return &cli.Command{Name: name, Usage: usage, Flags: jsonFlags(), Before: noArguments, Action: func(c *cli.Context) error {
+	return &cli.Command{Name: name, Usage: usage, Flags: jsonFlags(), Before: func(c *cli.Context) error { return noArguments(c, p.args) }, Action: func(c *cli.Context) error {
 		set, err := readSettings(c, p.args)
 		if err != nil {
 			return err
@@ -303,6 +303,9 @@ func noVerb(c *cli.Context) error {
 		return cli.ShowAppHelp(c)
 	}
 	given := c.Args().First()
+	if given == "help" {
+		return usagef(again(append(c.Args().Tail(), "--help")...), "%s has no verb %q", program, given)
+	}
 	var names []string
 	for _, v := range c.App.VisibleCommands() {
 		names = append(names, v.Name)

@@ -109,7 +109,7 @@ func (s *session) findBundle() (*bundle.Bundle, error) {
 // packageFolder is the folder of the package that path names: its folder or a
 // file in it. Whoever names a wrong place has not got a damaged package.
 func (s *session) packageFolder(path string) (string, error) {
-	right := again(s.verb) + s.mode() + " --from DIR"
+	right := again(withFrom(s.args)...)
 	if strings.Contains(path, "://") {
 		return "", usagef(right, "--from %s is an address; get the package first and name its folder", path)
 	}

@@ -44,7 +44,8 @@ type session struct {
 func newSession(set settings, st Streams) *session {
 	s := &session{settings: set, streams: st, logTo: &logFile{}, names: namesOf(set)}
 	s.log = newLogger(s.logTo, set.trace)
-	quiet := set.options.Silent || set.guard || set.boot
+	// Who asks for the plan wants to see it.
+	quiet := set.options.Silent && !set.planOnly || set.guard || set.boot
 	s.out = newConsole(st, set.output, quiet, time.Now)
 	return s
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,15 +30,17 @@ var exclusive = [][]string{
 	{"keep-data", "purge-files"},
 }
 
-// checkFlags refuses combinations that contradict themselves.
-func checkFlags(c *cli.Context) error {
-	verb := again(c.Command.Name)
+// checkFlags refuses combinations that contradict themselves. The commands that it
+// names have all the other flags of the line: without --root they would be about
+// another machine.
+func checkFlags(c *cli.Context, args []string) error {
 	for _, group := range exclusive {
 		var given, commands []string
+		rest := withoutFlags(args, c.Command, group)
 		for _, name := range group {
 			if c.Bool(name) {
-				given = append(given, "--"+name)
-				commands = append(commands, verb+" --"+name)
+				given = append(given, "--"+name+fromEnvironment(c.Command, args, name))
+				commands = append(commands, again(append(slices.Clone(rest), "--"+name)...))
 			}
 		}
 		if len(given) > 1 {
@@ -45,7 +48,7 @@ func checkFlags(c *cli.Context) error {
 		}
 	}
 	if c.Bool("purge-files") && !c.Bool("purge") {
-		return usagef(verb+" --purge --purge-files", "--purge-files goes with --purge only: it removes what users stored as well")
+		return usagef(again(append(slices.Clone(args), "--purge")...), "--purge-files goes with --purge only: it removes what users stored as well")
 	}
 	if web, license := c.Int("web-port"), c.Int("license-port"); web != 0 && web == license {
 		return usagef("", "--web-port and --license-port are both %d; choose two different ports", web)
@@ -53,26 +56,75 @@ func checkFlags(c *cli.Context) error {
 	return nil
 }
 
+// isFlag tells a word of a command line that is the flag of that name, or its letter
+// alone: "-F", "--force", "--force=true".
+func isFlag(word string, f cli.Flag) bool {
+	bare, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	return strings.HasPrefix(word, "-") && slices.Contains(f.Names(), bare)
+}
+
+// withoutFlags is a command line without some flags that are true or false.
+func withoutFlags(args []string, verb *cli.Command, names []string) []string {
+	return slices.DeleteFunc(slices.Clone(args), func(word string) bool {
+		return slices.ContainsFunc(verb.Flags, func(f cli.Flag) bool {
+			return slices.Contains(names, f.Names()[0]) && isFlag(word, f)
+		})
+	})
+}
+
+// fromEnvironment names the variable when a flag was not given on the command line.
+func fromEnvironment(verb *cli.Command, args []string, name string) string {
+	twin := envTwin(name)[0]
+	if os.Getenv(twin) == "" || len(withoutFlags(args, verb, []string{name})) < len(args) {
+		return ""
+	}
+	return " (" + twin + ")"
+}
+
+// withFrom is a command line that names the package as DIR.
+func withFrom(args []string) []string {
+	var out []string
+	for i := 0; i < len(args); i++ {
+		switch a := args[i]; {
+		case strings.TrimLeft(a, "-") == "from" && strings.HasPrefix(a, "-"):
+			i++
+		case strings.HasPrefix(strings.TrimLeft(a, "-"), "from=") && strings.HasPrefix(a, "-"):
+		default:
+			out = append(out, a)
+		}
+	}
+	return append(out, "--from", "DIR")
+}
+
 // noArguments refuses arguments where a verb takes none.
-func noArguments(c *cli.Context) error {
+func noArguments(c *cli.Context, args []string) error {
 	if !c.Args().Present() {
 		return nil
 	}
-	first, verb := c.Args().First(), again(c.Command.Name)
-	if c.Command.Name == "install" {
-		return usagef(verb+" --from "+shellWord(first), "install takes no argument %q", first)
+	first := c.Args().First()
+	meant := func(words ...string) string {
+		at := slices.Index(args, first)
+		return again(slices.Replace(slices.Clone(args), at, at+1, words...)...)
 	}
 	for _, f := range c.Command.VisibleFlags() {
 		if f.Names()[0] == first {
-			return usagef(verb+" --"+first, "%s takes no argument %q", c.Command.Name, first)
+			return usagef(meant("--"+first), "%s takes no argument %q", c.Command.Name, first)
 		}
 	}
-	return usagef(verb+" --help", "%s takes no argument %q", c.Command.Name, first)
+	if c.Command.Name == "install" && first != "help" && !strings.HasPrefix(first, "-") {
+		return usagef(meant("--from", first), "install takes no argument %q", first)
+	}
+	return usagef(again(c.Command.Name, "--help"), "%s takes no argument %q", c.Command.Name, first)
 }
 
 // oneGeneration reads the argument of forget.
 func oneGeneration(c *cli.Context) (int, error) {
-	right := again("status") + "\nit lists the generations; then run: " + again("forget", "NUMBER")
+	image := []string{}
+	if root := c.String("root"); root != "" {
+		image = []string{"--root", root}
+	}
+	right := again(append([]string{"status"}, image...)...) +
+		"\nit lists the generations; then run: " + again(append([]string{"forget", "NUMBER"}, image...)...)
 	if c.NArg() != 1 {
 		return 0, usagef(right, "forget needs the number of one generation")
 	}
@@ -95,14 +147,45 @@ func unknownFlag(c *cli.Context, err error, args []string) error {
 	}
 	if !isUnknown {
 		message, _, _ = strings.Cut(message, ": strconv.")
+		message = strings.TrimSuffix(message, ": parse error")
+		if strings.Contains(message, "health-timeout") {
+			message += "; write a time as 30s or 2m"
+		}
 		return usagef(help, "%s", strings.Replace(message, " -", " --", 1))
 	}
 	name = strings.TrimLeft(name, "-")
+	if c.Command != nil && name == "output" && takesJSON(c.Command) {
+		return usagef(again(withJSON(args)...), "%s has no flag --output; it answers in JSON with --json", verb)
+	}
 	near := nearFlag(c, name)
 	if near == "" {
-		return usagef(help, "%s has no flag --%s", verb, name)
+		dashes := "--"
+		if len(name) == 1 {
+			dashes = "-"
+		}
+		return usagef(help, "%s has no flag %s%s", verb, dashes, name)
 	}
 	return usagef(corrected(args, name, near), "%s has no flag --%s; the nearest is --%s", verb, name, near)
+}
+
+// withJSON is a command line with --json in the place of --output.
+func withJSON(args []string) []string {
+	var out []string
+	for i := 0; i < len(args); i++ {
+		switch bare, _, has := strings.Cut(args[i], "="); {
+		case bare == "--output" && !has && i+1 < len(args):
+			i++
+		case bare == "--output":
+		default:
+			out = append(out, args[i])
+		}
+	}
+	return append(out, "--json")
+}
+
+// takesJSON tells a verb that only looks.
+func takesJSON(verb *cli.Command) bool {
+	return slices.ContainsFunc(verb.Flags, func(f cli.Flag) bool { return f.Names()[0] == "json" })
 }
 
 // nearFlag is empty when nothing resembles name.

@@ -95,7 +95,7 @@ func (s *session) openServices() error {
 func (s *session) openToChange() error {
 	if onlyImage := s.planOnly && s.root != ""; os.Geteuid() > 0 && !onlyImage {
 		return &Failure{
-			Exit: NeedsRoot, Err: fmt.Errorf("%s %s changes the machine, and only root may", program, s.verb),
+			Exit: NeedsRoot, Err: errors.New("only root may change the machine"),
 			Cure: asRoot(s.command()),
 		}
 	}

@@ -162,6 +162,12 @@ func (s *session) keptBundle(sit *plan.Situation) (*bundle.Bundle, error) {
 		return nil, usagef(s.names.command(s.verb, strings.Fields(s.mode())...), "there is no package beside this program, and --from names none")
 	}
 	b, err := bundle.OpenRelease(s.m.FS.Real(machine.Release(sit.Release)))
+	if err != nil && sit.Damaged != "" {
+		return nil, &Failure{
+			Exit: PutBack, Err: fmt.Errorf("%s, and with it the package to repair it from", sit.Damaged),
+			Cure: fmt.Sprintf("get the package of %s and run: %s", sit.Version, s.names.command("install", "--repair", "--from", "DIR")),
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w; or name a package: ss-setup install%s --from DIR", err, s.mode())
 	}

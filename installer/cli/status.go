@@ -23,12 +23,14 @@ const statusSchema = 1
 
 // Status is what status --json prints: docs/status.schema.json.
 type Status struct {
-	Schema     int                             `json:"schema"`
-	Installed  bool                            `json:"installed"`
-	Version    string                          `json:"version,omitempty"`
-	Release    string                          `json:"release,omitempty"`
-	Generation int                             `json:"generation,omitempty"`
-	Services   map[string]machine.ServiceState `json:"services"`
+	Schema     int    `json:"schema"`
+	Installed  bool   `json:"installed"`
+	Version    string `json:"version,omitempty"`
+	Release    string `json:"release,omitempty"`
+	Generation int    `json:"generation,omitempty"`
+	// Damaged says what of the generation in force is gone.
+	Damaged  string                          `json:"damaged,omitempty"`
+	Services map[string]machine.ServiceState `json:"services"`
 	// Down are the services that do not run and that nobody masked.
 	Down        []DownService         `json:"down"`
 	Generations []plan.GenerationInfo `json:"generations"`
@@ -53,7 +55,7 @@ type DownService struct {
 
 func statusOf(sit *plan.Situation) Status {
 	st := Status{
-		Schema: statusSchema, Installed: sit.Installed(), Version: sit.Version, Release: sit.Release, Generation: sit.Current,
+		Schema: statusSchema, Installed: sit.Installed(), Version: sit.Version, Release: sit.Release, Generation: sit.Current, Damaged: sit.Damaged,
 		Services: sit.Services, Generations: sit.Generations, KeptData: sit.State.KeptData, Interrupted: sit.Interrupted,
 		FailedReleases: sit.State.FailedReleases, OldVersions: sit.OldVersions,
 	}
@@ -125,6 +127,9 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 		fmt.Fprintf(w, "SS Server %s, generation %d, release %s\n", st.Version, st.Generation, st.Release)
 	} else {
 		fmt.Fprintln(w, "SS Server is not installed")
+	}
+	if st.Damaged != "" {
+		fmt.Fprintf(w, "It is damaged: %s; to put it back, run: ss-setup install --repair\n", st.Damaged)
 	}
 	printInterrupted(w, st)
 	if st.KeptData != 0 && !st.Installed {

@@ -41,6 +41,8 @@ func decide(s *Situation, b *bundle.Bundle, o Options) (string, error) {
 		return ActionAdopt, nil
 	case !s.Installed():
 		return ActionFresh, nil
+	case o.Repair && s.Digest == "" && s.sameRelease(b):
+		return ActionRepair, nil // neither receipt nor manifest is left to compare
 	case o.Repair && b.Digest != s.Digest:
 		return "", fmt.Errorf("%w: release %s is installed and this bundle is %s; to repair what is installed run: %s install --repair; to go to the bundle's release run: ss-setup install --update",
 			ErrUsage, s.Release, b.Release(), machine.BinDir+"/ss-setup")
@@ -56,6 +58,11 @@ func decide(s *Situation, b *bundle.Bundle, o Options) (string, error) {
 		return ActionRebuild, nil
 	}
 	return ActionSame, nil
+}
+
+// sameRelease compares by the name of the release, which has a part of the digest.
+func (s *Situation) sameRelease(b *bundle.Bundle) bool {
+	return repairSuffix.ReplaceAllString(s.Release, "") == b.Release()
 }
 
 func checkOldVersions(s *Situation) error {

@@ -39,6 +39,9 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 		return nil, fmt.Errorf("%w: the server runs as %s, and what it has stored belongs to that account; leave out --service-user", ErrUsage, user)
 	}
 	p := &Proposal{Action: action, From: s.Version, To: b.Manifest.Version, Previous: s.dataFrom()}
+	if action == ActionSame && s.Damaged != "" {
+		return nil, fmt.Errorf("%s; to put it back run: ss-setup install --repair", s.Damaged)
+	}
 	if action == ActionSame {
 		p.Nothing = true
 		p.Generation = s.Current

@@ -24,6 +24,9 @@ import (
 type Situation struct {
 	// Current is the generation in force; 0 when there is none.
 	Current int
+	// Damaged says what of the generation in force is gone without which it cannot
+	// serve; empty when nothing is.
+	Damaged string
 	// Lost is the newest open generation when the link that names the one in force
 	// is gone; 0 otherwise.
 	Lost int
@@ -191,12 +194,31 @@ func (s *Situation) installed(f *machine.FS) error {
 		}
 	}
 	r, err := readReceipt(f, s.Current)
-	if err != nil || r == nil {
+	if err != nil {
 		return err
 	}
-	s.Receipt = r
-	s.Version, s.Digest = r.Version, r.ManifestDigest
+	if r != nil {
+		s.Receipt = r
+		s.Version, s.Digest = r.Version, r.ManifestDigest
+	}
+	s.Damaged = s.damage(f)
+	if s.Release == "" && r != nil {
+		s.Release = r.Release
+	}
 	return nil
+}
+
+// damage says what is gone of the chain from current to a release.
+func (s *Situation) damage(f *machine.FS) string {
+	switch {
+	case !f.Exists(machine.Generation(s.Current)):
+		return fmt.Sprintf("%s leads to generation %d, but %s is gone", machine.Current, s.Current, machine.Generation(s.Current))
+	case s.Release == "":
+		return fmt.Sprintf("generation %d is in force, but its link %s/release is gone", s.Current, machine.Generation(s.Current))
+	case !f.Exists(machine.Release(s.Release)):
+		return fmt.Sprintf("generation %d is in force, but its release %s is gone", s.Current, machine.Release(s.Release))
+	}
+	return ""
 }
 
 // versionOf reads the version in the name of a release folder: all before the

@@ -95,30 +95,6 @@ func (b *Bundle) Verify(ctx context.Context, progress func(done, total int64)) e
 	return verifyBlob(ctx, b.PayloadPath(), b.Manifest.Payload, progress)
 }
 
-// CopyPayload writes the payload as it is to w, for the copy that a release folder
-// keeps, and proves it on the way. What w got before an error is worthless.
-func (b *Bundle) CopyPayload(ctx context.Context, w io.Writer) error {
-	f, err := openBlob(b.PayloadPath(), b.Manifest.Payload.Size)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	source := newSource(ctx, f, b.Manifest.Payload, b.PayloadPath())
-	defer source.stop()
-	// Chunks of one size, so that the same payload is the same calls to w.
-	if _, err := io.CopyBuffer(onlyWriter{w}, onlyReader{source}, make([]byte, chunkSize)); err != nil {
-		return fmt.Errorf("cannot copy %s: %w", b.PayloadPath(), err)
-	}
-	return source.check()
-}
-
-// onlyWriter and onlyReader hide methods that would make io.CopyBuffer choose
-// chunks of its own.
-type (
-	onlyWriter struct{ io.Writer }
-	onlyReader struct{ io.Reader }
-)
-
 // VerifySetup compares the package's ss-setup with the manifest. A release
 // folder has none and is refused with an error that matches fs.ErrNotExist.
 func (b *Bundle) VerifySetup(ctx context.Context) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,24 +104,66 @@ func remove(name string) func(*testing.T, string) {
 	}
 }
 
-func TestCopyPayloadProvesWhatItCopies(t *testing.T) {
-	b := makeBundle(t, release())
-	want, err := os.ReadFile(b.PayloadPath())
-	if err != nil {
-		t.Fatal(err)
+func TestUnpackKeepsThePayloadAsItIs(t *testing.T) {
+	for _, size := range []int{0, 1, chunkSize, 5*chunkSize + 7} {
+		noise := make([]byte, size)
+		_, _ = rand.NewChaCha8([32]byte{byte(size)}).Read(noise)
+		b := makeBundle(t, []content{{"bin/ss-server", "0755", noise}})
+		want, err := os.ReadFile(b.PayloadPath())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kept chunks
+		if err := b.UnpackKeeping(t.Context(), newMemory(), &kept, nil); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(bytes.Join(kept, nil), want) {
+			t.Errorf("%d bytes: the copy differs", size)
+		}
+		for i, c := range kept {
+			if i < len(kept)-1 && len(c) != chunkSize {
+				t.Errorf("%d bytes: chunk %d has %d", size, i, len(c))
+			}
+		}
+		want[len(want)/2] ^= 1
+		writeFile(t, b.PayloadPath(), want)
+		if err := b.UnpackKeeping(t.Context(), newMemory(), io.Discard, nil); !errors.Is(err, ErrDamaged) {
+			t.Fatalf("error is %v, want ErrDamaged", err)
+		}
 	}
-	var got bytes.Buffer
-	if err := b.CopyPayload(t.Context(), &got); err != nil {
-		t.Fatal(err)
+}
+
+// chunks are the writes that came.
+type chunks [][]byte
+
+func (c *chunks) Write(p []byte) (int, error) {
+	*c = append(*c, bytes.Clone(p))
+	return len(p), nil
+}
+
+func TestUnpackEndsWhenThePayloadCannotBeKept(t *testing.T) {
+	noise := make([]byte, 40*chunkSize)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
+	b := makeBundle(t, []content{{"bin/ss-server", "0755", noise}})
+	full := errors.New("disk full")
+	for _, after := range []int{0, 1, 20, 40} {
+		if err := b.UnpackKeeping(t.Context(), newMemory(), &fullDisk{after, full}, nil); !errors.Is(err, full) || errors.Is(err, ErrDamaged) {
+			t.Errorf("after %d chunks: %v", after, err)
+		}
 	}
-	if !bytes.Equal(got.Bytes(), want) {
-		t.Error("the copy differs")
+}
+
+// fullDisk takes a number of writes.
+type fullDisk struct {
+	left int
+	err  error
+}
+
+func (f *fullDisk) Write(p []byte) (int, error) {
+	if f.left--; f.left < 0 {
+		return 0, f.err
 	}
-	want[len(want)/2] ^= 1
-	writeFile(t, b.PayloadPath(), want)
-	if err := b.CopyPayload(t.Context(), io.Discard); !errors.Is(err, ErrDamaged) {
-		t.Fatalf("error is %v, want ErrDamaged", err)
-	}
+	return len(p), nil
 }
 
 func TestSetupOfAWindowsBundleIsAnExe(t *testing.T) {

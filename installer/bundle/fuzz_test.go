@@ -53,7 +53,7 @@ func FuzzArchive(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, archive []byte) {
 		dst := newMemory()
-		err := unpackTar(t.Context(), bytes.NewReader(archive), filesOf(stated), true, dst, nil)
+		err := unpackTar(t.Context(), bytes.NewReader(archive), filesOf(stated), true, dst, nil, nil)
 		if err == nil {
 			wantContents(t, dst, stated)
 			return

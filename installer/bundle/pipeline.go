@@ -10,15 +10,16 @@ import (
 	"io"
 )
 
-// inFlight is how many chunks are on their way between reading and writing. A
-// few megabytes let decompression go on while a file is being synced.
+// inFlight is how many chunks are on their way between reading and writing. Two
+// megabytes let decompression go on while a file is being synced.
 const inFlight = 32
 
-// chunk is a piece of one file.
+// chunk is a piece of one file, or one of the payload itself when keep is set.
 type chunk struct {
 	file        File
 	data        []byte
 	first, last bool
+	keep        io.Writer
 }
 
 // pipeline moves files through three goroutines - read, hash, write - so that a
@@ -30,20 +31,17 @@ type pipeline struct {
 	empty  chan []byte
 	filled chan chunk
 	hashed chan chunk
+	made   int // buffers, by the goroutine that reads
 }
 
 func newPipeline(ctx context.Context, cancel context.CancelCauseFunc) *pipeline {
-	p := &pipeline{
+	return &pipeline{
 		ctx:    ctx,
 		cancel: cancel,
 		empty:  make(chan []byte, inFlight),
 		filled: make(chan chunk, inFlight),
 		hashed: make(chan chunk, inFlight),
 	}
-	for range inFlight {
-		p.empty <- nil // made when first needed: most releases are small
-	}
-	return p
 }
 
 // read runs walkArchive, which calls send for every file.
@@ -79,12 +77,19 @@ func (p *pipeline) send(f File, body io.Reader) error {
 	return nil
 }
 
+// buffer gives one that was used before, if there is one: it is in the cache.
 func (p *pipeline) buffer() ([]byte, error) {
 	select {
 	case buf := <-p.empty:
-		if buf == nil {
-			buf = make([]byte, chunkSize)
-		}
+		return buf[:chunkSize], nil
+	default:
+	}
+	if p.made < inFlight {
+		p.made++
+		return make([]byte, chunkSize), nil
+	}
+	select {
+	case buf := <-p.empty:
 		return buf[:chunkSize], nil
 	case <-p.ctx.Done():
 		return nil, p.ctx.Err()
@@ -102,7 +107,7 @@ func (p *pipeline) hash(digests bool) {
 	}()
 	hash := sha256.New() // of the file that is passing
 	for c := range p.filled {
-		if digests {
+		if digests && c.keep == nil {
 			if err := c.addTo(hash); err != nil {
 				p.cancel(err)
 				return
@@ -136,6 +141,13 @@ func (p *pipeline) write(dst Target, progress func(done, total int64), total int
 	var out io.WriteCloser
 	for c := range p.hashed {
 		var err error
+		if c.keep != nil {
+			if _, err = c.keep.Write(c.data); err != nil {
+				return errors.Join(fmt.Errorf("cannot keep the payload: %w", err), closed(out))
+			}
+			p.empty <- c.data
+			continue
+		}
 		if c.first {
 			if out, err = dst.Create(c.file.Path, c.file.Perm(), c.file.Size); err != nil {
 				return fmt.Errorf("cannot create %s: %w", c.file.Path, err)
@@ -167,6 +179,14 @@ func (p *pipeline) write(dst Target, progress func(done, total int64), total int
 	return nil
 }
 
+// closed closes a file that was being written when something else failed.
+func closed(out io.Closer) error {
+	if out == nil {
+		return nil
+	}
+	return out.Close()
+}
+
 // stop ends the other goroutines and waits for them, so that nobody reads from
 // the archive after the caller has closed it.
 func (p *pipeline) stop() {
@@ -182,4 +202,67 @@ func pass(ctx context.Context, to chan<- chunk, c chunk) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// keeper gathers the payload as it is read, for the copy that a release keeps. Its
+// chunks of one size go the way of the files, so that the same payload is always
+// the same calls in the same order.
+type keeper struct {
+	to   io.Writer
+	line *pipeline // while files are being unpacked
+	buf  []byte
+}
+
+// join makes chunks go through line, or with nil straight to their end again. It
+// is nothing for a keeper that is nil.
+func (k *keeper) join(line *pipeline) {
+	if k != nil {
+		k.line = line
+	}
+}
+
+func (k *keeper) add(p []byte) error {
+	for len(p) > 0 {
+		if err := k.ready(); err != nil {
+			return err
+		}
+		n := min(len(p), chunkSize-len(k.buf))
+		k.buf = append(k.buf, p[:n]...)
+		p = p[n:]
+		if len(k.buf) < chunkSize {
+			return nil
+		}
+		if err := k.flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *keeper) ready() (err error) {
+	switch {
+	case k.buf != nil:
+	case k.line == nil:
+		k.buf = make([]byte, 0, chunkSize)
+	default:
+		if k.buf, err = k.line.buffer(); err == nil {
+			k.buf = k.buf[:0]
+		}
+	}
+	return err
+}
+
+func (k *keeper) flush() error {
+	if len(k.buf) == 0 {
+		return nil
+	}
+	buf := k.buf
+	k.buf = nil
+	if k.line != nil {
+		return pass(k.line.ctx, k.line.filled, chunk{data: buf, keep: k.to})
+	}
+	if _, err := k.to.Write(buf); err != nil {
+		return fmt.Errorf("cannot keep the payload: %w", err)
+	}
+	return nil
 }

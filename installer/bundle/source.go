@@ -10,9 +10,9 @@ import (
 )
 
 // chunkSize is what is read, hashed and written at once: large enough that
-// handing it from one goroutine to the next costs nothing, small enough that a
-// few of them stay in the cache.
-const chunkSize = 256 << 10
+// handing it from one goroutine to the next costs nothing, small enough that all
+// of them stay in the cache.
+const chunkSize = 64 << 10
 
 // source reads a blob and keeps the digest of what went through. It tells a
 // medium that cannot be read from bytes that are wrong, which a decompressor
@@ -26,6 +26,7 @@ type source struct {
 	read  int64
 	fault error // the first error that was not the end of the blob
 	hash  *hasher
+	keep  *keeper // gets what was read; nil for nobody
 }
 
 // newSource starts a goroutine; stop ends it.
@@ -50,6 +51,11 @@ func (s *source) Read(p []byte) (int, error) {
 	n, err := s.from.Read(p)
 	s.read += int64(n)
 	s.hash.write(p[:n])
+	if s.keep != nil {
+		if err := s.keep.add(p[:n]); err != nil {
+			return n, s.fail(err)
+		}
+	}
 	switch {
 	case errors.Is(err, io.EOF) && s.read < s.want.Size:
 		return n, s.fail(damagedf("%s ends after %d of %d bytes", s.path, s.read, s.want.Size))

@@ -35,6 +35,13 @@ const dirMode fs.FileMode = 0o755
 // Errors match ErrDamaged when the payload is to blame; those of dst come back
 // as they are, wrapped. progress, which may be nil, gets bytes of files.
 func (b *Bundle) Unpack(ctx context.Context, dst Target, progress func(done, total int64)) error {
+	return b.UnpackKeeping(ctx, dst, nil, progress)
+}
+
+// UnpackKeeping is Unpack that also writes the payload as it is to keep, unless
+// that is nil: the copy that a release folder keeps costs no second reading. keep
+// is called as dst is.
+func (b *Bundle) UnpackKeeping(ctx context.Context, dst Target, keep io.Writer, progress func(done, total int64)) error {
 	f, err := openBlob(b.PayloadPath(), b.Manifest.Payload.Size)
 	if err != nil {
 		return err
@@ -42,13 +49,16 @@ func (b *Bundle) Unpack(ctx context.Context, dst Target, progress func(done, tot
 	defer f.Close()
 	payload := newSource(ctx, f, b.Manifest.Payload, b.PayloadPath())
 	defer payload.stop()
+	if keep != nil {
+		payload.keep = &keeper{to: keep}
+	}
 
 	stream, err := decompress(payload)
 	if err != nil {
 		return damagedf("cannot decompress %s: %w", b.PayloadPath(), err)
 	}
 	defer stream.Close()
-	err = unpackTar(ctx, stream, b.Manifest.Files, !b.PayloadDigestOnly, dst, progress)
+	err = unpackTar(ctx, stream, b.Manifest.Files, !b.PayloadDigestOnly, dst, payload.keep, progress)
 	if errors.Is(err, ErrDamaged) && payload.fault != nil {
 		// The archive ended early because its medium failed.
 		err = payload.fault
@@ -56,12 +66,15 @@ func (b *Bundle) Unpack(ctx context.Context, dst Target, progress func(done, tot
 	if err != nil {
 		return fmt.Errorf("cannot unpack %s: %w", b.PayloadPath(), err)
 	}
-	return payload.check()
+	if err := payload.check(); err != nil || payload.keep == nil {
+		return err
+	}
+	return payload.keep.flush()
 }
 
 // unpackTar is Unpack for a tar stream that is not compressed any more.
 func unpackTar(ctx context.Context, r io.Reader, files []File, digests bool, dst Target,
-	progress func(done, total int64),
+	keep *keeper, progress func(done, total int64),
 ) error {
 	if progress == nil {
 		progress = func(int64, int64) {}
@@ -74,6 +87,8 @@ func unpackTar(ctx context.Context, r io.Reader, files []File, digests bool, dst
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	line := newPipeline(ctx, cancel)
+	keep.join(line)
+	defer keep.join(nil)
 	defer line.stop()
 	c := newContents(files, dirs)
 	go line.read(func() error {

@@ -87,7 +87,7 @@ func TestUnpackTakesEntriesForFoldersOfItsFiles(t *testing.T) {
 		put(t, w, &tar.Header{Typeflag: tar.TypeDir, Name: "bin/", Mode: 0o755}, nil)
 	})
 	dst := newMemory()
-	if err := unpackTar(t.Context(), bytes.NewReader(archive), filesOf(release()), true, dst, nil); err != nil {
+	if err := unpackTar(t.Context(), bytes.NewReader(archive), filesOf(release()), true, dst, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	wantContents(t, dst, release())
@@ -222,7 +222,7 @@ func TestUnpackStopsABombEarly(t *testing.T) {
 	// The same without a header that tells.
 	var read countingReader
 	read.from = io.MultiReader(bytes.NewReader(pack(t, stated, nil)), io.LimitReader(zeros{}, 1<<40))
-	err := unpackTar(t.Context(), &read, filesOf(stated), true, newMemory(), nil)
+	err := unpackTar(t.Context(), &read, filesOf(stated), true, newMemory(), nil, nil)
 	if !errors.Is(err, ErrDamaged) {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func TestUnpackFindsAnArchiveCutAtAnyBlock(t *testing.T) {
 	archive := pack(t, contents, nil)
 	// Without the two empty blocks at its end tar still reads a file to its end.
 	for cut := 0; cut < len(archive)-2*tarBlock; cut += tarBlock {
-		err := unpackTar(t.Context(), bytes.NewReader(archive[:cut]), filesOf(contents), true, newMemory(), nil)
+		err := unpackTar(t.Context(), bytes.NewReader(archive[:cut]), filesOf(contents), true, newMemory(), nil, nil)
 		if !errors.Is(err, ErrDamaged) {
 			t.Fatalf("cut at %d of %d: error is %v, want ErrDamaged", cut, len(archive), err)
 		}

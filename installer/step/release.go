@@ -51,10 +51,7 @@ func (s *UnpackRelease) Do(ctx context.Context, m *Machine) error {
 	// The payload's digest in the manifest proves every byte; a second digest of
 	// each file would only find a manifest that contradicts its own payload.
 	m.Bundle.PayloadDigestOnly = true
-	if err := m.Bundle.Unpack(ctx, staging{m.FS, part}, m.progress); err != nil {
-		return err
-	}
-	if err := s.keepPayload(ctx, m, part); err != nil {
+	if err := s.unpack(ctx, m, part); err != nil {
 		return err
 	}
 	if err := syncFolders(m.FS, part); err != nil {
@@ -81,20 +78,20 @@ func (s *UnpackRelease) proveExisting(m *Machine) error {
 	return nil
 }
 
-// keepPayload keeps the payload itself, so that a repair works offline.
-func (s *UnpackRelease) keepPayload(ctx context.Context, m *Machine, part string) error {
+// unpack also keeps manifest and payload, so that a repair works offline.
+func (s *UnpackRelease) unpack(ctx context.Context, m *Machine, part string) error {
 	if err := m.FS.WriteFile(filepath.Join(part, bundle.ManifestName), m.Bundle.Raw, machine.Attr{Mode: 0o644}); err != nil {
 		return err
 	}
-	dst, err := m.FS.Create(filepath.Join(part, bundle.PayloadName), 0o644)
+	keep, err := m.FS.Create(filepath.Join(part, bundle.PayloadName), 0o644)
 	if err != nil {
 		return err
 	}
-	err = m.Bundle.CopyPayload(ctx, dst)
+	err = m.Bundle.UnpackKeeping(ctx, staging{m.FS, part}, keep, m.progress)
 	if err == nil {
-		err = dst.Sync()
+		err = keep.Sync()
 	}
-	return errors.Join(err, dst.Close())
+	return errors.Join(err, keep.Close())
 }
 
 // syncFolders syncs the folders of a tree whose files are synced already.

@@ -21,6 +21,7 @@ type options struct {
 	events    string
 	skipCrash bool
 	cases     string
+	unpack    string
 }
 
 func parseFlags() (options, error) {
@@ -33,6 +34,7 @@ func parseFlags() (options, error) {
 	flag.StringVar(&o.events, "events", "", "`folder` to keep the events of each run of ss-setup in")
 	flag.BoolVar(&o.skipCrash, "skip-crash", false, "leave out the rows of the fault sweep, which takes minutes")
 	flag.StringVar(&o.cases, "cases", "", "`file` with the output of the other tests with generated crash points; their cases count, too")
+	flag.StringVar(&o.unpack, "unpack", "", "only unpack the bundle into this `folder`: what is measured against tar")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", flag.Arg(0))
@@ -52,7 +54,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
 	}
-	if err := run(o); err != nil {
+	do := run
+	if o.unpack != "" {
+		do = func(o options) error { return unpack(o.bundle, o.unpack) }
+	}
+	if err := do(o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	"ss-setup/installer/machine"
+	"ss-setup/installer/receipt"
+	"ss-setup/installer/step"
 )
 
 // The names by which the service manager knows the recovery help.
@@ -72,7 +74,7 @@ func (s *scaffold) Prepare(context.Context) (json.RawMessage, error) {
 	if !slices.Contains(note.Folders, machine.EngineDir) {
 		note.Folders = append(note.Folders, machine.EngineDir, machine.Engine(s.id))
 	}
-	if s.installed() {
+	if s.installed() && !s.foreign() {
 		// An uninstall leaves it empty, and it is the product's.
 		note.Folders = append([]string{machine.ProgramDir}, note.Folders...)
 	}
@@ -112,6 +114,12 @@ func (s *scaffold) mounts(paths ...string) ([]string, error) {
 // installed tells a folder of the product from an empty one of somebody else.
 func (s *scaffold) installed() bool {
 	return s.fs.Exists(machine.ReleasesDir) || s.fs.Exists(machine.GenerationsDir)
+}
+
+// foreign tells a folder that was there before the first install: it stays.
+func (s *scaffold) foreign() bool {
+	state, err := step.LoadState(s.fs)
+	return err == nil && slices.ContainsFunc(state.ForeignFolders, func(f receipt.Folder) bool { return f.Path == machine.ProgramDir })
 }
 
 func (s *scaffold) bootJob(note scaffoldNote) machine.Definition {

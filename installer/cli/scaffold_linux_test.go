@@ -352,6 +352,24 @@ func TestUninstallLeavesNoEmptyProgramFolder(t *testing.T) {
 	}
 }
 
+func TestUninstallLeavesTheProgramFolderThatWasThereBefore(t *testing.T) {
+	b := newBench(t, "opt/ss-server/releases", "etc/systemd/system", machine.SetupDir)
+	state := `{"schema":1,"next_generation":2,"foreign_folders":[{"path":"/opt/ss-server","mode":493,"uid":0,"gid":0}]}`
+	if err := os.WriteFile(filepath.Join(b.root, machine.StateFile), []byte(state), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	prepared, err := b.Prepare(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(b.Arm(t.Context(), prepared), os.Remove(filepath.Join(b.root, "opt/ss-server/releases")), b.Disarm(t.Context(), prepared)); err != nil {
+		t.Fatal(err)
+	}
+	if !b.fs.Exists("/opt/ss-server") {
+		t.Error("/opt/ss-server is gone")
+	}
+}
+
 func TestSweepingWhereNothingIsAsksNobody(t *testing.T) {
 	b := newBench(t, "opt", "etc/systemd/system")
 	if err := b.sweep(); err != nil {

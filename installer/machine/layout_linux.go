@@ -27,11 +27,12 @@ const (
 	SetupLogDir  = "/var/log/ss-setup"
 
 	// SetupDir is ss-setup's own state.
-	SetupDir     = "/var/lib/ss-setup"
-	TxnDir       = SetupDir + "/txn"
-	ReceiptsDir  = SetupDir + "/receipts"
-	OriginalsDir = SetupDir + "/originals"
-	StateFile    = SetupDir + "/state.json"
+	SetupDir        = "/var/lib/ss-setup"
+	TxnDir          = SetupDir + "/txn"
+	ReceiptsDir     = SetupDir + "/receipts"
+	OriginalsDir    = SetupDir + "/originals"
+	StateFile       = SetupDir + "/state.json"
+	OpenedPortsFile = SetupDir + "/opened-ports.json"
 
 	// LockFile is locked, never deleted, by whoever changes the machine.
 	LockFile = "/run/ss-setup.lock"

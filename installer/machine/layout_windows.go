@@ -28,11 +28,12 @@ var (
 	SetupLogDir  = ServerLogDir
 
 	// SetupDir is ss-setup's own state.
-	SetupDir     = filepath.Join(stateDir, "setup")
-	TxnDir       = filepath.Join(SetupDir, "txn")
-	ReceiptsDir  = filepath.Join(SetupDir, "receipts")
-	OriginalsDir = filepath.Join(SetupDir, "originals")
-	StateFile    = filepath.Join(SetupDir, "state.json")
+	SetupDir        = filepath.Join(stateDir, "setup")
+	TxnDir          = filepath.Join(SetupDir, "txn")
+	ReceiptsDir     = filepath.Join(SetupDir, "receipts")
+	OriginalsDir    = filepath.Join(SetupDir, "originals")
+	StateFile       = filepath.Join(SetupDir, "state.json")
+	OpenedPortsFile = filepath.Join(SetupDir, "opened-ports.json")
 
 	// LockFile stands for the global mutex.
 	LockFile = filepath.Join(SetupDir, "lock")

@@ -262,6 +262,12 @@ func (i *install) accounts() []step.Step {
 	return append(out, &step.CreateAccount{Name: machine.LicensedService, Home: machine.LicensedStateDir})
 }
 
+// ourFolders are those that may have been there before the first install, and then
+// stay after the last uninstall.
+var ourFolders = []string{
+	machine.ProgramDir, machine.ServerStateDir, machine.LicensedStateDir, machine.ConfigDir, machine.FilesDir, machine.ServerLogDir,
+}
+
 func (i *install) folders() []step.Step {
 	var out []step.Step
 	for _, d := range []struct {
@@ -410,6 +416,7 @@ func (i *install) receipt() step.Step {
 func (i *install) state() step.Step {
 	w := &step.WriteState{Generation: i.generation, Forgotten: i.collected()}
 	if i.action == ActionFresh && i.s.State.NextGeneration <= 1 {
+		w.ForeignFolders = i.s.folders
 		w.ForeignAccounts, w.ForeignGroups = i.s.accounts, i.s.groups
 	}
 	if from := i.s.dataFrom(); from != 0 {

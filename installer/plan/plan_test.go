@@ -226,6 +226,21 @@ func TestRollbackWithoutAReceiptGoesToTheNewestGenerationBeforeThatServed(t *tes
 	}
 }
 
+func TestUninstallClosesThePortsThatWereOpenedAndNoOthers(t *testing.T) {
+	for opened, want := range map[string]string{"": "", "[6443]": "close ports [6443]"} {
+		w := newWorld(t)
+		worlds["installed"](w, 0)
+		if opened != "" {
+			w.file(machine.OpenedPortsFile, opened)
+		}
+		p, err := ForUninstall(w.look(), Options{})
+		must(t, err)
+		if has := strings.Contains(text(p), "close ports"); has != (want != "") || !strings.Contains(text(p), want) {
+			t.Errorf("opened %q: %s", opened, text(p))
+		}
+	}
+}
+
 func rollingBack(_ *testing.T, s *Situation) (*Proposal, error) { return ForRollback(s, Options{}) }
 
 func forgetting(n int) func(*testing.T, *Situation) (*Proposal, error) {

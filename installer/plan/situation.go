@@ -52,6 +52,10 @@ type Situation struct {
 	accounts []string
 	// groups likewise.
 	groups []string
+	// opened are the ports that installs opened in the host's firewall.
+	opened []int
+	// folders are those of ours that are there.
+	folders []receipt.Folder
 	// files: an account that an install made is there, and users' files or a key ring.
 	files bool
 }
@@ -112,6 +116,14 @@ func Look(ctx context.Context, m *step.Machine) (*Situation, error) {
 	s.config = m.FS.Exists(serverConfig)
 	s.configured = webPort(m.FS)
 	s.files = hasHome(m.FS, machine.ServerService, machine.ServerStateDir) && (m.FS.Exists(machine.FilesDir) || m.FS.Exists(machine.KeyringDir))
+	if s.opened, err = step.OpenedPorts(m.FS); err != nil {
+		return nil, err
+	}
+	for _, path := range ourFolders {
+		if f, ok := step.FolderAt(m.FS, path); ok {
+			s.folders = append(s.folders, f)
+		}
+	}
 	return s, s.foreign(m)
 }
 

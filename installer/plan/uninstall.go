@@ -77,15 +77,31 @@ func uninstallPlan(s *Situation, o Options) step.Plan {
 	if o.Offline {
 		add(step.NewRemoveEmpty(machine.ProgramDir)) // elsewhere the engine's copy goes last, and the folder with it
 	}
+	if len(s.opened) > 0 {
+		add(&step.CloseFirewall{Ports: s.opened})
+	}
 	if !o.Purge {
+		add(s.restoreFolders(machine.ProgramDir)...)
 		add(step.NewRemoveTree(machine.OriginalsDir))
 		add(&step.WriteState{Ended: s.Current, EndedBy: "uninstall", Kept: s.Current})
 		return p
 	}
 	add(step.NewRemoveInstalled(s.bin+"/ss-setup", s.receiptFingerprint(s.bin+"/ss-setup")))
 	add(purgeData(s, o)...)
+	add(s.restoreFolders(ourFolders...)...)
 	add(&step.ForgetState{})
 	return p
+}
+
+// restoreFolders gives back those of the folders that were there before.
+func (s *Situation) restoreFolders(paths ...string) []step.Step {
+	var out []step.Step
+	for _, f := range s.State.ForeignFolders {
+		if slices.Contains(paths, f.Path) {
+			out = append(out, &step.RestoreFolder{Folder: f})
+		}
+	}
+	return out
 }
 
 func removeDefinitions(s *Situation) []step.Step {

@@ -23,6 +23,8 @@ type State struct {
 	ForeignAccounts []string `json:"foreign_accounts,omitempty"`
 	// ForeignGroups likewise.
 	ForeignGroups []string `json:"foreign_groups,omitempty"`
+	// ForeignFolders likewise, as they were.
+	ForeignFolders []Folder `json:"foreign_folders,omitempty"`
 	// KeptData is the generation whose data an uninstall left; 0 for none. In the
 	// file it is an object, so that more can be said of it one day.
 	KeptData int `json:"-"`
@@ -32,6 +34,15 @@ type State struct {
 type stateFile struct {
 	State
 	Kept *keptData `json:"kept_data,omitempty"`
+}
+
+// Folder is a folder by its attributes.
+type Folder struct {
+	Path string `json:"path"`
+	// Mode is a Go FileMode without its type.
+	Mode uint32 `json:"mode"`
+	UID  int    `json:"uid"`
+	GID  int    `json:"gid"`
 }
 
 type keptData struct {

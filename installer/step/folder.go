@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"ss-setup/installer/machine"
+	"ss-setup/installer/receipt"
 )
 
 // CreateFolder makes a folder with an owner and mode, or corrects those of one
@@ -141,6 +142,51 @@ func (s *CreateFolder) Undo(_ context.Context, m *Machine, undo json.RawMessage)
 		}
 	}
 	return removeMade(m, u.Parents)
+}
+
+// RestoreFolder makes a folder what it was before the first install, when the
+// product goes.
+type RestoreFolder struct {
+	noUndo
+	Folder receipt.Folder `json:"folder"`
+}
+
+// Kind implements Step.
+func (s *RestoreFolder) Kind() string { return "restore_folder" }
+
+func (s *RestoreFolder) String() string {
+	return "leave folder " + s.Folder.Path + " as it was before the first install"
+}
+
+// Do makes the folder if it has gone with what was in it.
+func (s *RestoreFolder) Do(_ context.Context, m *Machine) error {
+	path, mode := s.Folder.Path, fs.FileMode(s.Folder.Mode)
+	if info, err := m.FS.Lstat(path); err == nil && !info.IsDir() {
+		return nil // somebody else has put it there
+	}
+	if err := makeParents(m, m.FS.MissingParents(path)); err != nil {
+		return err
+	}
+	if err := m.FS.Mkdir(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := setFolder(m.FS, path, mode, s.Folder.UID, s.Folder.GID); err != nil {
+		return err
+	}
+	return m.FS.SyncDir(filepath.Dir(path))
+}
+
+// Undo is never called: the step stands after the commit.
+func (s *RestoreFolder) Undo(context.Context, *Machine, json.RawMessage) error { return nil }
+
+// FolderAt describes the folder at path; false when there is none.
+func FolderAt(f *machine.FS, path string) (receipt.Folder, bool) {
+	info, err := f.Lstat(path)
+	if err != nil || !info.IsDir() {
+		return receipt.Folder{}, false
+	}
+	uid, gid := machine.Owner(info)
+	return receipt.Folder{Path: path, Mode: uint32(info.Mode() & modeBits), UID: uid, GID: gid}, true
 }
 
 // refuseInForce keeps an undo from removing the folders of a generation that is

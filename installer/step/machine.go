@@ -154,6 +154,8 @@ func Kinds() txn.Kinds[*Machine] {
 		func() Step { return &WaitHealth{} },
 		func() Step { return &RestoreLabels{} },
 		func() Step { return &OpenFirewall{} },
+		func() Step { return &CloseFirewall{} },
+		func() Step { return &RestoreFolder{} },
 		func() Step { return &WriteReceipt{} },
 		func() Step { return &Collect{} },
 		func() Step { return &BeginRemoval{} },

@@ -99,6 +99,8 @@ type WriteState struct {
 	ForeignAccounts []string `json:"foreign_accounts,omitempty"`
 	// ForeignGroups likewise.
 	ForeignGroups []string `json:"foreign_groups,omitempty"`
+	// ForeignFolders likewise.
+	ForeignFolders []receipt.Folder `json:"foreign_folders,omitempty"`
 	// Forgotten are generations that are gone.
 	Forgotten []int `json:"generations,omitempty"`
 }
@@ -119,6 +121,9 @@ func (s *WriteState) Do(_ context.Context, m *Machine) error {
 	state.KeptData = s.Kept
 	if len(s.ForeignAccounts) > 0 {
 		state.ForeignAccounts = s.ForeignAccounts
+	}
+	if len(s.ForeignFolders) > 0 {
+		state.ForeignFolders = s.ForeignFolders
 	}
 	if len(s.ForeignGroups) > 0 {
 		state.ForeignGroups = s.ForeignGroups

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"ss-setup/installer/machine"
+	"ss-setup/installer/receipt"
 	"ss-setup/installer/txn"
 )
 
@@ -191,8 +192,12 @@ var undoable = map[string]stepCase{
 		step:  &StartServices{Services: []string{"ss-server", "ss-licensed"}},
 		setup: func(k *kit) { clear(k.services.active) },
 	},
-	"a wait":                 {step: &WaitHealth{Services: []string{"ss-server"}, Generation: 1}},
-	"labels":                 {step: &RestoreLabels{Paths: []string{"/opt"}}},
+	"a wait": {step: &WaitHealth{Services: []string{"ss-server"}, Generation: 1}},
+	"labels": {step: &RestoreLabels{Paths: []string{"/opt"}}},
+	"open more ports": {step: &OpenFirewall{Ports: []int{6443}}, setup: func(k *kit) {
+		k.firewall.open = []int{22}
+		k.file(machine.OpenedPortsFile, "[22]")
+	}},
 	"open ports":             {step: &OpenFirewall{Ports: []int{22, 6443}}, setup: func(k *kit) { k.firewall.open = []int{22, 80} }},
 	"the point of no return": {step: &BeginRemoval{}},
 }
@@ -387,6 +392,20 @@ var afterCommit = map[string]stepCase{
 	"the removal of the state":  {step: &ForgetState{}, setup: func(k *kit) { k.file(machine.Receipt(1), "{}") }},
 	"a collection":              {step: &Collect{Generations: []int{2}}, setup: withGeneration2},
 	"a collection of releases":  {step: &Collect{}, setup: func(k *kit) { k.release(newRelease, "x") }},
+	"closed ports": {
+		step: &CloseFirewall{Ports: []int{6443}},
+		setup: func(k *kit) {
+			k.firewall.open = []int{22, 6443}
+			k.file(machine.OpenedPortsFile, "[6443]")
+		},
+	},
+	"a folder as it was before": {
+		step:  &RestoreFolder{Folder: receipt.Folder{Path: machine.FilesDir, Mode: 0o711, UID: 3, GID: 4}},
+		setup: func(k *kit) { k.dir(machine.FilesDir, 0o750) },
+	},
+	"a folder as it was before that has gone": {
+		step: &RestoreFolder{Folder: receipt.Folder{Path: machine.FilesDir, Mode: 0o711, UID: 3, GID: 4}},
+	},
 	"the removal of an account": {step: &RemoveAccount{Name: "ss-server"}},
 	"the removal of a link":     {step: NewRemoveInstalled(wanted, "link:"+unit), setup: func(k *kit) { k.link(wanted, unit) }},
 	"the removal of a file":     {step: NewRemoveInstalled(unit, ""), setup: func(k *kit) { k.file(unit, "x") }},

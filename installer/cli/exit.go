@@ -99,6 +99,7 @@ var known = []struct {
 	{plan.ErrNothingInstalled, NothingInstalled},
 	{plan.ErrNewerInstalled, NewerInstalled},
 	{plan.ErrUnsupported, Unsupported},
+	{plan.ErrDamaged, CheckFailed},
 	{machine.ErrNoServices, Unsupported},
 	{errors.ErrUnsupported, Unsupported},
 	{receipt.ErrNewer, NewerInstalled},

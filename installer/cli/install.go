@@ -155,6 +155,9 @@ func (s *session) handOver(ctx context.Context, b *bundle.Bundle) error {
 // keptBundle is the package that the installed release keeps, so that a repair
 // works without any other. The ss-setup that it goes with is this one.
 func (s *session) keptBundle(sit *plan.Situation) (*bundle.Bundle, error) {
+	if err := sit.CheckLink(); err != nil {
+		return nil, err
+	}
 	if !sit.Installed() && (s.options.Update || s.options.Repair) {
 		return nil, &Failure{Exit: NothingInstalled, Err: fmt.Errorf("%w, so there is nothing to%s", plan.ErrNothingInstalled, strings.Replace(s.mode(), "--", "", 1)), Cure: "run: " + s.names.command("install")}
 	}
@@ -164,7 +167,7 @@ func (s *session) keptBundle(sit *plan.Situation) (*bundle.Bundle, error) {
 	b, err := bundle.OpenRelease(s.m.FS.Real(machine.Release(sit.Release)))
 	if err != nil && sit.Damaged != "" {
 		return nil, &Failure{
-			Exit: PutBack, Err: fmt.Errorf("%s, and with it the package to repair it from", sit.Damaged),
+			Exit: CheckFailed, Err: fmt.Errorf("%s, and with it the package to repair it from", sit.Damaged),
 			Cure: fmt.Sprintf("get the package of %s and run: %s", sit.Version, s.names.command("install", "--repair", "--from", "DIR")),
 		}
 	}

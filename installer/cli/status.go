@@ -28,8 +28,10 @@ type Status struct {
 	Version    string `json:"version,omitempty"`
 	Release    string `json:"release,omitempty"`
 	Generation int    `json:"generation,omitempty"`
-	// Damaged says what of the generation in force is gone.
+	// Damaged says what of the generation in force is gone, Cure which commands put
+	// it back, one after the other.
 	Damaged  string                          `json:"damaged,omitempty"`
+	Cure     []string                        `json:"cure,omitempty"`
 	Services map[string]machine.ServiceState `json:"services"`
 	// Down are the services that do not run and that nobody masked.
 	Down        []DownService         `json:"down"`
@@ -79,6 +81,7 @@ func (s *session) status(ctx context.Context) (Exit, error) {
 	}
 	st := statusOf(sit)
 	st.Running = s.holder()
+	s.tellDamage(&st, sit)
 	st.Down = s.down(st)
 	exit := Done
 	if !st.Installed {
@@ -91,6 +94,25 @@ func (s *session) status(ctx context.Context) (Exit, error) {
 	printStatus(&text, st, time.Now())
 	_, err = io.WriteString(s.streams.Out, s.names.text(text.String()))
 	return exit, err
+}
+
+// tellDamage adds what puts a damaged generation back. One whose link is gone is
+// installed as ever: its services may even run.
+func (s *session) tellDamage(st *Status, sit *plan.Situation) {
+	repair := s.names.command("install", "--repair")
+	if sit.Lost == 0 {
+		if st.Damaged != "" {
+			st.Cure = []string{repair}
+		}
+		return
+	}
+	damage, cure := sit.LostLink()
+	st.Installed, st.Generation, st.Damaged, st.Cure = true, sit.Lost, damage, []string{cure, repair}
+	for _, g := range sit.Generations {
+		if g.Number == sit.Lost {
+			st.Version, st.Release = g.Version, g.Release
+		}
+	}
 }
 
 // down lists the services that do not run though they might. In an image none runs,
@@ -129,7 +151,7 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 		fmt.Fprintln(w, "SS Server is not installed")
 	}
 	if st.Damaged != "" {
-		fmt.Fprintf(w, "It is damaged: %s; to put it back, run: ss-setup install --repair\n", st.Damaged)
+		fmt.Fprintf(w, "It is damaged: %s; to put it back, run: %s\n", st.Damaged, strings.Join(st.Cure, " && "))
 	}
 	printInterrupted(w, st)
 	if st.KeptData != 0 && !st.Installed {

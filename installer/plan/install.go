@@ -28,7 +28,7 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 	if err := o.checkInstall(); err != nil {
 		return nil, err
 	}
-	if err := s.checkLink(); err != nil {
+	if err := s.CheckLink(); err != nil {
 		return nil, err
 	}
 	action, err := decide(s, b, o)
@@ -40,7 +40,7 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 	}
 	p := &Proposal{Action: action, From: s.Version, To: b.Manifest.Version, Previous: s.dataFrom()}
 	if action == ActionSame && s.Damaged != "" {
-		return nil, fmt.Errorf("%s; to put it back run: ss-setup install --repair", s.Damaged)
+		return nil, fmt.Errorf("%w: %s; to put it back run: ss-setup install --repair", ErrDamaged, s.Damaged)
 	}
 	if action == ActionSame {
 		p.Nothing = true

@@ -11,7 +11,7 @@ import (
 
 // ForRollback proposes going back to the generation before.
 func ForRollback(s *Situation, o Options) (*Proposal, error) {
-	if err := s.checkLink(); err != nil {
+	if err := s.CheckLink(); err != nil {
 		return nil, err
 	}
 	if !s.Installed() {

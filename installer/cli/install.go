@@ -85,8 +85,8 @@ func (s *session) findBundle() (*bundle.Bundle, error) {
 	dir := s.from
 	if dir == "" {
 		dir = ownFolder()
-		if _, err := os.Lstat(filepath.Join(dir, bundle.ManifestName)); err != nil {
-			return nil, nil
+		if there, err := packageBeside(dir); !there || err != nil {
+			return nil, err
 		}
 	}
 	dir, err := s.packageFolder(dir)
@@ -104,6 +104,27 @@ func (s *session) findBundle() (*bundle.Bundle, error) {
 		}
 	}
 	return b, nil
+}
+
+// packageBeside tells whether a package lies in the folder of this program. A part
+// of one is a package that was not copied whole, not a program without a package.
+func packageBeside(dir string) (bool, error) {
+	has := func(name string) bool {
+		_, err := os.Lstat(filepath.Join(dir, name))
+		return err == nil
+	}
+	manifest, payload := has(bundle.ManifestName), has(bundle.PayloadName)
+	part, missing := bundle.ManifestName, bundle.PayloadName
+	switch {
+	case manifest == payload:
+		return manifest, nil
+	case payload:
+		part, missing = missing, part
+	}
+	return false, &Failure{
+		Exit: BadPackage, Err: fmt.Errorf("the package in %s is not whole: %s is there and %s is not; nothing was changed", dir, part, missing),
+		Cure: "get the package again, with all of its files in one folder",
+	}
 }
 
 // packageFolder is the folder of the package that path names: its folder or a

@@ -128,7 +128,7 @@ func failureOf(err error, otherwise Exit) *Failure {
 // withoutLabel leaves out the name of a sentinel where it says nothing that the
 // sentence and the exit code do not say.
 func withoutLabel(err error) error {
-	for _, label := range []error{plan.ErrUsage, plan.ErrNothingInstalled} {
+	for _, label := range []error{plan.ErrUsage, plan.ErrNothingInstalled, plan.ErrDamaged} {
 		if text, ok := strings.CutPrefix(err.Error(), label.Error()+": "); ok {
 			return errors.New(text)
 		}

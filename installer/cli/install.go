@@ -41,6 +41,9 @@ func (s *session) install(ctx context.Context) (*ending, error) {
 		p, err := plan.ForInstall(sit, b, s.options)
 		if err == nil && p.Action == plan.ActionRepair {
 			p.Notes = append(p.Notes, s.foundToRepair(ctx, sit)...)
+			if flaws, err := plan.FlawsOf(s.m, sit.Current); err != nil || len(flaws) > 0 {
+				p.GoBack = "" // what was damaged stays so: nobody can go back to it
+			}
 		}
 		return p, err
 	})

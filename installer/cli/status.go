@@ -164,6 +164,7 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 	printGenerations(w, st.Generations, now)
 	for _, f := range st.FailedReleases {
 		fmt.Fprintf(w, "\nRelease %s failed on %s: %s\n", f.Release, f.At.Local().Format(time.DateTime), f.Reason)
+		fmt.Fprintln(w, "To try it again, which forgets this when it succeeds, run: ss-setup install --update --yes")
 	}
 	for _, old := range st.OldVersions {
 		fmt.Fprintf(w, "\nVersion %d lies in %s\n", old.Major, old.Where)

@@ -121,7 +121,7 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 	took := seconds(time.Since(start))
 	s.log.Info("end", "outcome", res.Outcome, "error", res.Err, "undo", res.Undo, "engine", err, "seconds", took)
 	if res.Outcome == "" {
-		return nil, failureOf(err, PutBack)
+		return nil, notBegun(ctx, err)
 	}
 	end := &ending{Result: Result{
 		Outcome: string(res.Outcome), Version: p.To, Previous: p.From, Generation: p.Generation,
@@ -139,6 +139,28 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 	end.GoBack = p.GoBack
 	s.tellKept(end, p.Action)
 	return end, nil
+}
+
+// notBegun is the failure of a run that ended before its first step.
+func notBegun(ctx context.Context, err error) *Failure {
+	if errors.Is(err, txn.ErrHelpLeft) {
+		return failureOf(err, LeftChanged)
+	}
+	if cancelled := cancelled(ctx); cancelled != nil {
+		return cancelled
+	}
+	f := failureOf(err, PutBack)
+	return &Failure{Exit: f.Exit, Err: fmt.Errorf("%w; nothing was changed", f.Err), Cure: f.Cure}
+}
+
+// cancelled is the failure of a run that was asked to end before it changed
+// anything; nil when nobody asked. What failed for that reason says nothing.
+func cancelled(ctx context.Context) *Failure {
+	cause := context.Cause(ctx)
+	if !errors.Is(cause, errCancelled) {
+		return nil
+	}
+	return &Failure{Exit: Cancelled, Err: fmt.Errorf("%w; nothing was changed", cause)}
 }
 
 // rememberFailure notes a release that failed, so that nobody tries it again

@@ -44,8 +44,7 @@ func decide(s *Situation, b *bundle.Bundle, o Options) (string, error) {
 	case o.Repair && s.Digest == "" && s.sameRelease(b):
 		return ActionRepair, nil // neither receipt nor manifest is left to compare
 	case o.Repair && b.Digest != s.Digest:
-		return "", fmt.Errorf("%w: release %s is installed and this bundle is %s; to repair what is installed run: %s install --repair; to go to the bundle's release run: ss-setup install --update",
-			ErrUsage, s.Release, b.Release(), machine.BinDir+"/ss-setup")
+		return "", s.otherBundle(b)
 	case o.Repair:
 		return ActionRepair, nil
 	}
@@ -58,6 +57,17 @@ func decide(s *Situation, b *bundle.Bundle, o Options) (string, error) {
 		return ActionRebuild, nil
 	}
 	return ActionSame, nil
+}
+
+// otherBundle refuses a repair with the bundle of another release. Going to that
+// release is advised only where an update would.
+func (s *Situation) otherBundle(b *bundle.Bundle) error {
+	goTo := "; to go to the bundle's release run: ss-setup install --update"
+	if semver.Compare("v"+b.Manifest.Version, "v"+s.Version) < 0 {
+		goTo = ""
+	}
+	return fmt.Errorf("%w: release %s is installed and this bundle is %s; to repair what is installed run: %s/ss-setup install --repair%s",
+		ErrUsage, s.Release, b.Release(), s.bin, goTo)
 }
 
 // sameRelease compares by the name of the release, which has a part of the digest.

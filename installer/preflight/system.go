@@ -2,7 +2,10 @@ package preflight
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"regexp"
 	"time"
 
 	"ss-setup/installer/machine"
@@ -87,6 +90,36 @@ func checkClock(p Probe, in Input) Check {
 		}
 	}
 	return ok(Clock, "the clock says "+now.UTC().Format(time.DateTime)+" UTC")
+}
+
+// accountName is what useradd takes for one.
+var accountName = regexp.MustCompile(`^[A-Za-z_][\w.-]{0,30}\$?$`)
+
+// checkAccount holds the account that is to run the server to what it must be:
+// there, and never root.
+func checkAccount(p Probe, name string) Check {
+	if !accountName.MatchString(name) {
+		return Check{
+			Name: Account, Status: Fail, Message: fmt.Sprintf("--service-user %q is no name of an account", name),
+			Cure: "name an account of this system: getent passwd lists them",
+		}
+	}
+	uid, err := p.Account(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Check{
+			Name: Account, Status: Fail, Message: fmt.Sprintf("there is no account %s, which --service-user names", name),
+			Cure: fmt.Sprintf("useradd --system --user-group --shell /usr/sbin/nologin %s", name),
+		}
+	case err != nil:
+		return unknown(Account, err)
+	case uid == 0:
+		return Check{
+			Name: Account, Status: Fail, Message: fmt.Sprintf("account %s has the number 0, and the server never runs as root", name),
+			Cure: "name another account, or leave out --service-user: ss-setup then makes the account " + machine.ServerService,
+		}
+	}
+	return ok(Account, fmt.Sprintf("the server can run as %s", name))
 }
 
 const clockExample = "YYYY-MM-DD hh:mm:ss"

@@ -33,10 +33,7 @@ func (s *session) change(ctx context.Context, propose proposer) (*ending, error)
 		return nil, err
 	}
 	if sit.Interrupted != nil {
-		return nil, &Failure{
-			Exit: CheckFailed, Err: fmt.Errorf("an earlier run (%s) was interrupted, so nothing can be planned yet", sit.Interrupted.Verb),
-			Cure: "run: " + s.names.command("recover"),
-		}
+		return nil, s.unplannable(sit.Interrupted)
 	}
 	p, err := propose(ctx, sit)
 	if err != nil {
@@ -58,6 +55,23 @@ func (s *session) change(ctx context.Context, propose proposer) (*ending, error)
 		return nil, err
 	}
 	return s.run(ctx, sit, p)
+}
+
+// unplannable says why nothing can be planned: a run goes on, or was cut.
+func (s *session) unplannable(open *txn.Status) *Failure {
+	if s.lockHeld() {
+		return s.busy()
+	}
+	if open.Abandoned {
+		return &Failure{
+			Exit: CheckFailed, Err: fmt.Errorf("an earlier run (%s) was left unfinished by --norollback, so nothing can be planned yet", open.Verb),
+			Cure: s.leftCure(),
+		}
+	}
+	return &Failure{
+		Exit: CheckFailed, Err: fmt.Errorf("an earlier run (%s) was interrupted, so nothing can be planned yet", open.Verb),
+		Cure: "run: " + s.names.command("recover"),
+	}
 }
 
 // tellPlan shows the plan and compares its hash with the one expected.

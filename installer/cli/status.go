@@ -153,7 +153,7 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 	if st.Damaged != "" {
 		fmt.Fprintf(w, "It is damaged: %s; to put it back, run: %s\n", st.Damaged, strings.Join(st.Cure, " && "))
 	}
-	printInterrupted(w, st)
+	printOpen(w, st.Running, st.Interrupted)
 	if st.KeptData != 0 && !st.Installed {
 		fmt.Fprintf(w, "The data of generation %d are kept; ss-setup install takes them over, ss-setup uninstall --purge removes them.\n", st.KeptData)
 	}
@@ -171,11 +171,11 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 	}
 }
 
-func printInterrupted(w io.Writer, st Status) {
-	in := st.Interrupted
+// printOpen tells of a run that is under way, or was left open, and what ends it.
+func printOpen(w io.Writer, running string, in *txn.Status) {
 	switch {
-	case st.Running != "":
-		fmt.Fprintf(w, "A run is under way (%s).\n", st.Running)
+	case running != "":
+		fmt.Fprintf(w, "A run is under way (%s).\n", running)
 	case in == nil:
 	case in.Abandoned:
 		fmt.Fprintf(w, "A run (%s) was left unfinished at step %d of %d by --norollback; go on with: ss-setup recover, or back with: ss-setup rollback\n", in.Verb, in.Step, in.Steps)

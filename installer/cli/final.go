@@ -95,8 +95,8 @@ func (s *session) setupCode(ctx context.Context, end *ending) {
 	if _, err := exec.LookPath(machine.ServerService); err == nil {
 		end.NewCode = machine.ServerService + " genssc"
 	}
-	if !end.Fresh {
-		return
+	if !end.Fresh || s.options.Offline || s.options.ManagedBy != "" {
+		return // nobody to use it up in five minutes, and package managers keep logs
 	}
 	ctx, cancel := context.WithTimeout(ctx, codePatience)
 	defer cancel()

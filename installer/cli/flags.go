@@ -43,6 +43,29 @@ func portFlag(name string, standard int) cli.Flag {
 	}
 }
 
+// managedByFlag is how the scripts of a package say whose they are.
+func managedByFlag() cli.Flag {
+	return &cli.StringFlag{Name: "managed-by", Hidden: true, Action: func(_ *cli.Context, v string) error {
+		if v != plan.ManagerDPKG && v != plan.ManagerRPM {
+			return usagef("", "--managed-by is %q; it is dpkg or rpm", v)
+		}
+		return nil
+	}}
+}
+
+func lockWaitFlag() cli.Flag {
+	return &cli.DurationFlag{
+		Name: "lock-wait", EnvVars: envTwin("lock-wait"), DefaultText: "0s",
+		Usage: "wait up to `TIME` for the end of another ss-setup",
+		Action: func(_ *cli.Context, d time.Duration) error {
+			if d < 0 {
+				return usagef("", "--lock-wait is %s; it must not be less than nothing, such as 60s", d)
+			}
+			return nil
+		},
+	}
+}
+
 // machineFlags say which machine is meant.
 func machineFlags() []cli.Flag {
 	return []cli.Flag{
@@ -64,6 +87,7 @@ func changeFlags() []cli.Flag {
 			Usage: "show what happens `HOW`: auto, bar, plain or json", DefaultText: string(outputAuto), Action: checkOutput,
 		},
 		textFlag("log", "write the log to `FILE`, in a folder that is there"),
+		lockWaitFlag(),
 		&cli.DurationFlag{
 			Name: "health-timeout", Value: defaultHealthTimeout, EnvVars: envTwin("health-timeout"),
 			Usage: "`TIME` that a service may take to answer",
@@ -88,6 +112,8 @@ func installFlags() []cli.Flag {
 		textFlag("service-user", "run the server as the account `NAME`, for a first install"),
 		boolFlag("open-firewall", "open the ports in the firewall of this machine"),
 		boolFlag("preflight-only", "run the checks, change nothing"),
+		boolFlag("no-start", "start nothing; what is enabled starts with the machine"),
+		managedByFlag(),
 	}, changeFlags()...)
 }
 
@@ -96,6 +122,7 @@ func uninstallFlags() []cli.Flag {
 		boolFlag("keep-data", "keep the data, as without any flag"),
 		boolFlag("purge", "remove the data as well, but not what users stored"),
 		boolFlag("purge-files", "with --purge: remove also what users stored"),
+		managedByFlag(),
 	}, changeFlags()...)
 }
 
@@ -141,6 +168,8 @@ type settings struct {
 	planOnly, preflightOnly         bool
 	trace, noRollback, jsonAnswer   bool
 	guard, boot                     bool
+	noStart                         bool
+	lockWait                        time.Duration
 	output                          output
 	generation                      int // of forget
 }
@@ -152,6 +181,7 @@ func readSettings(c *cli.Context, args []string) (settings, error) {
 		planOnly: c.Bool("plan"), preflightOnly: c.Bool("preflight-only"),
 		trace: c.Bool("trace"), noRollback: c.Bool("norollback"), jsonAnswer: c.Bool("json"),
 		guard: c.Bool("guard"), boot: c.Bool("boot"),
+		noStart: c.Bool("no-start"), lockWait: c.Duration("lock-wait"),
 		output: output(c.String("output")),
 	}
 	s.options = plan.Options{
@@ -161,7 +191,8 @@ func readSettings(c *cli.Context, args []string) (settings, error) {
 		ServiceUser: c.String("service-user"), OpenFirewall: c.Bool("open-firewall"),
 		HealthTimeout: c.Duration("health-timeout"),
 		Purge:         c.Bool("purge"), PurgeFiles: c.Bool("purge-files"),
-		Offline: s.root != "",
+		Offline:   s.root != "",
+		ManagedBy: c.String("managed-by"),
 	}
 	if s.options.HealthTimeout == 0 {
 		s.options.HealthTimeout = defaultHealthTimeout

@@ -42,14 +42,23 @@ func (s *session) install(ctx context.Context) (*ending, error) {
 		if err == nil && p.Action == plan.ActionRepair {
 			p.Notes = append(p.Notes, s.foundToRepair(ctx, sit)...)
 		}
-		return p, err
+		if err != nil || p.Nothing {
+			return p, err
+		}
+		return s.unlessServing(sit, p)
 	})
+	if err == nil && end.Outcome == outcomeNothing {
+		err = s.noteManager(end.Generation)
+	}
 	if err != nil || end.Outcome != string(txn.Committed) {
 		return end, err
 	}
 	if s.root != "" {
 		end.message += fmt.Sprintf(" in %s; what is enabled there starts at its first boot", s.root)
 		return end, nil
+	}
+	if s.options.Offline {
+		end.message += "; nothing was started: what is enabled starts with the machine"
 	}
 	s.welcome(ctx, end)
 	return end, nil

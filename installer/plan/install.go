@@ -38,6 +38,9 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 	if user := s.serverUser(); o.ServiceUser != "" && user != "" && o.ServiceUser != user && action != ActionSame {
 		return nil, fmt.Errorf("%w: the server runs as %s, and what it has stored belongs to that account; leave out --service-user", ErrUsage, user)
 	}
+	if err := s.checkManager(action, b, o); err != nil {
+		return nil, err
+	}
 	p := &Proposal{Action: action, From: s.Version, To: b.Manifest.Version, Previous: s.dataFrom()}
 	if action == ActionSame && s.Damaged != "" {
 		return nil, fmt.Errorf("%s; to put it back run: ss-setup install --repair", s.Damaged)
@@ -46,6 +49,9 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 		p.Nothing = true
 		p.Generation = s.Current
 		p.Summary = fmt.Sprintf("SS Server %s is installed already; to mend it run: ss-setup install --repair", s.Version)
+		if newer(s.Version, b.Manifest.Version) {
+			p.Summary = fmt.Sprintf("SS Server %s is installed already, which is newer than %s of this package, and stays", s.Version, b.Manifest.Version)
+		}
 		if down := s.down(); down != "" && !o.Offline {
 			p.Summary = fmt.Sprintf("SS Server %s is installed already, but %s does not run; start it with: %s", s.Version, down, service.StartCommand(s.services.Name(), down))
 		}
@@ -389,7 +395,7 @@ func (i *install) receipt() step.Step {
 	r := &step.WriteReceipt{
 		Options: options,
 		Verb:    i.action, Generation: i.generation, Previous: i.s.dataFrom(), Version: i.b.Manifest.Version,
-		Release: i.release, Digest: i.b.Digest, Offline: i.o.Offline,
+		Release: i.release, Digest: i.b.Digest, Offline: i.o.Offline, ManagedBy: i.managedBy(),
 		Accounts: []string{i.account, machine.LicensedService},
 		Config:   []string{serverConfig, licensedConfig, serverKey, licensedKey},
 	}

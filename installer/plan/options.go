@@ -42,8 +42,12 @@ type Options struct {
 	Purge      bool `json:"purge,omitempty"`
 	PurgeFiles bool `json:"purge_files,omitempty"`
 
-	// Offline: the machine is a folder, nothing is started.
+	// Offline: the machine is a folder, or one on which nothing can be or is to be
+	// started.
 	Offline bool `json:"offline,omitempty"`
+	// ManagedBy is the package manager that runs this, dpkg or rpm; empty when a
+	// person does.
+	ManagedBy string `json:"managed_by,omitempty"`
 	// Silent and Yes say how questions are answered; they change no plan.
 	Silent bool `json:"-"`
 	Yes    bool `json:"-"`

@@ -123,6 +123,9 @@ func (p *programme) verbs() []*cli.Command {
 func (p *programme) verb(name, usage string, flags []cli.Flag, do func(*session, context.Context) (*ending, error)) *cli.Command {
 	c := &cli.Command{Name: name, Usage: usage, Flags: flags}
 	c.Before = func(c *cli.Context) error {
+		if err := takeAnswers(c); err != nil {
+			return err
+		}
 		if err := checkFlags(c, p.args); err != nil || name == "forget" {
 			return err
 		}

@@ -46,6 +46,7 @@ func (s *session) welcome(ctx context.Context, end *ending) {
 	end.URLs = urls(host, port, page)
 	end.Fingerprint = s.fingerprint(end.Generation)
 	s.setupCode(ctx, end)
+	s.licenseServer(ctx, end)
 	s.firewallHint(ctx, end, host, port)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ss-setup/installer/plan"
+	"ss-setup/runtime/config"
 )
 
 // envPrefix begins the environment twin of every flag.
@@ -51,6 +52,22 @@ func managedByFlag() cli.Flag {
 		}
 		return nil
 	}}
+}
+
+func licenseModeFlag() cli.Flag {
+	return &cli.StringFlag{
+		Name: "license-mode", EnvVars: envTwin("license-mode"), DefaultText: config.RoleLocal,
+		Usage: "take licenses from `WHERE`, for a first install: local or client",
+		Action: func(_ *cli.Context, v string) error {
+			switch v {
+			case config.RoleLocal, config.RoleClient:
+				return nil
+			case "server":
+				return usagef("", "--license-mode server is not in this version; choose local or client")
+			}
+			return usagef("", "--license-mode is %q; choose local or client", v)
+		},
+	}
 }
 
 func lockWaitFlag() cli.Flag {
@@ -109,8 +126,12 @@ func installFlags() []cli.Flag {
 		textFlag("from", "take the package in `DIR`, or of which DIR is a file; else the one beside this program"),
 		portFlag("web-port", 6443),
 		portFlag("license-port", 2380),
+		licenseModeFlag(),
+		textFlag("license-server", "take licenses from the license server `NAME[:PORT]`, with --license-mode client"),
 		textFlag("service-user", "run the server as the account `NAME`, for a first install"),
 		boolFlag("open-firewall", "open the ports in the firewall of this machine"),
+		textFlag("answers", "take what no flag says from the answers `FILE`"),
+		textFlag("save-answers", "write what this run used into `FILE`, for --answers"),
 		boolFlag("preflight-only", "run the checks, change nothing"),
 		boolFlag("no-start", "start nothing; what is enabled starts with the machine"),
 		managedByFlag(),
@@ -172,9 +193,14 @@ type settings struct {
 	lockWait                        time.Duration
 	output                          output
 	generation                      int // of forget
+	// saveAnswers is where used goes: the keys of an answers file with the values
+	// of this run.
+	saveAnswers string
+	used        map[string]string
 }
 
 func readSettings(c *cli.Context, args []string) (settings, error) {
+	var err error
 	s := settings{
 		verb: c.Command.Name, args: args,
 		from: c.String("from"), root: c.String("root"), logFile: c.String("log"), expectPlan: c.String("expect-plan"),
@@ -194,10 +220,15 @@ func readSettings(c *cli.Context, args []string) (settings, error) {
 		Offline:   s.root != "",
 		ManagedBy: c.String("managed-by"),
 	}
+	if s.options.LicenseMode, s.options.LicenseServer, err = licenseFlags(c); err != nil {
+		return s, err
+	}
+	if s.saveAnswers = c.String("save-answers"); s.saveAnswers != "" {
+		s.used = usedAnswers(c)
+	}
 	if s.options.HealthTimeout == 0 {
 		s.options.HealthTimeout = defaultHealthTimeout
 	}
-	var err error
 	if s.root != "" {
 		s.root, err = filepath.Abs(s.root)
 	}

@@ -50,6 +50,9 @@ func (s *session) install(ctx context.Context) (*ending, error) {
 	if err == nil && end.Outcome == outcomeNothing {
 		err = s.noteManager(end.Generation)
 	}
+	if err == nil && end.Outcome != string(txn.RolledBack) {
+		s.keepAnswers()
+	}
 	if err != nil || end.Outcome != string(txn.Committed) {
 		return end, err
 	}

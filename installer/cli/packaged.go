@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
+	"slices"
 
 	"ss-setup/installer/machine"
 	"ss-setup/installer/plan"
@@ -40,7 +40,8 @@ func (s *session) unlessServing(sit *plan.Situation, p *plan.Proposal) (*plan.Pr
 			continue
 		}
 		if !s.forbidden {
-			return nil, usagef(s.commandWithout("--no-start"), "%s runs, and --no-start could not start it again", name)
+			words := slices.DeleteFunc(slices.Clone(s.args), func(a string) bool { return a == "--no-start" })
+			return nil, usagef(again(words...), "%s runs, and --no-start could not start it again", name)
 		}
 		return &plan.Proposal{
 			Action: plan.ActionSame, Nothing: true, From: sit.Version, Generation: sit.Current,
@@ -76,17 +77,6 @@ func (s *session) noteManager(generation int) error {
 	return s.m.FS.WriteFile(path, content, machine.Attr{Mode: 0o600})
 }
 
-// commandWithout is this very command without a flag.
-func (s *session) commandWithout(flag string) string {
-	words := []string{program}
-	for _, a := range s.args {
-		if a != flag {
-			words = append(words, a)
-		}
-	}
-	return strings.Join(words, " ")
-}
-
 // packageLines prints what belongs into the output of a package manager: what is
 // wrong, how it ended and what is next. No setup code: such output is kept.
 type packageLines struct{ out, err io.Writer }
@@ -100,7 +90,10 @@ func (p *packageLines) show(e Event) {
 		return
 	}
 	fmt.Fprintln(p.out, sentence(e.Message))
-	if len(e.URLs) > 0 && e.Previous == "" {
+	if len(e.URLs) > 0 && e.Fresh {
 		fmt.Fprintf(p.out, "Set it up at %s with a code made by: %s\n", e.URLs[0], e.NewCode)
+	}
+	if e.LicenseServer != "" {
+		fmt.Fprintf(p.out, "License server %s: %s\n", e.LicenseServer, e.LicenseState)
 	}
 }

@@ -248,7 +248,7 @@ func fileSHA256(path string) (string, error) {
 func ownFolder() string {
 	path, err := os.Executable()
 	if err != nil {
-		return ""
+		path = selfPath
 	}
 	return filepath.Dir(path)
 }

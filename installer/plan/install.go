@@ -151,6 +151,9 @@ func (i *install) explain(p *Proposal) {
 			Explain: fmt.Sprintf("Users, keys and settings of generation %d are no longer served, but nothing is deleted%s.", i.s.dataFrom(), wayBack(i.s)),
 		})
 	}
+	if i.s.config && i.o.LicenseMode != "" {
+		p.Notes = append(p.Notes, fmt.Sprintf("Where licenses come from stays as it is in %s: configuration that is there is never rewritten; change it there.", licensedConfig))
+	}
 	if i.s.config && (i.o.WebPort != 0 || i.o.LicensePort != 0) {
 		p.Notes = append(p.Notes, fmt.Sprintf("The ports in %s stay as they are: configuration that is there is never rewritten; change them there.", machine.ConfigDir))
 	}
@@ -313,7 +316,7 @@ func (i *install) secretsAndConfig() []step.Step {
 		step.NewMakeProbeKey(serverKey, i.account, ""),
 		step.NewMakeProbeKey(licensedKey, machine.LicensedService, serverKey),
 		step.NewWriteFile(serverConfig, string(config.RenderServer(i.o.web())), "root", 0o644),
-		step.NewWriteFile(licensedConfig, string(config.RenderLicensed(i.o.license())), "root", 0o644),
+		step.NewWriteFile(licensedConfig, string(i.o.licensed()), "root", 0o644),
 	}
 }
 

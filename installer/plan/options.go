@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ss-setup/installer/machine"
+	"ss-setup/runtime/config"
 )
 
 // The refusals of this package; each has an exit code of its own.
@@ -33,6 +34,11 @@ type Options struct {
 
 	WebPort     int `json:"web_port,omitempty"`
 	LicensePort int `json:"license_port,omitempty"`
+
+	// LicenseMode is local or client; empty is local. A client's LicenseServer is
+	// HOST:PORT.
+	LicenseMode   string `json:"license_mode,omitempty"`
+	LicenseServer string `json:"license_server,omitempty"`
 
 	// ServiceUser runs ss-server in place of the account of that name.
 	ServiceUser   string        `json:"service_user,omitempty"`
@@ -75,6 +81,14 @@ func (o Options) checkInstall() error {
 		return fmt.Errorf("%w: --web-port and --license-port are both %d; choose two", ErrUsage, o.web())
 	}
 	return nil
+}
+
+// licensed is the configuration of the license daemon on a first install.
+func (o Options) licensed() []byte {
+	if o.LicenseMode == config.RoleClient {
+		return config.RenderLicenseClient(o.license(), o.LicenseServer)
+	}
+	return config.RenderLicensed(o.license())
 }
 
 func (o Options) web() int     { return orDefault(o.WebPort, DefaultWebPort) }

@@ -196,7 +196,9 @@ func TestPurgingADebKeepsWhatUsersStored(t *testing.T) {
 	if owner := strings.TrimSpace(b.MustExec("stat", "-c", "%U", "/srv/ss-server/mine.txt")); owner != "ss-server" {
 		t.Errorf("the user's file belongs to %q", owner)
 	}
-	b.wantSh(1, "ls -d /var/lib/ss-setup /etc/ss-server /usr/bin/ss-setup /opt/ss-server >/dev/null 2>&1 && echo there")
+	if left := b.sh("ls -d /var/lib/ss-setup /etc/ss-server /usr/bin/ss-setup /opt/ss-server /var/log/ss-setup 2>/dev/null").stdout; left != "" {
+		t.Errorf("the purge left %s", left)
+	}
 }
 
 func TestADebThatFailsLeavesTheOldVersionServingAndIsCuredByTheNext(t *testing.T) {

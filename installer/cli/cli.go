@@ -114,6 +114,7 @@ func (p *programme) verbs() []*cli.Command {
 		p.verb("recover", "finish or undo an interrupted run", recoverFlags(), (*session).recover),
 		p.reading("status", "what is installed, and how it is", (*session).status),
 		p.reading("verify", "compare every installed file with the receipt", (*session).verify),
+		p.supportBundle(),
 		p.completion(),
 		p.supervise(),
 	}

@@ -33,7 +33,7 @@ func (p *programme) supportBundle() *cli.Command {
 		Flags: append([]cli.Flag{
 			textFlag("output", "write the archive to `FILE`; else into this folder, named after the time"),
 		}, machineFlags()...),
-		Before: noArguments,
+		Before: func(c *cli.Context) error { return noArguments(c, p.args) },
 		Action: func(c *cli.Context) error {
 			set, err := readSettings(c, p.args)
 			if err != nil {

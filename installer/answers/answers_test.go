@@ -191,6 +191,26 @@ func TestNoKeyIsBothNowAndLater(t *testing.T) {
 	}
 }
 
+func TestTheDocumentListsTheKeys(t *testing.T) {
+	content, err := os.ReadFile("../../docs/unattended.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table, later []string
+	for _, k := range Keys {
+		table = append(table, "| `"+k.Name+"` | "+k.Allowed+" | "+k.Standard+" | "+k.Text+" |\n")
+	}
+	for _, name := range Later {
+		later = append(later, "`"+name+"`")
+	}
+	if want := strings.Join(table, ""); !strings.Contains(string(content), want) {
+		t.Errorf("the document has not:\n%s", want)
+	}
+	if want := strings.Join(later, ", "); !strings.Contains(strings.ReplaceAll(string(content), "\n", " "), want) {
+		t.Errorf("the document has not: %s", want)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(whole), false)
 	f.Add([]byte("superadmin: {password: x}"), false)

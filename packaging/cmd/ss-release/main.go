@@ -15,7 +15,7 @@ import (
 const usage = `usage:
   ss-release bundle --version V --bin DIR --services DIR --setup FILE --out DIR
                     [--os OS --arch ARCH] [--level 1..19]
-` + packagesUsage + `  ss-release version
+` + packagesUsage + wingetUsage + `  ss-release version
 `
 
 func main() {
@@ -33,6 +33,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return bundle(args[1:], stdout, stderr)
 	case "packages":
 		return makePackages(args[1:], stdout, stderr)
+	case "winget":
+		return wingetManifests(args[1:], stdout, stderr)
 	case "version", "--version":
 		fmt.Fprintln(stdout, "ss-release", version.Version)
 		return 0

@@ -217,8 +217,13 @@ var listed = []struct {
 	path  string
 	depth int
 }{
-	{machine.ProgramDir, 4}, {machine.ServerStateDir, 2}, {machine.LicensedStateDir, 2}, {machine.SetupDir, 3}, {machine.ConfigDir, 2},
-	{machine.FilesDir, 0}, {machine.ServerLogDir, 1},
+	{machine.ProgramDir, 4},
+	{machine.ServerStateDir, 2},
+	{machine.LicensedStateDir, 2},
+	{machine.SetupDir, 3},
+	{machine.ConfigDir, 2},
+	{machine.FilesDir, 0},
+	{machine.ServerLogDir, 1},
 }
 
 // tree names the product's files with mode, owner and size, and what links lead to.

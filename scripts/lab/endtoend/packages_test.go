@@ -380,7 +380,7 @@ func TestRPMOnlyWarnsOfAnUpdateThatWasPutBack(t *testing.T) {
 	b.mustSh("SS_SETUP_HEALTH_TIMEOUT=8s rpm -U --nodeps "+rpm("7.0.2-exit"), "everything was put back", "scriptlet failed, exit status 1")
 	b.serves(recoveryTime, "7.0.0")
 	b.mustSh("rpm -q ss-server", "ss-server-7.0.2-1")
-	b.mustSh("ss-setup status", "SS Server 7.0.0")
+	b.mustSh("ss-setup status", "SS Server 7.0.0", "managed by rpm")
 
 	b.mustSh("rpm -U --nodeps --replacepkgs "+rpm("7.0.2"), "SS Server was updated from 7.0.0 to 7.0.2.")
 	b.serves(recoveryTime, "7.0.2")

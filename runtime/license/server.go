@@ -34,7 +34,7 @@ type Server struct {
 
 // How often a license server is asked, and how long it may take to answer.
 const (
-	reachPause   = 30 * time.Second
+	reachPause   = 10 * time.Second
 	reachTimeout = 5 * time.Second
 )
 

@@ -35,6 +35,7 @@ func TestALicenseServerIsShownAsInaccessibleUntilItAnswers(t *testing.T) {
 
 func TestAnArchiveForSupportHoldsNoSecretOfARunningMachine(t *testing.T) {
 	b := from(t, lab.Options{}, "7.0.0")
+	b.serves(recoveryTime, "7.0.0")
 	code := strings.TrimSpace(b.mustSh("ss-server genssc | grep -oE '[A-Z2-9]{4}-[A-Z2-9]{4}'").stdout)
 	b.MustExec("sh", "-c", "logger -t ss-server 'setup code "+code+" password=sesame'; echo \"code "+code+" token: sesame\" >> /var/log/ss-setup/x.log; journalctl --sync")
 	b.MustExec("ss-setup", "support-bundle", "--output", "/root/support.tar.gz")

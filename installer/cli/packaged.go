@@ -35,8 +35,8 @@ func (s *session) unlessServing(sit *plan.Situation, p *plan.Proposal) (*plan.Pr
 	if !s.options.Offline {
 		return p, nil
 	}
-	for name, state := range sit.Services {
-		if !state.Active {
+	for _, name := range []string{machine.ServerService, machine.LicensedService} {
+		if !sit.Services[name].Active {
 			continue
 		}
 		if !s.forbidden {

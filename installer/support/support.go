@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"os/exec"
 	"path"
 	"time"
@@ -153,18 +152,18 @@ func File(name, file string) Source {
 }
 
 func readFile(file string) ([]byte, error) {
-	info, err := os.Lstat(file)
+	f, err := openFile(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is no regular file", file)
 	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
 	// One byte more, so that Tail sees that something is missing. Files of the
 	// kernel have no size and are read from the beginning.
 	if from := info.Size() - MaxSource - 1; from > 0 {

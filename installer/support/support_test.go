@@ -127,6 +127,20 @@ func TestABrokenSourceLeavesTheOthers(t *testing.T) {
 	}
 }
 
+func TestNoLinkIsFollowed(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "shadow"), []byte("sesame"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "log")
+	if err := os.Symlink("shadow", link); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := File("log", link).Read(t.Context()); err == nil || len(text) > 0 {
+		t.Errorf("read %q through a link", text)
+	}
+}
+
 func TestAnArchiveIsBounded(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "log")
 	line := strings.Repeat("x", 99) + "\n"

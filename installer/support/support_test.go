@@ -148,7 +148,7 @@ func TestAnArchiveIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	sources := []Source{File("log", file), Command("command", "cat", file)}
-	for range 2 * MaxTotal / MaxSource {
+	for range MaxTotal/MaxSource + 2 {
 		sources = append(sources, Source{"more", text(strings.Repeat(line, MaxSource/100), nil)})
 	}
 	var out bytes.Buffer

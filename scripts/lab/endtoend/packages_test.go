@@ -292,6 +292,7 @@ func TestADebStartsNothingUnderAPolicy(t *testing.T) {
 	b.serves(recoveryTime, "7.0.0")
 	b.mustSh("/usr/share/ss-server/bundle/ss-setup install --update --yes")
 	b.serves(recoveryTime, "7.0.1")
+	b.wantSh(2, "/usr/share/ss-server/bundle/ss-setup install -F --yes --no-start", "ss-server runs, and --no-start could not start it again")
 	b.mustSh("dpkg --purge ss-server")
 	if _, err := b.health(); err == nil {
 		t.Error("the server still answers after the purge")

@@ -72,7 +72,8 @@ func urls(host, port, page string) []string {
 
 // fingerprint is the SHA-256 of the server's certificate, as browsers show it.
 func (s *session) fingerprint(generation int) string {
-	content, err := s.m.FS.ReadFile(filepath.Join(machine.ServerData(generation), "tls", "cert.pem"))
+	const limit = 1 << 20
+	content, err := s.m.FS.ReadSmall(filepath.Join(machine.ServerData(generation), "tls", "cert.pem"), limit)
 	if err != nil {
 		return ""
 	}

@@ -24,16 +24,22 @@ func (j BootJob) script(run string, d Definition) string {
 		tests = append(tests, "grep -qF "+shellQuote(" "+escapeMount(mount)+" ")+" /proc/mounts")
 	}
 	var acts []string
-	act := func(command string, paths []string) {
-		if len(paths) > 0 {
-			acts = append(acts, command+" "+shellWords(paths))
+	remove := func(files ...string) {
+		if len(files) > 0 {
+			acts = append(acts, "rm -f "+shellWords(files))
 		}
 	}
-	act("rm -f", j.Files)
-	act("rmdir 2>/dev/null", deepestFirst(j.Folders))
+	// A folder that something is in stays, which is no failure of the job.
+	removeEmpty := func(dirs []string) {
+		if len(dirs) > 0 {
+			acts = append(acts, "rmdir "+shellWords(deepestFirst(dirs))+" 2>/dev/null || :")
+		}
+	}
+	remove(j.Files...)
+	removeEmpty(j.Folders)
 	acts = append(acts, "sync")
-	act("rm -f", append(links, d.Path))
-	act("rmdir 2>/dev/null", deepestFirst(j.JobFolders))
+	remove(append(links, d.Path)...)
+	removeEmpty(j.JobFolders)
 	return "if [ -x " + shellQuote(j.Argv[0]) + " ]; then " + run +
 		"; elif " + strings.Join(tests, " && ") + "; then " + strings.Join(acts, "; ") + "; fi"
 }

@@ -190,13 +190,16 @@ func portsWhere(ports []int, open func(int) bool) []int {
 }
 
 // ufwAllows looks for a rule from everywhere; one that is narrower does not open
-// the port.
+// the port. One that limits how often somebody may come opens it: ufw would put
+// ours in its place, and with ours it would go.
 func ufwAllows(added string, port int) bool {
 	text := strconv.Itoa(port)
 	for line := range strings.Lines(added) {
 		line, _, _ = strings.Cut(strings.TrimSpace(line), " comment ")
-		if slices.Contains([]string{"ufw allow " + text, "ufw allow " + text + "/tcp"}, line) {
-			return true
+		for _, verb := range []string{"ufw allow ", "ufw limit "} {
+			if line == verb+text || line == verb+text+"/tcp" {
+				return true
+			}
 		}
 	}
 	return false

@@ -151,6 +151,14 @@ func TestOpenTouchesOnlyWhatIsNotOpen(t *testing.T) {
 			open: []string{"ufw show added", "ufw allow 6443/tcp"}, closed: []string{"ufw delete allow 6443/tcp"},
 		},
 		{
+			name: "ufw that limits", w: Firewall{Kind: UFW}, opened: []int{22},
+			known: map[string]string{
+				"ufw show added":     "Added user rules (see 'ufw status' for running firewall):\nufw limit 22/tcp\n",
+				"ufw allow 6443/tcp": "", "ufw delete allow 6443/tcp": "",
+			},
+			open: []string{"ufw show added", "ufw allow 6443/tcp"}, closed: []string{"ufw delete allow 6443/tcp"},
+		},
+		{
 			name: "firewalld", w: Firewall{Kind: Firewalld}, opened: []int{22},
 			known: map[string]string{
 				"firewall-cmd --query-port=22/tcp": "yes", "firewall-cmd --permanent --query-port=22/tcp": "yes",

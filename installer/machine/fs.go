@@ -122,7 +122,7 @@ func (f *FS) Open(path string) (*os.File, error) {
 
 func (f *FS) open(path string, flag int, mode fs.FileMode) (h *os.File, err error) {
 	err = f.at(path, func(name string) (err error) {
-		h, err = os.OpenFile(name, flag|noFollow, mode)
+		h, err = openFile(name, f.Real(path), flag, mode)
 		return err
 	})
 	return h, err

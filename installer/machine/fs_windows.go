@@ -24,6 +24,10 @@ func device(fs.FileInfo) uint64 { return 0 }
 // access lists here.
 func (f *FS) at(path string, do func(name string) error) error { return do(f.Real(path)) }
 
+func openFile(name, _ string, flag int, mode fs.FileMode) (*os.File, error) {
+	return os.OpenFile(name, flag|noFollow, mode)
+}
+
 func chmod(name string, mode fs.FileMode) error { return os.Chmod(name, mode) }
 
 func chtimes(name string, mtime time.Time) error { return os.Chtimes(name, mtime, mtime) }

@@ -71,6 +71,23 @@ func openBelow(dir string, names []string) (int, error) {
 	return -1, &fs.PathError{Op: "open", Path: dir, Err: err}
 }
 
+// openFile opens a file by the name by which it can be reached, never through a
+// link. Errors of the open file tell its own name.
+func openFile(name, own string, flag int, mode fs.FileMode) (*os.File, error) {
+	if name == own {
+		return os.OpenFile(name, flag|noFollow, mode)
+	}
+	for {
+		fd, err := unix.Open(name, flag|noFollow|unix.O_CLOEXEC|unix.O_LARGEFILE, uint32(mode.Perm()))
+		switch {
+		case err == nil:
+			return os.NewFile(uintptr(fd), own), nil
+		case !errors.Is(err, unix.EINTR):
+			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+	}
+}
+
 // named puts the file's own name into an error of a call.
 func named(err error, path string) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok && strings.HasPrefix(e.Path, "/proc/self/fd/") {

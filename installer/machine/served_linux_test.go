@@ -148,3 +148,20 @@ func TestALinkOfTheAdministratorsToAServedFolderIsFollowed(t *testing.T) {
 		t.Error("what lies behind it is left")
 	}
 }
+
+func TestWhatFailsWithAnOpenFileNamesTheFile(t *testing.T) {
+	f := image(t, map[string]string{stolen: "the service's"})
+	h, err := f.OpenWrite(stolen)
+	check(t, err)
+	check(t, h.Close())
+	r, err := f.Open(stolen)
+	check(t, err)
+	check(t, r.Close())
+	_, written := h.Write([]byte("x"))
+	_, read := r.Read(make([]byte, 1))
+	for _, err := range []error{written, h.Sync(), h.Truncate(0), read} {
+		if err == nil || !strings.Contains(err.Error(), f.Real(stolen)) {
+			t.Errorf("the error does not name the file: %v", err)
+		}
+	}
+}

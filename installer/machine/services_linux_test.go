@@ -167,7 +167,7 @@ func TestBootJobsStartTheProgramWithItsArgumentsAsTheyAre(t *testing.T) {
 }
 
 // TestABootJobWaitsForTheDiskOfItsProgram runs the script where what it asks for
-// is mounted and where it is not.
+// is mounted and where it is not. A folder that is used meanwhile is no failure.
 func TestABootJobWaitsForTheDiskOfItsProgram(t *testing.T) {
 	for _, c := range []struct {
 		mounts []string
@@ -180,7 +180,9 @@ func TestABootJobWaitsForTheDiskOfItsProgram(t *testing.T) {
 	} {
 		left := path.Join(t.TempDir(), "left")
 		check(t, os.WriteFile(left, nil, 0o600))
-		job := BootJob{Name: "job", Argv: []string{"/no/program"}, Files: []string{left}, Mounts: c.mounts}
+		inUse := t.TempDir()
+		check(t, os.WriteFile(path.Join(inUse, "other"), nil, 0o600))
+		job := BootJob{Name: "job", Argv: []string{"/no/program"}, Files: []string{left}, JobFolders: []string{inUse}, Mounts: c.mounts}
 		script := job.script("false", Definition{Path: left + ".job"})
 		if out, err := exec.Command("/bin/sh", "-c", "sync() { :; }; "+script).CombinedOutput(); err != nil || len(out) > 0 {
 			t.Fatalf("%v, %s\n%s", err, out, script)
@@ -231,9 +233,9 @@ StartLimitIntervalSec=0
 Type=exec
 ExecStart=/bin/sh -c "if [ -x '/opt/ss-server/engine/ab/ss-setup' ]; then exec '/opt/ss-server/engine/ab/ss-setup' 'recover' '--boot'; ` +
 		`elif [ ! -e '/var/lib/ss-setup/txn' ] && grep -qF ' /opt ' /proc/mounts; then rm -f '/opt/ss-server/engine/ab/ss-setup'; ` +
-		`rmdir 2>/dev/null '/opt/ss-server/engine/ab' '/opt/ss-server/engine'; sync; ` +
+		`rmdir '/opt/ss-server/engine/ab' '/opt/ss-server/engine' 2>/dev/null || :; sync; ` +
 		`rm -f '/etc/systemd/system/multi-user.target.wants/ss-setup-recover.service' '/etc/systemd/system/ss-setup-recover.service'; ` +
-		`rmdir 2>/dev/null '/etc/systemd/system/multi-user.target.wants'; fi"
+		`rmdir '/etc/systemd/system/multi-user.target.wants' 2>/dev/null || :; fi"
 Restart=on-abnormal
 RestartSec=200ms
 

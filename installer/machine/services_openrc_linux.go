@@ -117,7 +117,7 @@ func (o *openrc) Start(ctx context.Context, service string) error {
 }
 
 // appearBound is how long a supervisor may take to start its daemon.
-const appearBound = 3 * time.Second
+const appearBound = 10 * time.Second
 
 // appeared waits for the daemon: OpenRC says "started" when there is a supervisor,
 // which then starts the daemon, or fails to and tries again and again.

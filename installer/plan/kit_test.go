@@ -93,6 +93,8 @@ func (w *world) generation(n, previous int, b *bundle.Bundle) {
 	w.file(release+"/"+bundle.ManifestName, string(b.Raw))
 	w.file(release+"/bin/ss-server", "program")
 	w.link(machine.Generation(n)+"/release", "../../releases/"+b.Release())
+	w.link(machine.Generation(n)+"/data", machine.ServerData(n))
+	w.link(machine.Generation(n)+"/licensed", machine.LicensedData(n))
 	w.file(machine.Generation(n)+"/"+machine.OpenFile, "")
 	w.data(n)
 

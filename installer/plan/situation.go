@@ -54,7 +54,7 @@ type Situation struct {
 	groups []string
 	// opened are the ports that installs opened in the host's firewall.
 	opened []int
-	// folders are those of ours that are there.
+	// folders are those of ours that are there and that no purge left.
 	folders []receipt.Folder
 	// files: an account that an install made is there, and users' files or a key ring.
 	files bool
@@ -120,11 +120,24 @@ func Look(ctx context.Context, m *step.Machine) (*Situation, error) {
 		return nil, err
 	}
 	for _, path := range ourFolders {
-		if f, ok := step.FolderAt(m.FS, path); ok {
+		if f, ok := step.FolderAt(m.FS, path); ok && !leftByPurge(m, f) {
 			s.folders = append(s.folders, f)
 		}
 	}
 	return s, s.foreign(m)
+}
+
+// leftByPurge tells a folder of ours that a purge left for the sake of what users
+// stored or the key ring: it was not there before us.
+func leftByPurge(m *step.Machine, folder receipt.Folder) bool {
+	switch folder.Path {
+	case machine.ServerStateDir:
+		return m.FS.Exists(machine.KeyringDir)
+	case machine.FilesDir:
+		uid, _, err := m.Accounts.Lookup(machine.ServerService)
+		return err == nil && uid == folder.UID && hasHome(m.FS, machine.ServerService, machine.ServerStateDir)
+	}
+	return false
 }
 
 // foreign finds accounts and groups of our names that no install made.

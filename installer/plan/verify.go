@@ -2,10 +2,7 @@ package plan
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"syscall"
 
 	"ss-setup/installer/receipt"
 	"ss-setup/installer/step"
@@ -25,7 +22,7 @@ type Deviation struct {
 const KindRunning = "running"
 
 // Verify compares every installed file, link, folder and service with the
-// receipt. What an administrator may edit is compared in owner and mode alone. A
+// receipt, and the links that lead from current to programs and data. What an administrator may edit is compared in owner and mode alone. A
 // service that failed is a deviation; one that was stopped or masked is not, since
 // that is an administrator's to do.
 func Verify(_ context.Context, m *step.Machine, s *Situation) ([]Deviation, error) {
@@ -35,11 +32,15 @@ func Verify(_ context.Context, m *step.Machine, s *Situation) ([]Deviation, erro
 	if s.Receipt == nil {
 		return nil, fmt.Errorf("the receipt of generation %d is lost; run: ss-setup install --repair", s.Current)
 	}
-	out := []Deviation{}
+	leads, err := compareChain(m, append([]receipt.Entry{linkToCurrent(s.Current)}, chain(s.Current, s.Receipt.Release)...))
+	if err != nil {
+		return nil, err
+	}
+	out := append([]Deviation{}, leads...)
 	for _, want := range s.Receipt.Files {
 		got, err := step.EntryOf(m, want.Path)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-			out = append(out, Deviation{Path: want.Path, Kind: "missing", Expected: string(want.Type)})
+		if isGone(err) {
+			out = append(out, missing(want))
 			continue
 		}
 		if err != nil {

@@ -31,8 +31,20 @@ func TestVerifyTellsEveryKindOfDeviation(t *testing.T) {
 			w.file(definition, "edited")
 			must(w.t, os.Chmod(w.FS.Real(definition), 0o600))
 		}, "content " + definition + ", mode " + definition},
-		"configuration":      {func(w *world, _ *Situation) { w.file(serverConfig, "port = 2\n") }, ""},
-		"configuration mode": {func(w *world, _ *Situation) { must(w.t, os.Chmod(w.FS.Real(serverConfig), 0o600)) }, "mode " + serverConfig},
+		"program": {func(w *world, s *Situation) {
+			must(w.t, os.Remove(w.FS.Real(machine.Release(s.Release)+"/bin/ss-server")))
+		}, "missing " + machine.Release(bundleOf(t, "7.0.1", "second").Release()) + "/bin/ss-server"},
+		"generation in force": {
+			func(w *world, _ *Situation) { must(w.t, os.RemoveAll(w.FS.Real(machine.Generation(3)))) },
+			"missing /opt/ss-server/generations/3, missing /opt/ss-server/generations/3/release, " +
+				"missing /opt/ss-server/generations/3/data, missing /opt/ss-server/generations/3/licensed",
+		},
+		"link to the release":  {func(w *world, _ *Situation) { w.link(machine.Generation(3)+"/release", "../../releases/other") }, "link " + machine.Generation(3) + "/release"},
+		"link to the data":     {func(w *world, _ *Situation) { must(w.t, os.Remove(w.FS.Real(machine.Generation(3)+"/data"))) }, "missing " + machine.Generation(3) + "/data"},
+		"link to the licenses": {func(w *world, _ *Situation) { w.link(machine.Generation(3)+"/licensed", machine.LicensedData(2)) }, "link " + machine.Generation(3) + "/licensed"},
+		"current":              {func(w *world, _ *Situation) { w.link(machine.Current, "elsewhere/3") }, "link " + machine.Current},
+		"configuration":        {func(w *world, _ *Situation) { w.file(serverConfig, "port = 2\n") }, ""},
+		"configuration mode":   {func(w *world, _ *Situation) { must(w.t, os.Chmod(w.FS.Real(serverConfig), 0o600)) }, "mode " + serverConfig},
 		"enabled": {func(_ *world, s *Situation) {
 			s.Services[machine.ServerService] = machine.ServiceState{Installed: true, Active: true}
 		}, "enabled ss-server"},

@@ -99,13 +99,19 @@ func (e *equaliser) tree(from, to string) error {
 	}
 	switch {
 	case info.IsDir():
-		return e.folder(from, to, info)
+		err = e.folder(from, to, info)
 	case info.Mode()&fs.ModeSymlink != 0:
-		return e.link(from, to)
+		err = e.link(from, to)
 	case info.Mode().IsRegular():
-		return e.file(from, to, info)
+		err = e.file(from, to, info)
+	default:
+		return nil // a socket or pipe of the running service
 	}
-	return nil // a socket or pipe of the running service
+	var failed *fs.PathError
+	if errors.Is(err, fs.ErrNotExist) && errors.As(err, &failed) && failed.Path == e.m.FS.Real(from) {
+		return nil // removed a moment later
+	}
+	return err
 }
 
 func (e *equaliser) folder(from, to string, info fs.FileInfo) error {

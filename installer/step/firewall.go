@@ -128,8 +128,12 @@ func (s *CloseFirewall) String() string {
 // Do closes them. A firewall that has been replaced or stopped since does not keep
 // an uninstall from its end.
 func (s *CloseFirewall) Do(ctx context.Context, m *Machine) error {
-	if err := m.Firewall.Close(ctx, s.Ports); err != nil {
+	err := m.Firewall.Close(ctx, s.Ports)
+	open, lookErr := m.Firewall.Opened(ctx, s.Ports)
+	if err = errors.Join(err, lookErr); err != nil {
 		m.warn(fmt.Sprintf("ports %v may still be open in the firewall: %v", s.Ports, err))
+	} else if len(open) > 0 {
+		m.warn(fmt.Sprintf("ports %v are let in still: the firewall is off, and they may be open when it is on again, or a rule of somebody else's lets them in", open))
 	}
 	for _, path := range []string{machine.OpenedPortsFile, machine.OpenedPortsFile + machine.TempSuffix} {
 		if err := m.FS.Remove(path); err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -98,6 +99,31 @@ func TestTheCopyHasNothingElseThanTheStore(t *testing.T) {
 	}
 	if diff := differ(tree("/from"), tree("/to")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAFileThatTheServiceRemovesWhileItIsCopiedIsNoError(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.file("/from/store.db", "kept")
+	name := filepath.Join(k.FS.Root, "from", "temporary")
+	stop := make(chan struct{})
+	var service sync.WaitGroup
+	service.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = os.WriteFile(name, nil, 0o600)
+				_ = os.Remove(name)
+			}
+		}
+	})
+	defer service.Wait()
+	defer close(stop)
+	for range 300 {
+		equaliseNow(t, k)
 	}
 }
 

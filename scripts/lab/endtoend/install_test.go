@@ -64,6 +64,18 @@ func TestInstallServesAndUninstallLeavesNothingButData(t *testing.T) {
 	}
 }
 
+func TestAServiceWhoseStartTakesLongHasNotFailed(t *testing.T) {
+	b := from(t, lab.Options{Root: "bookworm-sysv"}, "7.0.0")
+	// The program that gives up root's rights before the daemon runs.
+	b.MustExec("sh", "-ec", `mv /usr/bin/setpriv /usr/bin/setpriv.real
+printf '#!/bin/sh\nsleep 0.4\nexec /usr/bin/setpriv.real "$@"\n' > /usr/bin/setpriv
+chmod 755 /usr/bin/setpriv`)
+	for _, name := range services {
+		b.service("restart", name)
+	}
+	b.serves(recoveryTime, "7.0.0")
+}
+
 // leftOver are the paths that a has and b has not, or otherwise.
 func leftOver(a, b *snapshot.Snapshot) []string {
 	var out []string

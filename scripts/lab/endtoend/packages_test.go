@@ -71,7 +71,7 @@ func (b *box) sh(command string) result {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	stdout, stderr, code := b.Exec(ctx, "sh", "-c", "export DEBIAN_FRONTEND=noninteractive; "+command+" </dev/null")
+	stdout, stderr, code := b.Exec(ctx, "sh", "-c", "exec </dev/null; export DEBIAN_FRONTEND=noninteractive; "+command)
 	return result{code, stdout, stderr}
 }
 

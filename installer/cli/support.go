@@ -123,7 +123,7 @@ func (s *session) supportSources(opened error, now time.Time) []support.Source {
 	c.newest("config", machine.ConfigDir, 20)
 	c.text("files.txt", func(context.Context) ([]byte, error) { return c.tree() })
 	c.definitions()
-	c.file("system/os-release", "/etc/os-release")
+	c.file("system/os-release", "/usr/lib/os-release") // /etc has a link to it
 	if s.root == "" {
 		c.running()
 	}

@@ -6,7 +6,7 @@ import "ss-setup/installer/machine"
 func (c *collection) running() {
 	c.ownVersions()
 	for name, path := range map[string]string{
-		"mounts": "/proc/mounts", "memory": "/proc/meminfo", "load": "/proc/loadavg", "uptime": "/proc/uptime", "kernel": "/proc/version",
+		"mounts": "/proc/self/mounts", "memory": "/proc/meminfo", "load": "/proc/loadavg", "uptime": "/proc/uptime", "kernel": "/proc/version",
 	} {
 		c.file("system/"+name, path)
 	}

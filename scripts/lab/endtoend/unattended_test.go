@@ -40,7 +40,7 @@ func TestAnArchiveForSupportHoldsNoSecretOfARunningMachine(t *testing.T) {
 	b.MustExec("sh", "-c", "logger -t ss-server 'setup code "+code+" password=sesame'; echo \"code "+code+" token: sesame\" >> /var/log/ss-setup/x.log; journalctl --sync")
 	b.MustExec("ss-setup", "support-bundle", "--output", "/root/support.tar.gz")
 	b.MustExec("sh", "-c", "mkdir /root/s && tar -xzf /root/support.tar.gz -C /root/s --strip-components 1")
-	b.MustExec("sh", "-c", "cd /root/s && ls about.txt status.json verify.json preflight.json setup/receipts/1.json logs/ss-setup/x.log services/ss-server.journal.txt services/ss-server.status.txt versions/ss-server.txt license.json system/mounts files.txt")
+	b.MustExec("sh", "-c", "cd /root/s && ls about.txt status.json verify.json preflight.json setup/receipts/1.json logs/ss-setup/x.log services/ss-server.journal.txt services/ss-server.status.txt versions/ss-server.txt license.json system/mounts system/os-release files.txt")
 	for _, secret := range []string{code, "sesame"} {
 		if r := b.sh("grep -r " + secret + " /root/s"); r.code != 1 {
 			t.Errorf("%q is in it: %s", secret, r)

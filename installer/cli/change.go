@@ -142,13 +142,17 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 }
 
 // rememberFailure notes a release that failed, so that nobody tries it again
-// without knowing. A machine on which nothing was installed keeps no trace.
+// without knowing. A machine on which nothing was installed keeps no trace, and one
+// that served before, which a rollback or a repair goes to, has proven itself.
 func (s *session) rememberFailure(encoded json.RawMessage, res txn.Result) {
 	if res.Outcome != txn.RolledBack || !errors.Is(res.Err, step.ErrReleaseFailed) {
 		return
 	}
 	var meta plan.Meta
 	if err := json.Unmarshal(encoded, &meta); err != nil || meta.From == "" {
+		return
+	}
+	if meta.Action == plan.ActionRollback || meta.Action == plan.ActionRepair {
 		return
 	}
 	state, err := step.LoadState(s.m.FS)
@@ -219,7 +223,7 @@ func success(p *plan.Proposal) string {
 		return "SS Server was removed; its data is kept"
 	case plan.ActionPurge:
 		return "SS Server was removed"
-	case "rollback":
+	case plan.ActionRollback:
 		return fmt.Sprintf("SS Server %s serves again, as generation %d", p.To, p.Generation)
 	case "forget":
 		return fmt.Sprintf("generation %d was removed", p.Generation)

@@ -241,7 +241,11 @@ func (s *session) uninstall(ctx context.Context) (*ending, error) {
 
 func (s *session) rollback(ctx context.Context) (*ending, error) {
 	return s.change(ctx, func(_ context.Context, sit *plan.Situation) (*plan.Proposal, error) {
-		return plan.ForRollback(sit, s.options)
+		p, err := plan.ForRollback(sit, s.options)
+		if err != nil {
+			return nil, err
+		}
+		return p, plan.CheckTarget(s.m, p)
 	})
 }
 

@@ -41,6 +41,9 @@ func (s *session) install(ctx context.Context) (*ending, error) {
 		p, err := plan.ForInstall(sit, b, s.options)
 		if err == nil && p.Action == plan.ActionRepair {
 			p.Notes = append(p.Notes, s.foundToRepair(ctx, sit)...)
+			if flaws, err := plan.FlawsOf(s.m, sit.Current); err != nil || len(flaws) > 0 {
+				p.GoBack = "" // what was damaged stays so: nobody can go back to it
+			}
 		}
 		if err != nil || p.Nothing {
 			return p, err
@@ -97,8 +100,8 @@ func (s *session) findBundle() (*bundle.Bundle, error) {
 	dir := s.from
 	if dir == "" {
 		dir = ownFolder()
-		if _, err := os.Lstat(filepath.Join(dir, bundle.ManifestName)); err != nil {
-			return nil, nil
+		if there, err := packageBeside(dir); !there || err != nil {
+			return nil, err
 		}
 	}
 	dir, err := s.packageFolder(dir)
@@ -116,6 +119,27 @@ func (s *session) findBundle() (*bundle.Bundle, error) {
 		}
 	}
 	return b, nil
+}
+
+// packageBeside tells whether a package lies in the folder of this program. A part
+// of one is a package that was not copied whole, not a program without a package.
+func packageBeside(dir string) (bool, error) {
+	has := func(name string) bool {
+		_, err := os.Lstat(filepath.Join(dir, name))
+		return err == nil
+	}
+	manifest, payload := has(bundle.ManifestName), has(bundle.PayloadName)
+	part, missing := bundle.ManifestName, bundle.PayloadName
+	switch {
+	case manifest == payload:
+		return manifest, nil
+	case payload:
+		part, missing = missing, part
+	}
+	return false, &Failure{
+		Exit: BadPackage, Err: fmt.Errorf("the package in %s is not whole: %s is there and %s is not; nothing was changed", dir, part, missing),
+		Cure: "get the package again, with all of its files in one folder",
+	}
 }
 
 // packageFolder is the folder of the package that path names: its folder or a
@@ -167,6 +191,9 @@ func (s *session) handOver(ctx context.Context, b *bundle.Bundle) error {
 // keptBundle is the package that the installed release keeps, so that a repair
 // works without any other. The ss-setup that it goes with is this one.
 func (s *session) keptBundle(sit *plan.Situation) (*bundle.Bundle, error) {
+	if err := sit.CheckLink(); err != nil {
+		return nil, err
+	}
 	if !sit.Installed() && (s.options.Update || s.options.Repair) {
 		return nil, &Failure{Exit: NothingInstalled, Err: fmt.Errorf("%w, so there is nothing to%s", plan.ErrNothingInstalled, strings.Replace(s.mode(), "--", "", 1)), Cure: "run: " + s.names.command("install")}
 	}
@@ -176,7 +203,7 @@ func (s *session) keptBundle(sit *plan.Situation) (*bundle.Bundle, error) {
 	b, err := bundle.OpenRelease(s.m.FS.Real(machine.Release(sit.Release)))
 	if err != nil && sit.Damaged != "" {
 		return nil, &Failure{
-			Exit: PutBack, Err: fmt.Errorf("%s, and with it the package to repair it from", sit.Damaged),
+			Exit: CheckFailed, Err: fmt.Errorf("%s, and with it the package to repair it from", sit.Damaged),
 			Cure: fmt.Sprintf("get the package of %s and run: %s", sit.Version, s.names.command("install", "--repair", "--from", "DIR")),
 		}
 	}

@@ -66,7 +66,8 @@ func (s *session) tellKept(end *ending, action string) {
 	}
 	stored := false
 	for _, dir := range []string{machine.FilesDir, machine.KeyringDir} {
-		if _, err := s.m.FS.Lstat(dir); err == nil {
+		// An empty one is a folder that was there before, or a mount point.
+		if entries, err := s.m.FS.ReadDir(dir); err == nil && len(entries) > 0 {
 			end.Kept, stored = append(end.Kept, dir), true
 		}
 	}

@@ -36,7 +36,8 @@ func namesOf(set settings) names {
 	files := &machine.FS{Root: set.root}
 	return names{
 		called: calledAs(), root: set.root, from: set.from, installed: installedCopy, beside: err == nil,
-		needsPackage: func() bool { return !files.Exists(machine.Current) },
+		// Without the link a release may be there all the same.
+		needsPackage: func() bool { return !files.Exists(machine.Current) && !files.Exists(machine.GenerationsDir) },
 	}
 }
 

@@ -30,8 +30,10 @@ type Status struct {
 	Generation int    `json:"generation,omitempty"`
 	// ManagedBy is the package manager whose package installed it: dpkg or rpm.
 	ManagedBy string `json:"managed_by,omitempty"`
-	// Damaged says what of the generation in force is gone.
+	// Damaged says what of the generation in force is gone, Cure which commands put
+	// it back, one after the other.
 	Damaged  string                          `json:"damaged,omitempty"`
+	Cure     []string                        `json:"cure,omitempty"`
 	Services map[string]machine.ServiceState `json:"services"`
 	// Down are the services that do not run and that nobody masked.
 	Down        []DownService         `json:"down"`
@@ -84,6 +86,7 @@ func (s *session) status(ctx context.Context) (Exit, error) {
 	}
 	st := statusOf(sit)
 	st.Running = s.holder()
+	s.tellDamage(&st, sit)
 	st.Down = s.down(st)
 	exit := Done
 	if !st.Installed {
@@ -96,6 +99,25 @@ func (s *session) status(ctx context.Context) (Exit, error) {
 	printStatus(&text, st, time.Now())
 	_, err = io.WriteString(s.streams.Out, s.names.text(text.String()))
 	return exit, err
+}
+
+// tellDamage adds what puts a damaged generation back. One whose link is gone is
+// installed as ever: its services may even run.
+func (s *session) tellDamage(st *Status, sit *plan.Situation) {
+	repair := s.names.command("install", "--repair")
+	if sit.Lost == 0 {
+		if st.Damaged != "" {
+			st.Cure = []string{repair}
+		}
+		return
+	}
+	damage, cure := sit.LostLink()
+	st.Installed, st.Generation, st.Damaged, st.Cure = true, sit.Lost, damage, []string{cure, repair}
+	for _, g := range sit.Generations {
+		if g.Number == sit.Lost {
+			st.Version, st.Release = g.Version, g.Release
+		}
+	}
 }
 
 // down lists the services that do not run though they might. In an image none runs,
@@ -137,7 +159,7 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 		fmt.Fprintf(w, "It is managed by %s: update it as a package.\n", st.ManagedBy)
 	}
 	if st.Damaged != "" {
-		fmt.Fprintf(w, "It is damaged: %s; to put it back, run: ss-setup install --repair\n", st.Damaged)
+		fmt.Fprintf(w, "It is damaged: %s; to put it back, run: %s\n", st.Damaged, strings.Join(st.Cure, " && "))
 	}
 	printInterrupted(w, st)
 	if st.KeptData != 0 && !st.Installed {
@@ -150,6 +172,7 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 	printGenerations(w, st.Generations, now)
 	for _, f := range st.FailedReleases {
 		fmt.Fprintf(w, "\nRelease %s failed on %s: %s\n", f.Release, f.At.Local().Format(time.DateTime), f.Reason)
+		fmt.Fprintln(w, "To try it again, which forgets this when it succeeds, run: ss-setup install --update --yes")
 	}
 	for _, old := range st.OldVersions {
 		fmt.Fprintf(w, "\nVersion %d lies in %s\n", old.Major, old.Where)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 
+	"golang.org/x/mod/semver"
+
 	"ss-setup/installer/bundle"
 	"ss-setup/installer/machine"
 	"ss-setup/installer/step"
@@ -28,7 +30,7 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 	if err := o.checkInstall(); err != nil {
 		return nil, err
 	}
-	if err := s.checkLink(); err != nil {
+	if err := s.CheckLink(); err != nil {
 		return nil, err
 	}
 	action, err := decide(s, b, o)
@@ -43,7 +45,7 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 	}
 	p := &Proposal{Action: action, From: s.Version, To: b.Manifest.Version, Previous: s.dataFrom()}
 	if action == ActionSame && s.Damaged != "" {
-		return nil, fmt.Errorf("%s; to put it back run: ss-setup install --repair", s.Damaged)
+		return nil, fmt.Errorf("%w: %s; to put it back run: ss-setup install --repair", ErrDamaged, s.Damaged)
 	}
 	if action == ActionSame {
 		p.Nothing = true
@@ -423,7 +425,7 @@ func (i *install) receipt() step.Step {
 }
 
 func (i *install) state() step.Step {
-	w := &step.WriteState{Generation: i.generation, Forgotten: i.collected()}
+	w := &step.WriteState{Generation: i.generation, Forgotten: i.collected(), Forgiven: i.forgiven()}
 	if i.action == ActionFresh && i.s.State.NextGeneration <= 1 {
 		w.ForeignFolders = i.s.folders
 		w.ForeignAccounts, w.ForeignGroups = i.s.accounts, i.s.groups
@@ -432,6 +434,18 @@ func (i *install) state() step.Step {
 		w.Ended, w.EndedBy = from, i.action
 	}
 	return w
+}
+
+// forgiven are the releases that failed here and that nobody needs to be warned of
+// any more: the one that is installed now, and those of versions before it.
+func (i *install) forgiven() []string {
+	var out []string
+	for _, failed := range i.s.State.FailedReleases {
+		if failed.Release == i.b.Release() || semver.Compare("v"+versionOf(failed.Release), "v"+i.b.Manifest.Version) < 0 {
+			out = append(out, failed.Release)
+		}
+	}
+	return out
 }
 
 // collected are the generations that go: those that a later successful update

@@ -15,6 +15,7 @@ var (
 	ErrNothingInstalled = errors.New("nothing is installed")
 	ErrNewerInstalled   = errors.New("a newer version is installed")
 	ErrUnsupported      = errors.New("not supported")
+	ErrDamaged          = errors.New("the installation is damaged")
 )
 
 // The ports that services listen on unless told otherwise.

@@ -433,6 +433,46 @@ func TestAReleaseThatFailedHereIsAskedFor(t *testing.T) {
 	}
 }
 
+func TestAReleaseThatFailedIsForgivenByItselfAndByLaterOnes(t *testing.T) {
+	for version, want := range map[string][]string{"7.0.2": {"7.0.2"}, "7.0.3": {"7.0.2"}, "7.0.1": nil} {
+		w, _ := situation(t, "installed", 0)
+		failed := bundleOf(t, "7.0.2", "third").Release()
+		w.state.Fail(failed, "it did not answer", noon)
+		w.saveState(4)
+		p, err := ForInstall(w.look(), bundleOf(t, version, "third"), Options{})
+		must(t, err)
+		for _, st := range p.Plan.Steps {
+			if s, ok := st.(*step.WriteState); ok && (len(s.Forgiven) != len(want) || len(want) > 0 && s.Forgiven[0] != failed) {
+				t.Errorf("%s: forgives %v", version, s.Forgiven)
+			}
+		}
+	}
+}
+
+func TestARollbackToADamagedGenerationIsRefused(t *testing.T) {
+	before := bundleOf(t, "7.0.0", "first")
+	program := machine.Release(before.Release()) + "/bin/ss-server"
+	for name, c := range map[string]struct {
+		arrange func(w *world)
+		want    string
+	}{
+		"nothing":                {func(*world) {}, ""},
+		"a program is gone":      {func(w *world) { must(t, os.Remove(w.FS.Real(program))) }, program + " (missing)"},
+		"a program is another":   {func(w *world) { w.file(program, "PROGRAM") }, program + " (content)"},
+		"the link to the data":   {func(w *world) { w.link(machine.Generation(2)+"/data", "/tmp") }, "ln -sfn " + machine.ServerData(2) + " "},
+		"its package is damaged": {func(w *world) { w.file(machine.Release(before.Release())+"/"+bundle.PayloadName, "x") }, ""},
+	} {
+		w, s := situation(t, "installed", 0)
+		c.arrange(w)
+		p, err := ForRollback(s, Options{})
+		must(t, err)
+		err = CheckTarget(w.Machine, p)
+		if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestALostReceiptOrManifestIsSomethingThatARepairMends(t *testing.T) {
 	b := bundleOf(t, "7.0.1", "second")
 	for name, path := range map[string]string{

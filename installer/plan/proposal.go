@@ -34,14 +34,20 @@ type Proposal struct {
 	GoBack string
 }
 
-// checkLink refuses to go on from a machine whose link to the generation in force
+// CheckLink refuses to go on from a machine whose link to the generation in force
 // is gone: it would be taken for an empty one.
-func (s *Situation) checkLink() error {
+func (s *Situation) CheckLink() error {
 	if s.Lost == 0 {
 		return nil
 	}
-	return fmt.Errorf("the link %s is gone, though generation %d is there; put it back with: ln -s generations/%d %s, then run ss-setup install --repair",
-		machine.Current, s.Lost, s.Lost, machine.Current)
+	damage, cure := s.LostLink()
+	return fmt.Errorf("%w: %s; put it back with: %s, then run ss-setup install --repair", ErrDamaged, damage, cure)
+}
+
+// LostLink says that the link current is gone and which command puts it back.
+func (s *Situation) LostLink() (damage, cure string) {
+	return fmt.Sprintf("the link %s is gone, though generation %d is there", machine.Current, s.Lost),
+		fmt.Sprintf("ln -s generations/%d %s", s.Lost, s.current)
 }
 
 // Question asks for a yes.

@@ -9,9 +9,13 @@ import (
 	"ss-setup/installer/step"
 )
 
-// ForRollback proposes going back to the generation before.
+// ActionRollback is the action of rollback.
+const ActionRollback = "rollback"
+
+// ForRollback proposes going back to the generation before. CheckTarget tells
+// whether that could serve.
 func ForRollback(s *Situation, o Options) (*Proposal, error) {
-	if err := s.checkLink(); err != nil {
+	if err := s.CheckLink(); err != nil {
 		return nil, err
 	}
 	if !s.Installed() {
@@ -22,7 +26,7 @@ func ForRollback(s *Situation, o Options) (*Proposal, error) {
 		return nil, fmt.Errorf("%w: generation %d has none before it to go back to", ErrNothingInstalled, s.Current)
 	}
 	p := &Proposal{
-		Action: "rollback", From: s.Version, To: target.Version, Generation: target.Number, Previous: s.Current,
+		Action: ActionRollback, From: s.Version, To: target.Version, Generation: target.Number, Previous: s.Current,
 		Summary: fmt.Sprintf("go back from SS Server %s (generation %d) to %s (generation %d)", s.Version, s.Current, target.Version, target.Number),
 		Confirm: []Question{{
 			Text: fmt.Sprintf("Go back to SS Server %s with its data of that time?", target.Version),

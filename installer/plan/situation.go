@@ -27,8 +27,8 @@ type Situation struct {
 	// Damaged says what of the generation in force is gone without which it cannot
 	// serve; empty when nothing is.
 	Damaged string
-	// Lost is the newest open generation when the link that names the one in force
-	// is gone; 0 otherwise.
+	// Lost is the generation in force by the state and the receipts when the link
+	// that names it is gone; 0 otherwise.
 	Lost int
 	// Receipt of the generation in force; nil when there is none or it cannot be read.
 	Receipt     *receipt.Receipt
@@ -43,7 +43,9 @@ type Situation struct {
 	OldVersions []OldVersion
 
 	services machine.Services
-	bin      string
+	// current is where the link current lies as this system sees it.
+	current string
+	bin     string
 	// config: there are configuration files already.
 	config bool
 	// configured is the web port in it, 0 when it cannot be read.
@@ -88,7 +90,7 @@ func (s *Situation) Installed() bool { return s.Current != 0 }
 
 // Look reads what is on the machine. It changes nothing.
 func Look(ctx context.Context, m *step.Machine) (*Situation, error) {
-	s := &Situation{Services: map[string]machine.ServiceState{}, services: m.Services}
+	s := &Situation{Services: map[string]machine.ServiceState{}, services: m.Services, current: m.FS.Real(machine.Current)}
 	var err error
 	if s.Current, err = step.CurrentGeneration(m.FS); err != nil {
 		return nil, err
@@ -164,14 +166,27 @@ func (s *Situation) foreign(m *step.Machine) error {
 	return nil
 }
 
+// lost finds the generation that was in force when no link says so: the newest of
+// those that no verb has ended, or of all that served when the state is of no help.
+// What an uninstall left, or a run that is still open, is not lost.
 func lost(s *Situation) int {
-	n := 0
+	if s.Current != 0 || s.Interrupted != nil {
+		return 0
+	}
+	inUse, served := 0, 0
 	for _, g := range s.Generations {
-		if s.Current == 0 && g.Open && !g.DataOnly {
-			n = max(n, g.Number)
+		if !g.Open && !(s.State.Installed && g.digest != "") || g.DataOnly && !s.State.Installed {
+			continue
+		}
+		served = max(served, g.Number)
+		if g.EndedBy == "" {
+			inUse = max(inUse, g.Number)
 		}
 	}
-	return n
+	if inUse != 0 {
+		return inUse
+	}
+	return served
 }
 
 // hasHome tells an account that an install made, by its home: one outlives a purge

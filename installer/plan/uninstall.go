@@ -20,7 +20,7 @@ func ForUninstall(s *Situation, o Options) (*Proposal, error) {
 	if o.PurgeFiles && !o.Purge {
 		return nil, fmt.Errorf("%w: --purge-files goes with --purge; run: ss-setup uninstall --purge --purge-files", ErrUsage)
 	}
-	if err := s.checkLink(); err != nil {
+	if err := s.CheckLink(); err != nil {
 		return nil, err
 	}
 	leftover := s.dataFrom() != 0 || len(s.Generations) > 0 || s.State.NextGeneration > 1 || (o.PurgeFiles && s.files)

@@ -26,6 +26,9 @@ const KindRunning = "running"
 // service that failed is a deviation; one that was stopped or masked is not, since
 // that is an administrator's to do.
 func Verify(_ context.Context, m *step.Machine, s *Situation) ([]Deviation, error) {
+	if err := s.CheckLink(); err != nil {
+		return nil, err
+	}
 	if !s.Installed() {
 		return nil, fmt.Errorf("%w, so there is nothing to verify", ErrNothingInstalled)
 	}

@@ -60,7 +60,7 @@ func (e *equaliser) run(from, to string) error {
 	if e.total, err = treeSize(e.m.FS, from); err != nil {
 		return fmt.Errorf("read the store %s: %w", from, err)
 	}
-	if err := e.tree(from, to); err != nil {
+	if err := e.entry(from, to); err != nil {
 		return err
 	}
 	return e.m.FS.SyncDir(filepath.Dir(to))
@@ -90,28 +90,27 @@ func treeSize(f *machine.FS, path string) (int64, error) {
 }
 
 func (e *equaliser) tree(from, to string) error {
-	info, err := e.m.FS.Lstat(from)
-	if errors.Is(err, fs.ErrNotExist) {
+	err := e.entry(from, to)
+	if errors.Is(err, fs.ErrNotExist) && !e.m.FS.Exists(from) {
 		return nil // the running service removed it meanwhile
 	}
+	return err
+}
+
+func (e *equaliser) entry(from, to string) error {
+	info, err := e.m.FS.Lstat(from)
 	if err != nil {
 		return err
 	}
 	switch {
 	case info.IsDir():
-		err = e.folder(from, to, info)
+		return e.folder(from, to, info)
 	case info.Mode()&fs.ModeSymlink != 0:
-		err = e.link(from, to)
+		return e.link(from, to)
 	case info.Mode().IsRegular():
-		err = e.file(from, to, info)
-	default:
-		return nil // a socket or pipe of the running service
+		return e.file(from, to, info)
 	}
-	var failed *fs.PathError
-	if errors.Is(err, fs.ErrNotExist) && errors.As(err, &failed) && failed.Path == e.m.FS.Real(from) {
-		return nil // removed a moment later
-	}
-	return err
+	return nil // a socket or pipe of the running service
 }
 
 func (e *equaliser) folder(from, to string, info fs.FileInfo) error {

@@ -103,6 +103,8 @@ type WriteState struct {
 	ForeignFolders []receipt.Folder `json:"foreign_folders,omitempty"`
 	// Forgotten are generations that are gone.
 	Forgotten []int `json:"generations,omitempty"`
+	// Forgiven are releases that failed before and that this one is, or comes after.
+	Forgiven []string `json:"forgiven,omitempty"`
 }
 
 // Kind implements Step.
@@ -131,6 +133,9 @@ func (s *WriteState) Do(_ context.Context, m *Machine) error {
 	if s.Generation != 0 {
 		state.Revive(s.Generation)
 		state.Forgive(ReleaseOf(m.FS, s.Generation))
+	}
+	for _, release := range s.Forgiven {
+		state.Forgive(release)
 	}
 	if s.Ended != 0 {
 		state.End(s.Ended, s.EndedBy, m.Now())

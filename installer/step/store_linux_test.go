@@ -262,3 +262,19 @@ func TestAServiceThatNeverGetsHealthyEndsTheWait(t *testing.T) {
 		}
 	}
 }
+
+func TestAStoreThatVanishesWhileItIsCopiedIsAFailure(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.file(machine.ServerData(1)+"/store.db", "x")
+	hook := k.FS.Before
+	k.FS.Before = func(op machine.Op, path string) error {
+		if op == machine.OpMkdir && strings.HasSuffix(path, ".part") {
+			must(t, os.RemoveAll(k.FS.Real(machine.ServerData(1))))
+		}
+		return hook(op, path)
+	}
+	if err := k.do(&CopyStore{server(1, 2)}); err == nil {
+		t.Error("the store is gone, and its copy counts as one")
+	}
+}

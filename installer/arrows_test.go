@@ -13,6 +13,8 @@ var arrows = map[string][]string{
 	"installer/txn":       {"installer/machine"},
 	"installer/bundle":    {},
 	"installer/receipt":   {},
+	"installer/answers":   {"runtime/config"},
+	"installer/support":   {},
 	"installer/step":      {"installer/machine", "installer/txn", "installer/bundle", "installer/receipt", "runtime/config"},
 	"installer/plan":      {"installer/step", "installer/machine", "installer/txn", "installer/bundle", "installer/receipt", "runtime/config", "runtime/service"},
 	"installer/preflight": {"installer/machine", "installer/txn", "installer/bundle"},

@@ -21,7 +21,7 @@ type proposer func(ctx context.Context, sit *plan.Situation) (*plan.Proposal, er
 // of an earlier run, look, plan, check, ask, run.
 func (s *session) change(ctx context.Context, propose proposer) (*ending, error) {
 	if !s.planOnly {
-		if err := s.takeLock(); err != nil {
+		if err := s.takeLock(ctx); err != nil {
 			return nil, err
 		}
 		if end, err := s.recoverFirst(ctx); end != nil || err != nil {

@@ -29,7 +29,11 @@ func (s *session) check(ctx context.Context, sit *plan.Situation, p *plan.Propos
 		return nil, s.checkRoom()
 	}
 	// A file system of its own: what the checks try is no part of the run.
-	probe := preflight.NewProbe(&machine.FS{Root: s.root})
+	var services machine.Services
+	if s.idle {
+		services = s.m.Services
+	}
+	probe := preflight.NewProbe(&machine.FS{Root: s.root}, services)
 	checks := preflight.Run(ctx, probe, s.preflightInput(sit, p, s.m.Bundle))
 	for _, c := range checks {
 		s.log.Info("check", "name", c.Name, "status", c.Status, "message", c.Message)
@@ -59,7 +63,7 @@ func (s *session) checkRoom() error {
 	if err != nil {
 		return err
 	}
-	probe := preflight.NewProbe(&machine.FS{Root: s.root})
+	probe := preflight.NewProbe(&machine.FS{Root: s.root}, nil)
 	return s.refusal(preflight.Failed(preflight.Room(probe, preflight.Help(info.Size())...)))
 }
 
@@ -94,7 +98,8 @@ func (s *session) refusal(failed []preflight.Check) error {
 func (s *session) preflightInput(sit *plan.Situation, p *plan.Proposal, b *bundle.Bundle) preflight.Input {
 	m := b.Manifest
 	in := preflight.Input{
-		OS: m.OS, Arch: m.Arch, Installed: sit.Installed(), HoldsLock: true, Image: s.root != "", Account: s.options.ServiceUser,
+		OS: m.OS, Arch: m.Arch, Installed: sit.Installed(), HoldsLock: true, Image: s.root != "" || s.idle,
+		Account:  s.options.ServiceUser,
 		Services: []string{machine.ServerService, machine.LicensedService},
 		Demands:  preflight.Release(m.UnpackedSize(), m.Payload.Size, m.Setup.Size),
 	}

@@ -114,6 +114,7 @@ func (p *programme) verbs() []*cli.Command {
 		p.verb("recover", "finish or undo an interrupted run", recoverFlags(), (*session).recover),
 		p.reading("status", "what is installed, and how it is", (*session).status),
 		p.reading("verify", "compare every installed file with the receipt", (*session).verify),
+		p.supportBundle(),
 		p.completion(),
 		p.supervise(),
 	}
@@ -123,6 +124,9 @@ func (p *programme) verbs() []*cli.Command {
 func (p *programme) verb(name, usage string, flags []cli.Flag, do func(*session, context.Context) (*ending, error)) *cli.Command {
 	c := &cli.Command{Name: name, Usage: usage, Flags: flags}
 	c.Before = func(c *cli.Context) error {
+		if err := takeAnswers(c); err != nil {
+			return err
+		}
 		if err := checkFlags(c, p.args); err != nil || name == "forget" {
 			return err
 		}

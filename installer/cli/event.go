@@ -93,6 +93,9 @@ type Result struct {
 	Firewall string   `json:"firewall,omitempty"`
 	OpenWith []string `json:"firewall_commands,omitempty"`
 	GoBack   string   `json:"go_back,omitempty"`
+	// LicenseServer is that of a client, LicenseState whether it is reachable.
+	LicenseServer string `json:"license_server,omitempty"`
+	LicenseState  string `json:"license_server_state,omitempty"`
 	// Kept are files that an uninstall left because somebody else may want them.
 	Kept []string `json:"kept,omitempty"`
 	Log  string   `json:"log,omitempty"`

@@ -63,7 +63,8 @@ func story(c *console) {
 		Verb: "install", Outcome: "committed", Version: "7.0.0", Previous: "6.9.9", Generation: 5, Seconds: 3.1, Downtime: &down,
 		URLs:        []string{"https://127.0.0.1:6443/init/setup", "https://192.0.2.7:6443/init/setup"},
 		Fingerprint: strings.TrimSuffix(strings.Repeat("AB:", 32), ":"), SetupCode: "ABCD-EFGH", CodeExpires: &code,
-		NewCode: "ss-server genssc", Firewall: "ufw", OpenWith: []string{"ufw allow 6443/tcp"}, GoBack: "ss-setup rollback",
+		NewCode: "ss-server genssc", Firewall: "ufw", OpenWith: []string{"ufw allow 6443/tcp"},
+		LicenseServer: "tiger:2380", LicenseState: "inaccessible", GoBack: "ss-setup rollback",
 		Log: "/var/log/ss-setup/20261121T222200.000Z-install.log", Fresh: true,
 	}})
 }

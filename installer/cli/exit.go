@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 
+	"ss-setup/installer/answers"
 	"ss-setup/installer/bundle"
 	"ss-setup/installer/machine"
 	"ss-setup/installer/plan"
@@ -96,6 +97,7 @@ var known = []struct {
 	exit Exit
 }{
 	{plan.ErrUsage, WrongUsage},
+	{answers.ErrInvalid, WrongUsage},
 	{plan.ErrNothingInstalled, NothingInstalled},
 	{plan.ErrNewerInstalled, NewerInstalled},
 	{plan.ErrUnsupported, Unsupported},
@@ -128,7 +130,7 @@ func failureOf(err error, otherwise Exit) *Failure {
 // withoutLabel leaves out the name of a sentinel where it says nothing that the
 // sentence and the exit code do not say.
 func withoutLabel(err error) error {
-	for _, label := range []error{plan.ErrUsage, plan.ErrNothingInstalled, plan.ErrDamaged} {
+	for _, label := range []error{plan.ErrUsage, plan.ErrNothingInstalled, plan.ErrDamaged, answers.ErrInvalid} {
 		if text, ok := strings.CutPrefix(err.Error(), label.Error()+": "); ok {
 			return errors.New(text)
 		}

@@ -68,3 +68,15 @@ func TestSentenceOfWrongUsageDoesNotSaySoTwice(t *testing.T) {
 		t.Errorf("got %q", f)
 	}
 }
+
+func TestTheKitForConfigurationManagerKnowsEveryExitCode(t *testing.T) {
+	content, err := os.ReadFile("../../packaging/sccm/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range exits {
+		if row := fmt.Sprintf("| %d | ", x.windows); !strings.Contains(string(content), row) {
+			t.Errorf("packaging/sccm/README.md does not tell code %d: %s", x.windows, x.meaning)
+		}
+	}
+}

@@ -46,6 +46,7 @@ func (s *session) welcome(ctx context.Context, end *ending) {
 	end.URLs = urls(host, port, page)
 	end.Fingerprint = s.fingerprint(end.Generation)
 	s.setupCode(ctx, end)
+	s.licenseServer(ctx, end)
 	s.firewallHint(ctx, end, host, port)
 }
 
@@ -96,8 +97,8 @@ func (s *session) setupCode(ctx context.Context, end *ending) {
 	if _, err := exec.LookPath(machine.ServerService); err == nil {
 		end.NewCode = machine.ServerService + " genssc"
 	}
-	if !end.Fresh {
-		return
+	if !end.Fresh || s.options.Offline || s.options.ManagedBy != "" {
+		return // nobody to use it up in five minutes, and package managers keep logs
 	}
 	ctx, cancel := context.WithTimeout(ctx, codePatience)
 	defer cancel()

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ss-setup/installer/plan"
+	"ss-setup/runtime/config"
 )
 
 // envPrefix begins the environment twin of every flag.
@@ -43,6 +44,45 @@ func portFlag(name string, standard int) cli.Flag {
 	}
 }
 
+// managedByFlag is how the scripts of a package say whose they are.
+func managedByFlag() cli.Flag {
+	return &cli.StringFlag{Name: "managed-by", Hidden: true, Action: func(_ *cli.Context, v string) error {
+		if v != plan.ManagerDPKG && v != plan.ManagerRPM {
+			return usagef("", "--managed-by is %q; it is dpkg or rpm", v)
+		}
+		return nil
+	}}
+}
+
+func licenseModeFlag() cli.Flag {
+	return &cli.StringFlag{
+		Name: "license-mode", EnvVars: envTwin("license-mode"), DefaultText: config.RoleLocal,
+		Usage: "take licenses from `WHERE`, for a first install: local or client",
+		Action: func(_ *cli.Context, v string) error {
+			switch v {
+			case config.RoleLocal, config.RoleClient:
+				return nil
+			case "server":
+				return usagef("", "--license-mode server is not in this version; choose local or client")
+			}
+			return usagef("", "--license-mode is %q; choose local or client", v)
+		},
+	}
+}
+
+func lockWaitFlag() cli.Flag {
+	return &cli.DurationFlag{
+		Name: "lock-wait", EnvVars: envTwin("lock-wait"), DefaultText: "0s",
+		Usage: "wait up to `TIME` for the end of another ss-setup",
+		Action: func(_ *cli.Context, d time.Duration) error {
+			if d < 0 {
+				return usagef("", "--lock-wait is %s; it must not be less than nothing, such as 60s", d)
+			}
+			return nil
+		},
+	}
+}
+
 // machineFlags say which machine is meant.
 func machineFlags() []cli.Flag {
 	return []cli.Flag{
@@ -64,6 +104,7 @@ func changeFlags() []cli.Flag {
 			Usage: "show what happens `HOW`: auto, bar, plain or json", DefaultText: string(outputAuto), Action: checkOutput,
 		},
 		textFlag("log", "write the log to `FILE`, in a folder that is there"),
+		lockWaitFlag(),
 		&cli.DurationFlag{
 			Name: "health-timeout", Value: defaultHealthTimeout, EnvVars: envTwin("health-timeout"),
 			Usage: "`TIME` that a service may take to answer",
@@ -85,9 +126,15 @@ func installFlags() []cli.Flag {
 		textFlag("from", "take the package in `DIR`, or of which DIR is a file; else the one beside this program"),
 		portFlag("web-port", 6443),
 		portFlag("license-port", 2380),
+		licenseModeFlag(),
+		textFlag("license-server", "take licenses from the license server `NAME[:PORT]`, with --license-mode client"),
 		textFlag("service-user", "run the server as the account `NAME`, for a first install"),
 		boolFlag("open-firewall", "open the ports in the firewall of this machine"),
+		textFlag("answers", "take what no flag says from the answers `FILE`"),
+		textFlag("save-answers", "write what this run used into `FILE`, for --answers"),
 		boolFlag("preflight-only", "run the checks, change nothing"),
+		boolFlag("no-start", "start nothing; what is enabled starts with the machine"),
+		managedByFlag(),
 	}, changeFlags()...)
 }
 
@@ -96,6 +143,7 @@ func uninstallFlags() []cli.Flag {
 		boolFlag("keep-data", "keep the data, as without any flag"),
 		boolFlag("purge", "remove the data as well, but not what users stored"),
 		boolFlag("purge-files", "with --purge: remove also what users stored"),
+		managedByFlag(),
 	}, changeFlags()...)
 }
 
@@ -141,17 +189,25 @@ type settings struct {
 	planOnly, preflightOnly         bool
 	trace, noRollback, jsonAnswer   bool
 	guard, boot                     bool
+	noStart                         bool
+	lockWait                        time.Duration
 	output                          output
 	generation                      int // of forget
+	// saveAnswers is where used goes: the keys of an answers file with the values
+	// of this run.
+	saveAnswers string
+	used        map[string]string
 }
 
 func readSettings(c *cli.Context, args []string) (settings, error) {
+	var err error
 	s := settings{
 		verb: c.Command.Name, args: args,
 		from: c.String("from"), root: c.String("root"), logFile: c.String("log"), expectPlan: c.String("expect-plan"),
 		planOnly: c.Bool("plan"), preflightOnly: c.Bool("preflight-only"),
 		trace: c.Bool("trace"), noRollback: c.Bool("norollback"), jsonAnswer: c.Bool("json"),
 		guard: c.Bool("guard"), boot: c.Bool("boot"),
+		noStart: c.Bool("no-start"), lockWait: c.Duration("lock-wait"),
 		output: output(c.String("output")),
 	}
 	s.options = plan.Options{
@@ -161,12 +217,18 @@ func readSettings(c *cli.Context, args []string) (settings, error) {
 		ServiceUser: c.String("service-user"), OpenFirewall: c.Bool("open-firewall"),
 		HealthTimeout: c.Duration("health-timeout"),
 		Purge:         c.Bool("purge"), PurgeFiles: c.Bool("purge-files"),
-		Offline: s.root != "",
+		Offline:   s.root != "",
+		ManagedBy: c.String("managed-by"),
+	}
+	if s.options.LicenseMode, s.options.LicenseServer, err = licenseFlags(c); err != nil {
+		return s, err
+	}
+	if s.saveAnswers = c.String("save-answers"); s.saveAnswers != "" {
+		s.used = usedAnswers(c)
 	}
 	if s.options.HealthTimeout == 0 {
 		s.options.HealthTimeout = defaultHealthTimeout
 	}
-	var err error
 	if s.root != "" {
 		s.root, err = filepath.Abs(s.root)
 	}

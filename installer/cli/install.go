@@ -45,14 +45,26 @@ func (s *session) install(ctx context.Context) (*ending, error) {
 				p.GoBack = "" // what was damaged stays so: nobody can go back to it
 			}
 		}
-		return p, err
+		if err != nil || p.Nothing {
+			return p, err
+		}
+		return s.unlessServing(sit, p)
 	})
+	if err == nil && end.Outcome == outcomeNothing {
+		err = s.noteManager(end.Generation)
+	}
+	if err == nil && end.Outcome != string(txn.RolledBack) {
+		s.keepAnswers()
+	}
 	if err != nil || end.Outcome != string(txn.Committed) {
 		return end, err
 	}
 	if s.root != "" {
 		end.message += fmt.Sprintf(" in %s; what is enabled there starts at its first boot", s.root)
 		return end, nil
+	}
+	if s.options.Offline {
+		end.message += "; nothing was started: what is enabled starts with the machine"
 	}
 	s.welcome(ctx, end)
 	return end, nil

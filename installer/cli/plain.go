@@ -158,6 +158,9 @@ func finalRows(r *Result) [][2]string {
 	default:
 		add("If it is not set up yet", r.NewCode)
 	}
+	if r.LicenseServer != "" {
+		add("License server", r.LicenseServer+"   "+r.LicenseState)
+	}
 	if r.Firewall != "" {
 		add(fmt.Sprintf("Open in %s", r.Firewall), r.OpenWith...)
 	}

@@ -96,7 +96,7 @@ func (s *session) recoverBy(ctx context.Context, path string) error {
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), path, "recover", "--output", "plain")
 	cmd.Stdout, cmd.Stderr = io.Discard, s.streams.Err
 	runErr := cmd.Run()
-	if err := s.takeLock(); err != nil {
+	if err := s.takeLock(ctx); err != nil {
 		return err
 	}
 	if runErr != nil {
@@ -178,7 +178,7 @@ func (s *session) recoverVerb(ctx context.Context) (*ending, error) {
 // waitForRecovery takes the lock. When a recovery has it that began by itself,
 // what was asked for is under way, so this waits for its end.
 func (s *session) waitForRecovery(ctx context.Context) error {
-	err := s.takeLock()
+	err := s.takeLock(ctx)
 	if !errors.Is(err, txn.ErrBusy) || !s.recoveryHoldsLock() {
 		return err
 	}

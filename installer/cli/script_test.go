@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -44,12 +45,20 @@ func TestScripts(t *testing.T) {
 			"exits":  exitsWith,
 			"hold":   hold,
 			"schema": checkSchema(t),
+			"samehash": func(ts *testscript.TestScript, _ bool, args []string) {
+				if a, b := planHash.FindString(ts.ReadFile(args[0])), planHash.FindString(ts.ReadFile(args[1])); a != b || a == "" {
+					ts.Fatalf("the plans have the hashes %s and %s", a, b)
+				}
+			},
 			"golden": func(ts *testscript.TestScript, _ bool, args []string) {
 				compareGolden(t, "testdata/golden/"+args[1], steady(ts.ReadFile(args[0])))
 			},
 		},
 	})
 }
+
+// planHash is the hash of a plan in an event.
+var planHash = regexp.MustCompile(`"hash":"[0-9a-f]{64}"`)
 
 // image makes the tree of a machine: image DIR.
 func image(ts *testscript.TestScript, _ bool, args []string) {

@@ -1,10 +1,32 @@
 package cli
 
-import "syscall"
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+)
 
 // selfPath is the file of the running program, even when its name has been
 // given to another file meanwhile.
-const selfPath = "/proc/self/exe"
+var selfPath = findSelf()
+
+// findSelf asks the kernel; in a chroot without /proc how the program was called
+// has to do.
+func findSelf() string {
+	const link = "/proc/self/exe"
+	if _, err := os.Stat(link); err == nil {
+		return link
+	}
+	path, err := exec.LookPath(os.Args[0])
+	if err != nil {
+		return link
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return link
+	}
+	return path
+}
 
 // become runs another program in the place of this one.
 func become(path string, args, env []string) error {

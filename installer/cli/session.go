@@ -38,6 +38,9 @@ type session struct {
 	self string
 	// names writes the commands that messages name.
 	names names
+	// idle: no service manager runs on this machine; forbidden: a policy forbids
+	// that packages start services.
+	idle, forbidden bool
 }
 
 // newSession prepares a verb that changes the machine, or may.
@@ -47,6 +50,9 @@ func newSession(set settings, st Streams) *session {
 	// Who asks for the plan wants to see it.
 	quiet := set.options.Silent && !set.planOnly || set.guard || set.boot
 	s.out = newConsole(st, set.output, quiet, time.Now)
+	if set.options.ManagedBy != "" && set.output == outputAuto {
+		s.out.show = &packageLines{out: st.Out, err: st.Err}
+	}
 	return s
 }
 
@@ -58,6 +64,7 @@ func (s *session) open() error {
 		}
 	}
 	files := &machine.FS{Root: s.root}
+	s.decideStart(files)
 	if s.trace {
 		files.Before = func(op machine.Op, path string) error {
 			s.log.Debug("change", "call", op, "path", path)
@@ -86,8 +93,12 @@ func (s *session) open() error {
 }
 
 func (s *session) openServices() error {
+	find := machine.NewServices
+	if s.idle {
+		find = machine.FileServices
+	}
 	var err error
-	s.m.Services, err = machine.NewServices(s.m.FS)
+	s.m.Services, err = find(s.m.FS)
 	return err
 }
 
@@ -108,7 +119,7 @@ func (s *session) openToChange() error {
 	}
 	s.m.SetupSHA256 = s.self
 	s.engine.ID = s.self[:engineDigits]
-	if !s.options.Offline {
+	if s.root == "" && !s.idle {
 		s.engine.Scaffold = &scaffold{
 			fs: s.m.FS, services: s.m.Services, program: selfPath, id: s.engine.ID,
 			guardEnv: s.guardEnv(),
@@ -157,9 +168,16 @@ func (s *session) command(more ...string) string {
 // lockPatience is for a run that is about to end; a longer one is another's.
 const lockPatience = 500 * time.Millisecond
 
-// takeLock takes the right to change the machine.
-func (s *session) takeLock() error {
+// takeLock takes the right to change the machine. It waits for another run as
+// long as --lock-wait says.
+func (s *session) takeLock(ctx context.Context) error {
 	lock, err := txn.TryLock(s.m.FS.Real(machine.LockFile), lockPatience)
+	if errors.Is(err, txn.ErrBusy) && s.lockWait > 0 {
+		s.warn(fmt.Sprintf("another ss-setup is running; waiting up to %s for its end", s.lockWait))
+		wait, cancel := context.WithTimeoutCause(ctx, s.lockWait, txn.ErrBusy)
+		defer cancel()
+		lock, err = txn.WaitLock(wait, s.m.FS.Real(machine.LockFile))
+	}
 	if err == nil {
 		s.lock = lock
 		return nil
@@ -245,7 +263,7 @@ func fileSHA256(path string) (string, error) {
 func ownFolder() string {
 	path, err := os.Executable()
 	if err != nil {
-		return ""
+		path = selfPath
 	}
 	return filepath.Dir(path)
 }

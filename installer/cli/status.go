@@ -28,6 +28,8 @@ type Status struct {
 	Version    string `json:"version,omitempty"`
 	Release    string `json:"release,omitempty"`
 	Generation int    `json:"generation,omitempty"`
+	// ManagedBy is the package manager whose package installed it: dpkg or rpm.
+	ManagedBy string `json:"managed_by,omitempty"`
 	// Damaged says what of the generation in force is gone, Cure which commands put
 	// it back, one after the other.
 	Damaged  string                          `json:"damaged,omitempty"`
@@ -60,6 +62,9 @@ func statusOf(sit *plan.Situation) Status {
 		Schema: statusSchema, Installed: sit.Installed(), Version: sit.Version, Release: sit.Release, Generation: sit.Current, Damaged: sit.Damaged,
 		Services: sit.Services, Generations: sit.Generations, KeptData: sit.State.KeptData, Interrupted: sit.Interrupted,
 		FailedReleases: sit.State.FailedReleases, OldVersions: sit.OldVersions,
+	}
+	if sit.Receipt != nil {
+		st.ManagedBy = sit.Receipt.ManagedBy
 	}
 	if st.Generations == nil {
 		st.Generations = []plan.GenerationInfo{}
@@ -149,6 +154,9 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 		fmt.Fprintf(w, "SS Server %s, generation %d, release %s\n", st.Version, st.Generation, st.Release)
 	} else {
 		fmt.Fprintln(w, "SS Server is not installed")
+	}
+	if st.ManagedBy != "" {
+		fmt.Fprintf(w, "It is managed by %s: update it as a package.\n", st.ManagedBy)
 	}
 	if st.Damaged != "" {
 		fmt.Fprintf(w, "It is damaged: %s; to put it back, run: %s\n", st.Damaged, strings.Join(st.Cure, " && "))

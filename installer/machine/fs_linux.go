@@ -57,6 +57,10 @@ func openNameless(dir string) (*os.File, error) {
 func nameFile(h *os.File, path string) error {
 	// By way of /proc: an empty path in its stead needs a right that containers lack.
 	err := unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", h.Fd()), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
+	if errors.Is(err, unix.ENOENT) {
+		// A chroot without /proc; root has the right there.
+		err = unix.Linkat(int(h.Fd()), "", unix.AT_FDCWD, path, unix.AT_EMPTY_PATH)
+	}
 	if err != nil {
 		err = &fs.PathError{Op: "link", Path: path, Err: err}
 	}

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,7 +109,7 @@ func imageConventions(f *FS) (conventions, error) {
 		return sysvFiles{f}, nil
 	}
 	return nil, fmt.Errorf("%w in %s: it has no files of systemd, OpenRC or System V scripts; "+
-		"install an init system into the image first", ErrNoServices, f.Root)
+		"install an init system into the image first", ErrNoServices, cmp.Or(f.Root, "/"))
 }
 
 func isDir(f *FS, path string) bool {

@@ -61,3 +61,17 @@ func (noAccounts) HasGroup(name string) (bool, error) {
 func (noAccounts) Remove(_ context.Context, name string, _ bool) error {
 	return unsupported("remove account " + name)
 }
+
+// PolicyFile is known on Debian alone.
+const PolicyFile = ""
+
+// InitRuns is always true: Windows has one service manager.
+func InitRuns(*FS) bool { return true }
+
+// FileServices has nothing to offer: services are no files here.
+func FileServices(*FS) (Services, error) {
+	return nil, errors.Join(ErrNoServices, unsupported("control services"))
+}
+
+// MayStart is always true: nobody forbids it.
+func MayStart(context.Context, *FS, ...string) bool { return true }

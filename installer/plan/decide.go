@@ -48,7 +48,9 @@ func decide(s *Situation, b *bundle.Bundle, o Options) (string, error) {
 	case o.Repair:
 		return ActionRepair, nil
 	}
-	switch c := semver.Compare("v"+version, "v"+s.Version); {
+	switch c := compareVersions(version, s.Version); {
+	case c < 0 && o.ManagedBy != "":
+		return ActionSame, nil // what a package asks for is there, and more
 	case c < 0:
 		return "", fmt.Errorf("%w: %s is here, the bundle is %s; to go back to the generation before run: ss-setup rollback", ErrNewerInstalled, s.Version, version)
 	case c > 0:
@@ -74,6 +76,10 @@ func (s *Situation) otherBundle(b *bundle.Bundle) error {
 func (s *Situation) sameRelease(b *bundle.Bundle) bool {
 	return repairSuffix.ReplaceAllString(s.Release, "") == b.Release()
 }
+
+func compareVersions(a, b string) int { return semver.Compare("v"+a, "v"+b) }
+
+func newer(a, b string) bool { return compareVersions(a, b) > 0 }
 
 func checkOldVersions(s *Situation) error {
 	if s.Installed() {

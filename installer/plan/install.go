@@ -40,6 +40,9 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 	if user := s.serverUser(); o.ServiceUser != "" && user != "" && o.ServiceUser != user && action != ActionSame {
 		return nil, fmt.Errorf("%w: the server runs as %s, and what it has stored belongs to that account; leave out --service-user", ErrUsage, user)
 	}
+	if err := s.checkManager(action, b, o); err != nil {
+		return nil, err
+	}
 	p := &Proposal{Action: action, From: s.Version, To: b.Manifest.Version, Previous: s.dataFrom()}
 	if action == ActionSame && s.Damaged != "" {
 		return nil, fmt.Errorf("%w: %s; to put it back run: ss-setup install --repair", ErrDamaged, s.Damaged)
@@ -48,6 +51,9 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 		p.Nothing = true
 		p.Generation = s.Current
 		p.Summary = fmt.Sprintf("SS Server %s is installed already; to mend it run: ss-setup install --repair", s.Version)
+		if newer(s.Version, b.Manifest.Version) {
+			p.Summary = fmt.Sprintf("SS Server %s is installed already, which is newer than %s of this package, and stays", s.Version, b.Manifest.Version)
+		}
 		if down := s.down(); down != "" && !o.Offline {
 			p.Summary = fmt.Sprintf("SS Server %s is installed already, but %s does not run; start it with: %s", s.Version, down, service.StartCommand(s.services.Name(), down))
 		}
@@ -146,6 +152,9 @@ func (i *install) explain(p *Proposal) {
 			Text:    fmt.Sprintf("Start with an empty store and set generation %d aside?", i.s.dataFrom()),
 			Explain: fmt.Sprintf("Users, keys and settings of generation %d are no longer served, but nothing is deleted%s.", i.s.dataFrom(), wayBack(i.s)),
 		})
+	}
+	if i.s.config && i.o.LicenseMode != "" {
+		p.Notes = append(p.Notes, fmt.Sprintf("Where licenses come from stays as it is in %s: configuration that is there is never rewritten; change it there.", licensedConfig))
 	}
 	if i.s.config && (i.o.WebPort != 0 || i.o.LicensePort != 0) {
 		p.Notes = append(p.Notes, fmt.Sprintf("The ports in %s stay as they are: configuration that is there is never rewritten; change them there.", machine.ConfigDir))
@@ -309,7 +318,7 @@ func (i *install) secretsAndConfig() []step.Step {
 		step.NewMakeProbeKey(serverKey, i.account, ""),
 		step.NewMakeProbeKey(licensedKey, machine.LicensedService, serverKey),
 		step.NewWriteFile(serverConfig, string(config.RenderServer(i.o.web())), "root", 0o644),
-		step.NewWriteFile(licensedConfig, string(config.RenderLicensed(i.o.license())), "root", 0o644),
+		step.NewWriteFile(licensedConfig, string(i.o.licensed()), "root", 0o644),
 	}
 }
 
@@ -391,7 +400,7 @@ func (i *install) receipt() step.Step {
 	r := &step.WriteReceipt{
 		Options: options,
 		Verb:    i.action, Generation: i.generation, Previous: i.s.dataFrom(), Version: i.b.Manifest.Version,
-		Release: i.release, Digest: i.b.Digest, Offline: i.o.Offline,
+		Release: i.release, Digest: i.b.Digest, Offline: i.o.Offline, ManagedBy: i.managedBy(),
 		Accounts: []string{i.account, machine.LicensedService},
 		Config:   []string{serverConfig, licensedConfig, serverKey, licensedKey},
 	}

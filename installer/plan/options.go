@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ss-setup/installer/machine"
+	"ss-setup/runtime/config"
 )
 
 // The refusals of this package; each has an exit code of its own.
@@ -35,6 +36,11 @@ type Options struct {
 	WebPort     int `json:"web_port,omitempty"`
 	LicensePort int `json:"license_port,omitempty"`
 
+	// LicenseMode is local or client; empty is local. A client's LicenseServer is
+	// HOST:PORT.
+	LicenseMode   string `json:"license_mode,omitempty"`
+	LicenseServer string `json:"license_server,omitempty"`
+
 	// ServiceUser runs ss-server in place of the account of that name.
 	ServiceUser   string        `json:"service_user,omitempty"`
 	OpenFirewall  bool          `json:"open_firewall,omitempty"`
@@ -43,8 +49,12 @@ type Options struct {
 	Purge      bool `json:"purge,omitempty"`
 	PurgeFiles bool `json:"purge_files,omitempty"`
 
-	// Offline: the machine is a folder, nothing is started.
+	// Offline: the machine is a folder, or one on which nothing can be or is to be
+	// started.
 	Offline bool `json:"offline,omitempty"`
+	// ManagedBy is the package manager that runs this, dpkg or rpm; empty when a
+	// person does.
+	ManagedBy string `json:"managed_by,omitempty"`
 	// Silent and Yes say how questions are answered; they change no plan.
 	Silent bool `json:"-"`
 	Yes    bool `json:"-"`
@@ -72,6 +82,14 @@ func (o Options) checkInstall() error {
 		return fmt.Errorf("%w: --web-port and --license-port are both %d; choose two", ErrUsage, o.web())
 	}
 	return nil
+}
+
+// licensed is the configuration of the license daemon on a first install.
+func (o Options) licensed() []byte {
+	if o.LicenseMode == config.RoleClient {
+		return config.RenderLicenseClient(o.license(), o.LicenseServer)
+	}
+	return config.RenderLicensed(o.license())
 }
 
 func (o Options) web() int     { return orDefault(o.WebPort, DefaultWebPort) }

@@ -97,6 +97,7 @@ func (s *Situation) receiptAfterRollback(target GenerationInfo, o Options) step.
 	w := &step.WriteReceipt{
 		Verb: "rollback", Generation: target.Number, Previous: target.Previous, Version: target.Version,
 		Release: target.Release, Digest: target.digest, Offline: o.Offline, Accounts: s.Receipt.Accounts,
+		ManagedBy: s.managedBy(),
 	}
 	for _, svc := range s.Receipt.Services {
 		w.Services = append(w.Services, step.ServiceEntry(svc))

@@ -37,8 +37,11 @@ type Probe interface {
 	Now() time.Time
 }
 
-// NewProbe looks at the machine itself, or at the image below f's root.
-func NewProbe(f *machine.FS) Probe { return &probe{fs: f} }
+// NewProbe looks at the machine itself, or at the image below f's root. services
+// is its service manager; nil looks for it.
+func NewProbe(f *machine.FS, services machine.Services) Probe {
+	return &probe{fs: f, services: services}
+}
 
 type probe struct {
 	fs       *machine.FS

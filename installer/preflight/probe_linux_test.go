@@ -55,7 +55,7 @@ func TestWritingIsTriedInTheNearestFolderAndLeavesNothing(t *testing.T) {
 		renamed = renamed || op == machine.OpRename
 		return nil
 	}
-	dir, err := NewProbe(f).TryWriting("/var/lib/ss-server/3")
+	dir, err := NewProbe(f, nil).TryWriting("/var/lib/ss-server/3")
 	if dir != "/var/lib" || err != nil || !synced || !renamed {
 		t.Fatalf("tried in %s, %v; synced %v, renamed %v", dir, err, synced, renamed)
 	}
@@ -75,7 +75,7 @@ func TestWritingThatFailsIsToldAndLeavesNothing(t *testing.T) {
 				}
 				return nil
 			}
-			if _, err := NewProbe(f).TryWriting("/var/lib/ss-setup"); !errors.Is(err, unix.EIO) {
+			if _, err := NewProbe(f, nil).TryWriting("/var/lib/ss-setup"); !errors.Is(err, unix.EIO) {
 				t.Errorf("error is %v", err)
 			}
 			if left, err := os.ReadDir(f.Real("/var/lib")); err != nil || len(left) > 0 {
@@ -96,7 +96,7 @@ func TestProbeSeesTheImageBelowTheRoot(t *testing.T) {
 	in := input()
 	in.Image = true
 	before := tree(t, f.Root)
-	checks := Run(t.Context(), NewProbe(f), in)
+	checks := Run(t.Context(), NewProbe(f, nil), in)
 	for name, want := range map[string]Status{InitSystem: OK, OtherRun: OK, Interrupted: OK, Links: Fail, Masks: OK} {
 		if !slices.ContainsFunc(checks, func(c Check) bool { return c.Name == name && c.Status == want }) {
 			t.Errorf("%s is not %s in %+v", name, want, checks)
@@ -105,7 +105,7 @@ func TestProbeSeesTheImageBelowTheRoot(t *testing.T) {
 	if len(tree(t, f.Root)) != len(before) {
 		t.Error("something is left")
 	}
-	if _, err := NewProbe(newRoot(t)).InitSystem(); !errors.Is(err, machine.ErrNoServices) {
+	if _, err := NewProbe(newRoot(t), nil).InitSystem(); !errors.Is(err, machine.ErrNoServices) {
 		t.Errorf("an empty image has %v", err)
 	}
 }

@@ -36,7 +36,10 @@ type Receipt struct {
 	ManifestDigest string    `json:"manifest_digest"` // SHA-256 in hexadecimal
 	Created        time.Time `json:"created"`
 	Verb           string    `json:"verb"`              // install, update, repair …
-	Offline        bool      `json:"offline,omitempty"` // made with --root: nothing was started
+	Offline        bool      `json:"offline,omitempty"` // nothing was started: made with --root or --no-start
+	// ManagedBy is the package manager whose package did this, dpkg or rpm; empty
+	// when a person did.
+	ManagedBy string `json:"managed_by,omitempty"`
 	// Options are what was chosen, ports and service user above all, and holds
 	// for the next run too. Plan is the plan object that was run. What is in the
 	// two is known to the packages that make them.

@@ -184,6 +184,7 @@ type WriteReceipt struct {
 	Digest     string          `json:"digest"`
 	Options    json.RawMessage `json:"options,omitempty"`
 	Offline    bool            `json:"offline,omitempty"`
+	ManagedBy  string          `json:"managed_by,omitempty"`
 	Services   []ServiceEntry  `json:"services"`
 	Accounts   []string        `json:"accounts"`
 	// Files are the files and links outside the release folder; Folders those made.
@@ -222,7 +223,7 @@ func (s *WriteReceipt) Do(_ context.Context, m *Machine) error {
 	r := receipt.Receipt{
 		Schema: receipt.Schema, Generation: s.Generation, Version: s.Version, Release: s.Release,
 		ManifestDigest: s.Digest, Previous: s.Previous, Created: m.Now().UTC(), Verb: s.Verb, Options: s.Options,
-		Offline: s.Offline, Plan: plan, Accounts: s.Accounts,
+		Offline: s.Offline, ManagedBy: s.ManagedBy, Plan: plan, Accounts: s.Accounts,
 	}
 	for _, svc := range s.Services {
 		r.Services = append(r.Services, receipt.Service(svc))

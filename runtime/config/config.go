@@ -24,9 +24,13 @@ const (
 	DefaultLicensePort = 2380
 )
 
-// RoleLocal is the one role this release's license daemon has: it serves the server
-// on its own machine and listens on a loopback address only.
-const RoleLocal = "local"
+// The roles of this release's license daemon. In both it serves the server on its own
+// machine and listens on a loopback address only.
+const (
+	RoleLocal = "local"
+	// RoleClient takes its licenses from a license server elsewhere.
+	RoleClient = "client"
+)
 
 // maxSize bounds what is read: a configuration is a page of text.
 const maxSize = 1 << 20
@@ -45,6 +49,8 @@ type Web struct {
 type Licensed struct {
 	Listen string `toml:"listen"`
 	Role   string `toml:"role"`
+	// Server is the license server of a client, HOST:PORT; empty in other roles.
+	Server string `toml:"server"`
 }
 
 // ParseServer reads the text of server.toml. unknown names the keys that this
@@ -67,8 +73,8 @@ func ParseLicensed(text []byte) (c Licensed, unknown []string, err error) {
 	if unknown, err = decode(text, &c); err != nil {
 		return Licensed{}, nil, err
 	}
-	if c.Role != RoleLocal {
-		return Licensed{}, nil, fmt.Errorf("role: %q is not known to this release; use %q", c.Role, RoleLocal)
+	if err := c.checkRole(); err != nil {
+		return Licensed{}, nil, err
 	}
 	host, _, err := splitListen(c.Listen)
 	if err != nil {
@@ -76,9 +82,65 @@ func ParseLicensed(text []byte) (c Licensed, unknown []string, err error) {
 	}
 	if !isLoopback(host) {
 		return Licensed{}, nil, fmt.Errorf("listen: role %q serves this machine only, %q is not a loopback address; use %q",
-			RoleLocal, host, listenLoopback(DefaultLicensePort))
+			c.Role, host, listenLoopback(DefaultLicensePort))
 	}
 	return c, unknown, nil
+}
+
+func (c *Licensed) checkRole() error {
+	switch c.Role {
+	case RoleLocal:
+		return nil
+	case RoleClient:
+	default:
+		return fmt.Errorf("role: %q is not known to this release; use %q or %q", c.Role, RoleLocal, RoleClient)
+	}
+	if c.Server == "" {
+		return fmt.Errorf("server: role %q needs the name of its license server, such as \"licenses.example.com\"", RoleClient)
+	}
+	server, err := LicenseServer(c.Server)
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	c.Server = server
+	return nil
+}
+
+// LicenseServer reads the name of a license server, NAME[:PORT], as NAME:PORT. The
+// name is one of DNS or an address; one of IPv6 stands in brackets.
+func LicenseServer(text string) (string, error) {
+	address := text
+	if last := strings.LastIndexByte(text, ':'); last < 0 || strings.HasSuffix(text, "]") {
+		address += ":" + strconv.Itoa(DefaultLicensePort)
+	}
+	host, port, err := splitListen(address)
+	if err != nil || host == "" {
+		return "", fmt.Errorf("%q is not NAME or NAME:PORT, such as \"licenses.example.com\" or \"[2001:db8::5]:%d\"", text, DefaultLicensePort)
+	}
+	if _, err := netip.ParseAddr(host); err != nil && !isHostName(host) {
+		return "", fmt.Errorf("%q is not a name of DNS or an address; letters, digits, dots and hyphens make a name", host)
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port)), nil
+}
+
+// isHostName tells a name that DNS can have: labels of letters, digits and hyphens.
+// Some networks have underscores too.
+func isHostName(name string) bool {
+	name = strings.TrimSuffix(name, ".")
+	if name == "" || len(name) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(label) {
+			if c != '-' && c != '_' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // LoadServer reads server.toml at path. A missing file is the default configuration,

@@ -56,9 +56,11 @@ func TestConfigErrorsNameTheCure(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		`listen = ":2380"`:          `listen: role "local" serves this machine only, "" is not a loopback address; use "127.0.0.1:2380"`,
-		`listen = "192.0.2.1:2380"`: `listen: role "local" serves this machine only, "192.0.2.1" is not a loopback address; use "127.0.0.1:2380"`,
-		`role = "server"`:           `role: "server" is not known to this release; use "local"`,
+		`listen = ":2380"`:                    `listen: role "local" serves this machine only, "" is not a loopback address; use "127.0.0.1:2380"`,
+		`listen = "192.0.2.1:2380"`:           `listen: role "local" serves this machine only, "192.0.2.1" is not a loopback address; use "127.0.0.1:2380"`,
+		`role = "server"`:                     `role: "server" is not known to this release; use "local" or "client"`,
+		`role = "client"`:                     `server: role "client" needs the name of its license server, such as "licenses.example.com"`,
+		"role = \"client\"\nserver = \"a b\"": `server: "a b" is not NAME or NAME:PORT, such as "licenses.example.com" or "[2001:db8::5]:2380"`,
 	} {
 		if _, _, err := ParseLicensed([]byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%q:\n got %v\nwant %s", text, err, want)
@@ -75,6 +77,45 @@ func TestRenderedConfigIsReadAsMeant(t *testing.T) {
 	if err != nil || len(unknown) != 0 || l.Listen != "127.0.0.1:2999" || l.Role != RoleLocal {
 		t.Errorf("licensed.toml: %+v, %v, %v", l, unknown, err)
 	}
+}
+
+func TestLicenseServer(t *testing.T) {
+	for text, want := range map[string]string{
+		"Tiger":                "Tiger:2380",
+		"lic_1.example.com":    "lic_1.example.com:2380",
+		"lic.example.com:5555": "lic.example.com:5555",
+		"192.0.2.1":            "192.0.2.1:2380",
+		"[2001:db8::5]":        "[2001:db8::5]:2380",
+		"[2001:db8::5]:5":      "[2001:db8::5]:5",
+	} {
+		if got, err := LicenseServer(text); got != want || err != nil {
+			t.Errorf("%q is %q, %v, want %q", text, got, err, want)
+		}
+		c, _, err := ParseLicensed(RenderLicenseClient(2999, want))
+		if err != nil || c.Role != RoleClient || c.Server != want || c.Listen != "127.0.0.1:2999" {
+			t.Errorf("%q is read as %+v, %v", want, c, err)
+		}
+	}
+	for _, text := range []string{"", ":", ":2380", "a b", "a/b", "https://a", "a:0", "a:65536", "a:b", "-a", "a..b", "2001:db8::5", "a:1:2", "é"} {
+		if got, err := LicenseServer(text); err == nil {
+			t.Errorf("%q is %q", text, got)
+		}
+	}
+}
+
+func FuzzLicenseServer(f *testing.F) {
+	for _, text := range []string{"Tiger:5555", "[::1]", "a.b", "192.0.2.1:1"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		address, err := LicenseServer(text)
+		if err != nil {
+			return
+		}
+		if again, err := LicenseServer(address); err != nil || again != address {
+			t.Errorf("%q is %q, and that is %q, %v", text, address, again, err)
+		}
+	})
 }
 
 func TestLoad(t *testing.T) {

@@ -17,13 +17,24 @@ listen = %[2]q
 
 // RenderLicensed is the licensed.toml of a first install.
 func RenderLicensed(port int) []byte {
+	return renderLicensed(port, RoleLocal, "")
+}
+
+// RenderLicenseClient is the licensed.toml of a first install whose licenses come
+// from the license server at HOST:PORT.
+func RenderLicenseClient(port int, server string) []byte {
+	return renderLicensed(port, RoleClient, fmt.Sprintf("server = %q\n", server))
+}
+
+func renderLicensed(port int, role, server string) []byte {
 	return fmt.Appendf(nil, `# SS Server: settings of the license daemon, read at its start.
 # ss-setup wrote this file once and never changes it again. After a change:
 #   systemctl restart ss-licensed    (or: service ss-licensed restart)
 
-# "local" serves the SS Server on this machine only; the address must then be a
+# "local" serves the SS Server on this machine; "client" does so too, with licenses
+# from the license server in server = "NAME:PORT". The address to listen on is a
 # loopback address.
 role = %[2]q
-listen = %[1]q
-`, listenLoopback(port), RoleLocal)
+%[3]slisten = %[1]q
+`, listenLoopback(port), role, server)
 }

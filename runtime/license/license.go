@@ -1,6 +1,6 @@
 // Package license is what the license daemon says and how it is asked. In this release
-// the daemon has one role, local, and no licenses to hand out; the answers are the ones
-// that ss-setup's probe and lmu rely on.
+// the daemon has no licenses to hand out; the answers are the ones that ss-setup's probe
+// and lmu rely on. A client knows its license server's name, and whether it is there.
 package license
 
 import (
@@ -26,6 +26,8 @@ type Status struct {
 	Started time.Time `json:"started"`
 	// Licenses are the keys the daemon holds; this release holds none.
 	Licenses []string `json:"licenses"`
+	// Server is the license server of a client; nil in other roles.
+	Server *Server `json:"server,omitempty"`
 }
 
 // Options are what the answers need of the daemon.
@@ -35,6 +37,8 @@ type Options struct {
 	Version string
 	Role    string
 	Started time.Time
+	// Server tells about the license server; nil in other roles than client.
+	Server func() Server
 }
 
 // Handler answers ping and status.
@@ -45,6 +49,10 @@ func Handler(opt Options) http.Handler {
 	})
 	mux.HandleFunc("GET "+StatusPath, func(w http.ResponseWriter, _ *http.Request) {
 		s := Status{State: "serving", Version: opt.Version, Role: opt.Role, Started: opt.Started.UTC(), Licenses: []string{}}
+		if opt.Server != nil {
+			server := opt.Server()
+			s.Server = &server
+		}
 		if opt.Open() {
 			answer(w, http.StatusOK, s)
 			return

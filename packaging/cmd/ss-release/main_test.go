@@ -7,6 +7,7 @@ import (
 )
 
 func TestExitCodesTellUsageFromFailure(t *testing.T) {
+	t.Setenv("SOURCE_DATE_EPOCH", "")
 	for _, c := range []struct {
 		args string
 		code int
@@ -20,6 +21,11 @@ func TestExitCodesTellUsageFromFailure(t *testing.T) {
 		{"bundle here", 2, "takes flags only"},
 		{"bundle --version 7.0.0", 1, "nothing given for --"},
 		{"bundle --version 7.0.0 --bin /nowhere --services /nowhere --setup /nowhere --out /nowhere", 1, "/nowhere"},
+		{"packages --out /nowhere", 1, "nothing given for --bundle"},
+		{"packages here", 2, "takes flags only"},
+		{"packages --bundle /nowhere --out /nowhere", 1, "SOURCE_DATE_EPOCH"},
+		{"winget", 2, "needs --out"},
+		{"winget --out /nowhere", 1, "--version"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer

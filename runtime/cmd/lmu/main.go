@@ -74,13 +74,20 @@ func printStatus(w io.Writer, s license.Status) error {
 		licenses = strings.Join(s.Licenses, ", ")
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range [][2]string{
+	rows := [][2]string{
 		{"License daemon", s.State},
 		{"Version", s.Version},
 		{"Role", s.Role},
 		{"Running since", s.Started.Local().Format(time.DateTime + " MST")},
 		{"Licenses", licenses},
-	} {
+	}
+	if s.Server != nil {
+		rows = append(rows, [2]string{"License server", s.Server.Address + " " + s.Server.State})
+		if s.Server.Error != "" {
+			rows = append(rows, [2]string{"", s.Server.Error})
+		}
+	}
+	for _, row := range rows {
 		fmt.Fprintf(table, "%s\t%s\n", row[0], row[1])
 	}
 	return table.Flush()

@@ -33,6 +33,25 @@ func newDaemon(t *testing.T) (config string) {
 	return config
 }
 
+func TestLmuTellsThatALicenseServerIsInaccessible(t *testing.T) {
+	s := httptest.NewTLSServer(license.Handler(license.Options{
+		Health: func(*http.Request) daemon.Health { return daemon.Health{} },
+		Open:   func() bool { return true }, Version: "7.0.0", Role: "client",
+		Server: func() license.Server {
+			return license.Server{Address: "tiger:5555", State: license.Inaccessible, Error: "no license daemon answers"}
+		},
+	}))
+	defer s.Close()
+	config := filepath.Join(t.TempDir(), "licensed.toml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, "role = \"client\"\nserver = \"tiger:5555\"\nlisten = %q\n", s.Listener.Addr()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, _, code := lmu("--config", config)
+	if code != 0 || !strings.Contains(out, "License server  tiger:5555 inaccessible\n                no license daemon answers\n") {
+		t.Errorf("code %d\n%s", code, out)
+	}
+}
+
 func lmu(args ...string) (out, errOut string, code int) {
 	var stdout, stderr bytes.Buffer
 	a := app()

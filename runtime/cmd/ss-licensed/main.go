@@ -3,6 +3,8 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -80,12 +82,28 @@ func start(log *slog.Logger, home, configPath, state string) (*daemon.Instance, 
 	}
 	daemon.WarnOfConfig(log, configPath, found, unknown)
 	started := time.Now()
-	return daemon.Start(daemon.Options{
+	var watcher *license.Watcher
+	var server func() license.Server
+	if c.Role == config.RoleClient {
+		watcher = license.Watch(c.Server, log, time.Now)
+		server = watcher.Server
+	}
+	i, err := daemon.Start(daemon.Options{
 		Home: home, DataLink: dataLink, State: state, Listen: c.Listen, Role: c.Role, Schema: schema(), Log: log,
 		Handler: func(i *daemon.Instance) http.Handler {
 			return license.Handler(license.Options{
-				Health: i.Health, Open: i.Gate.Open, Version: i.Version(), Role: c.Role, Started: started,
+				Health: i.Health, Open: i.Gate.Open, Version: i.Version(), Role: c.Role, Started: started, Server: server,
 			})
 		},
+		Started: func(*daemon.Instance) io.Closer {
+			if watcher == nil {
+				return nil
+			}
+			return watcher
+		},
 	})
+	if err != nil && watcher != nil {
+		err = errors.Join(err, watcher.Close())
+	}
+	return i, err
 }

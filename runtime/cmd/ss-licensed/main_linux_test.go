@@ -61,6 +61,23 @@ func TestDaemonAnswersWhatLmuAsks(t *testing.T) {
 	}
 }
 
+func TestAClientTellsThatItsLicenseServerIsInaccessible(t *testing.T) {
+	generation, config, addr := newHome(t)
+	settings := fmt.Sprintf("role = \"client\"\nserver = \"127.0.0.1:1\"\nlisten = %q\n", addr)
+	if err := os.WriteFile(config, []byte(settings), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	i, err := start(slog.New(slog.DiscardHandler), generation, config, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { i.Stop() })
+	s, err := license.Ask(t.Context(), addr)
+	if err != nil || s.Role != "client" || s.Server == nil || s.Server.Address != "127.0.0.1:1" || s.Server.State != license.Inaccessible {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 func TestDaemonRefusesToListenForOtherMachines(t *testing.T) {
 	generation, config, _ := newHome(t)
 	if err := os.WriteFile(config, []byte(`listen = ":2380"`), 0o644); err != nil {

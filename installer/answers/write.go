@@ -1,0 +1,49 @@
+package answers
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Marshal writes an answers file of what a run used, keyed by the names of Keys.
+// Keys that were left to their standard are there as remarks. No key is a secret.
+func Marshal(used map[string]string) []byte {
+	var out bytes.Buffer
+	out.WriteString("# Answers for: ss-setup install --answers FILE\n")
+	for _, k := range Keys {
+		fmt.Fprintf(&out, "\n# %s It can be %s.\n", k.Text, k.Allowed)
+		value, ok := used[k.Name]
+		switch {
+		case !ok:
+			fmt.Fprintf(&out, "# %s: (standard: %s)\n", k.Name, k.Standard)
+		case k.kind == text:
+			fmt.Fprintf(&out, "%s: %s\n", k.Name, strconv.Quote(value))
+		default:
+			fmt.Fprintf(&out, "%s: %s\n", k.Name, value)
+		}
+	}
+	return out.Bytes()
+}
+
+// Save writes an answers file for its owner alone, whole or not at all.
+func Save(path string, used map[string]string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
+	if err != nil {
+		return fmt.Errorf("save the answers: %w", err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(Marshal(used))
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("save the answers: %w", err)
+	}
+	return nil
+}

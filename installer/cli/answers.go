@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"ss-setup/installer/answers"
+	"ss-setup/runtime/config"
+)
+
+// takeAnswers sets the flags that the answers file answers and that neither the
+// command line nor the environment has set.
+func takeAnswers(c *cli.Context) error {
+	path := c.String("answers")
+	if path == "" {
+		return nil
+	}
+	list, err := answers.Load(path)
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		flag := a.Key.Flag()
+		if !slices.ContainsFunc(c.Command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), flag) }) {
+			return fmt.Errorf("%w: %s:%d: %s is not in this version", answers.ErrInvalid, path, a.Line, a.Key.Name)
+		}
+		if c.IsSet(flag) {
+			continue
+		}
+		if err := c.Set(flag, a.Value); err != nil {
+			return fmt.Errorf("%w: %s:%d: %s is %q; it can be %s", answers.ErrInvalid, path, a.Line, a.Key.Name, a.Value, a.Key.Allowed)
+		}
+	}
+	return nil
+}
+
+// usedAnswers are the values that this run uses and that are not the standard, by
+// the keys of an answers file.
+func usedAnswers(c *cli.Context) map[string]string {
+	used := map[string]string{}
+	for _, k := range answers.Keys {
+		if !c.IsSet(k.Flag()) {
+			continue
+		}
+		value := fmt.Sprint(c.Value(k.Flag()))
+		if value == "" {
+			continue
+		}
+		if k.Name == "from" && !strings.Contains(value, "://") {
+			if abs, err := filepath.Abs(value); err == nil {
+				value = abs
+			}
+		}
+		used[k.Name] = value
+	}
+	return used
+}
+
+// keepAnswers writes the answers of a run that went well, or was only planned.
+func (s *session) keepAnswers() {
+	if s.saveAnswers == "" {
+		return
+	}
+	if err := answers.Save(s.saveAnswers, s.used); err != nil {
+		s.warn(err.Error())
+	}
+}
+
+// licenseFlags reads where licenses come from.
+func licenseFlags(c *cli.Context) (mode, server string, err error) {
+	mode, server = c.String("license-mode"), c.String("license-server")
+	switch {
+	case mode == config.RoleClient && server == "":
+		return "", "", usagef(again(c.Command.Name, "--license-mode", mode, "--license-server", "NAME"), "--license-mode client needs the name of the license server")
+	case mode != config.RoleClient && server != "":
+		return "", "", usagef(again(c.Command.Name, "--license-mode", config.RoleClient, "--license-server", shellWord(server)), "--license-server goes with --license-mode client only")
+	case server == "":
+		return mode, "", nil
+	}
+	if server, err = config.LicenseServer(server); err != nil {
+		return "", "", usagef("", "--license-server: %w", err)
+	}
+	return mode, server, nil
+}

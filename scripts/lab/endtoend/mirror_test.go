@@ -6,8 +6,17 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -27,6 +36,8 @@ import (
 type mirror struct {
 	url   string
 	files string // folder
+	ca    []byte // certificate, as PEM, of hosts that are asked over https through the proxy
+	tls   *tls.Config
 
 	mu       sync.Mutex
 	requests []string // "/path", "/path from 512", "http://host/path" when asked as a proxy
@@ -46,14 +57,61 @@ func newMirror(t *testing.T) *mirror {
 	t.Helper()
 	l := lab.Listen(t)
 	m := &mirror{url: "http://" + l.Addr().String(), files: t.TempDir()}
+	m.makeCertificate(t)
 	server := &http.Server{Handler: m}
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })
 	return m
 }
 
+func (m *mirror) makeCertificate(t *testing.T) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "an authority"}, DNSNames: []string{"downloads.test"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
+	m.tls = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert}, PrivateKey: key}}}
+}
+
+// tunnel is the proxy's way to an https host, which is this very server.
+func (m *mirror) tunnel(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n") // who went away is found out next
+	_ = http.Serve(&single{tls.Server(conn, m.tls)}, m)
+}
+
+// single listens for the one connection that there is already.
+type single struct{ net.Conn }
+
+func (s *single) Accept() (net.Conn, error) {
+	conn := s.Conn
+	if conn == nil {
+		return nil, io.EOF
+	}
+	s.Conn = nil
+	return conn, nil
+}
+
+func (s *single) Close() error   { return nil }
+func (s *single) Addr() net.Addr { return &net.TCPAddr{} }
+
 func (m *mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	asked := r.URL.String()
+	if r.Method == http.MethodConnect {
+		asked = "CONNECT " + r.Host
+	}
 	if from := r.Header.Get("Range"); from != "" {
 		asked += " from " + strings.TrimSuffix(strings.TrimPrefix(from, "bytes="), "-")
 	}
@@ -61,6 +119,10 @@ func (m *mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.requests = append(m.requests, asked)
 	wrong := m.wrong
 	m.mu.Unlock()
+	if r.Method == http.MethodConnect {
+		m.tunnel(w)
+		return
+	}
 	content, err := os.ReadFile(filepath.Join(m.files, filepath.Base(r.URL.Path)))
 	if err != nil {
 		http.NotFound(w, r)

@@ -119,10 +119,19 @@ func TestOneLinersInstallUpdateAndLeaveTheSameVersionAlone(t *testing.T) {
 			b.same(installed, "the same version")
 			b.leftNothing()
 
+			// The update has it hard: no programs in /tmp, a strict umask, no home, a proxy.
 			m.publishFixture(t, "7.0.1")
-			piped := strings.Replace(strings.Replace(get, "-o setup.sh", "", 1), "-O setup.sh", "-O-", 1) + m.url + "/" + script + " | sudo sh -s -- --update"
-			if r := asAdmin(piped); r.code != 0 {
+			m.asked()
+			b.MustExec("mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", "/tmp")
+			piped := strings.NewReplacer("-o setup.sh", "", "-O setup.sh", "-O-").Replace(get) + m.url + "/" + script +
+				" | sudo --preserve-env=http_proxy env -u HOME sh -s -- --update"
+			if r := asAdmin("umask 077; export http_proxy=" + m.url + "; " + piped); r.code != 0 {
 				t.Fatalf("update: %s", r)
+			}
+			for _, asked := range m.asked() {
+				if !strings.HasPrefix(asked, "http://") {
+					t.Errorf("%s was not asked through the proxy", asked)
+				}
 			}
 			b.serves(recoveryTime, "7.0.1")
 			b.MustExec("ss-setup", "verify")
@@ -420,6 +429,36 @@ func TestAOneLinerUsesTheProxyOfTheEnvironment(t *testing.T) {
 		r := b.sh("http_proxy=http://me:secret@10.77.0.254:9 sh /root/setup.sh")
 		if r.code != 7 || !strings.Contains(r.stderr, "http://...@10.77.0.254:9") || strings.Contains(r.stderr, "secret") {
 			t.Errorf("%s: a dead proxy: %s", script, r)
+		}
+	}
+	b.leftNothing()
+}
+
+func TestAOneLinerTrustsOnlyKnownAuthoritiesThroughAProxy(t *testing.T) {
+	b, m := oneLinerBox(t, "bookworm-shells")
+	b.as("x86_64")
+	m.publishProbe(t, "https://downloads.test/ss")
+	for name, text := range map[string]string{"/etc/own/ca.pem": string(m.ca), "/etc/own/wgetrc": "ca_certificate = /etc/own/ca.pem\n"} {
+		if err := b.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for script, own := range map[string]string{
+		oneLiners[0]: "CURL_CA_BUNDLE=/etc/own/ca.pem",
+		oneLiners[1]: "WGETRC=/etc/own/wgetrc",
+	} {
+		b.fetched(m, script)
+		run := "HTTPS_PROXY=" + m.url + " sh /root/setup.sh --exit 0"
+		if r := b.sh(run); r.code != 7 || b.report() != "" {
+			t.Errorf("%s: a server that nobody vouches for: %s", script, r)
+		}
+		m.asked()
+		if r := b.sh(own + " " + run); r.code != 0 || b.report() == "" {
+			t.Errorf("%s: an authority of one's own: %s", script, r)
+		}
+		want := []string{"CONNECT downloads.test:443", "/ss/ss-server-7.0.0-linux-amd64.tar.gz"}
+		if asked := m.asked(); !slices.Equal(asked, want) {
+			t.Errorf("%s: asked for %q, want %q", script, asked, want)
 		}
 	}
 	b.leftNothing()

@@ -546,6 +546,24 @@ func TestCtrlCDuringTheDownloadLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestCtrlCInAPipedOneLinerPutsEverythingBack(t *testing.T) {
+	b, m := oneLinerBox(t, "bookworm-shells")
+	b.as("x86_64")
+	m.publishFixture(t, "7.0.0")
+	for _, shell := range []string{"dash", "yash"} {
+		b.fetched(m, oneLiners[0])
+		clean := b.look()
+		p := b.Spawn("sh", "-c", `(while ! [ -e /var/lib/ss-setup/txn ]; do sleep 0.01; done; printf '\003'; sleep 3) | script -qec 'trap : INT; cat /root/setup.sh | `+shell+`' /dev/null`)
+		stdout, _, code := p.Wait()
+		if code != 4 || !strings.Contains(stdout, "put back") {
+			t.Errorf("%s: exit %d, want ss-setup's 4: %s", shell, code, stdout)
+		}
+		b.settled(recoveryTime)
+		b.same(clean, "^C in "+shell)
+		b.leftNothing()
+	}
+}
+
 // eventually waits until something is so.
 func (b *box) eventually(what string, so func() bool) {
 	b.t.Helper()

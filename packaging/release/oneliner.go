@@ -12,17 +12,16 @@ import (
 	"regexp"
 	"strings"
 	"text/template"
-
-	"ss-setup/scripts/install"
 )
 
 // ScriptOptions tells Scripts what to render.
 type ScriptOptions struct {
-	Version string   // as in the archives' names
-	Dist    string   // folder with the archives
-	Bases   []string // URLs of folders that will hold the archives: the operator's, then mirrors
-	Targets []string // as linux/amd64; all when empty
-	Out     string   // folder to write the scripts into; made if missing
+	Version   string   // as in the archives' names
+	Templates string   // folder with the templates: scripts/install
+	Dist      string   // folder with the archives
+	Bases     []string // URLs of folders that will hold the archives: the operator's, then mirrors
+	Targets   []string // as linux/amd64; all when empty
+	Out       string   // folder to write the scripts into; made if missing
 }
 
 // script is one one-liner and what its template needs of it.
@@ -81,7 +80,7 @@ func Scripts(o ScriptOptions) ([]string, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	templates, err := template.New("").Option("missingkey=error").ParseFS(install.Templates, "*.tmpl")
+	templates, err := template.New("").Option("missingkey=error").ParseGlob(filepath.Join(o.Templates, "*.tmpl"))
 	if err != nil {
 		return nil, fmt.Errorf("read the templates: %w", err)
 	}
@@ -170,8 +169,8 @@ func (o *ScriptOptions) check() error {
 	if !plainVersion.MatchString(o.Version) {
 		return fmt.Errorf("version %q is not one such as 7.0.0", o.Version)
 	}
-	if o.Dist == "" || o.Out == "" {
-		return errors.New("nothing given for --dist or --out")
+	if o.Dist == "" || o.Out == "" || o.Templates == "" {
+		return errors.New("nothing given for --dist, --out or --templates")
 	}
 	if len(o.Bases) == 0 {
 		return errors.New("nothing given for --base-url: the address of the folder that users will download from")

@@ -23,10 +23,11 @@ func dist(t *testing.T) ScriptOptions {
 		}
 	}
 	return ScriptOptions{
-		Version: "7.1.0-beta.2",
-		Dist:    dir,
-		Bases:   []string{"https://downloads.test/ss/", "https://mirror.test:8443/~ss"},
-		Out:     filepath.Join(dir, "out"),
+		Version:   "7.1.0-beta.2",
+		Templates: "../../scripts/install",
+		Dist:      dir,
+		Bases:     []string{"https://downloads.test/ss/", "https://mirror.test:8443/~ss"},
+		Out:       filepath.Join(dir, "out"),
 	}
 }
 
@@ -133,6 +134,7 @@ func TestWhatAShellCouldTakeForMoreThanTextIsRefused(t *testing.T) {
 		"a package that there is not":    func(o *ScriptOptions) { o.Version = "7.9.9" },
 		"no folder to write into":        func(o *ScriptOptions) { o.Out = "" },
 		"a folder that cannot be made":   func(o *ScriptOptions) { o.Out = filepath.Join(o.Dist, archives["ss-setup-win-x64.ps1"]) },
+		"no templates":                   func(o *ScriptOptions) { o.Templates = o.Dist },
 		"no folder to read packages in":  func(o *ScriptOptions) { o.Dist = "" },
 		"a folder of packages elsewhere": func(o *ScriptOptions) { o.Dist = filepath.Join(o.Dist, "nowhere") },
 	} {

@@ -55,7 +55,7 @@ func powershell(t *testing.T) string {
 		t.Fatal(err)
 	}
 	names, err := release.Scripts(release.ScriptOptions{
-		Version: "7.0.0", Dist: dir, Out: dir, Targets: []string{"windows/amd64"},
+		Version: "7.0.0", Templates: ".", Dist: dir, Out: dir, Targets: []string{"windows/amd64"},
 		Bases: []string{"https://downloads.test/ss", "https://mirror.test/ss"},
 	})
 	if err != nil {

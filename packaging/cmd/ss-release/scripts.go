@@ -10,7 +10,7 @@ import (
 )
 
 const scriptsUsage = `  ss-release scripts --version V --dist DIR --base-url URL [--mirror URL]...
-                     [--targets OS/ARCH,...] --out DIR
+                     [--targets OS/ARCH,...] [--templates DIR] --out DIR
 `
 
 // renderScripts is the verb scripts: the one-liners that download and install a release.
@@ -31,6 +31,7 @@ func renderScripts(args []string, stdout, stderr io.Writer) int {
 		return nil
 	})
 	f.StringVar(&targets, "targets", "", "render for these only, as linux/amd64,linux/arm64")
+	f.StringVar(&o.Templates, "templates", "scripts/install", "folder with the templates")
 	f.StringVar(&o.Out, "out", "", "folder to write the scripts into")
 	if err := f.Parse(args); err != nil {
 		return 2

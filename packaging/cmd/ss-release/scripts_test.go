@@ -13,7 +13,7 @@ func TestScriptsAreRenderedForTheOperatorsAddress(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "ss-server-7.0.0-linux-amd64.tar.gz"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	good := "scripts --version 7.0.0 --targets linux/amd64 --dist " + dir + " --out " + dir
+	good := "scripts --version 7.0.0 --templates ../../../scripts/install --targets linux/amd64 --dist " + dir + " --out " + dir
 	for _, c := range []struct {
 		args string
 		code int
@@ -26,7 +26,7 @@ func TestScriptsAreRenderedForTheOperatorsAddress(t *testing.T) {
 		{good + " --mirror https://a.test", 1, "--base-url"},
 		{good + " here", 2, "takes flags only"},
 		{good + " --host downloads.test", 2, "host"},
-		{"scripts --version 7.0.1 --base-url https://downloads.test --dist " + dir + " --out " + dir, 1, "ss-server-7.0.1-linux-amd64.tar.gz"},
+		{"scripts --templates ../../../scripts/install --version 7.0.1 --base-url https://downloads.test --dist " + dir + " --out " + dir, 1, "ss-server-7.0.1-linux-amd64.tar.gz"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer

@@ -219,7 +219,9 @@ func (m *mirror) publish(t *testing.T, version string, files func(*tar.Writer) e
 			t.Fatal(err)
 		}
 	}
-	_, err = release.Scripts(release.ScriptOptions{Version: version, Dist: m.files, Bases: bases, Targets: targets, Out: m.files})
+	_, err = release.Scripts(release.ScriptOptions{
+		Version: version, Templates: "../../install", Dist: m.files, Bases: bases, Targets: targets, Out: m.files,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

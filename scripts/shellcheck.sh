@@ -8,6 +8,13 @@ if ! command -v shellcheck >/dev/null; then
   bash scripts/lab/packages.sh shellcheck:shellcheck
 fi
 
+# The one-liners are templates: what is checked is what comes out.
+rendered=$(mktemp -d)
+trap 'rm -rf "$rendered"' EXIT
+for target in linux-amd64 linux-arm64; do : > "$rendered/ss-server-7.0.0-$target.tar.gz"; done
+go run ./packaging/cmd/ss-release scripts --version 7.0.0 --dist "$rendered" --targets linux/amd64,linux/arm64 \
+  --base-url https://downloads.test/ss --mirror https://mirror.test/ss --out "$rendered" >/dev/null
+
 shell=() openrc=()
 while IFS= read -r -d '' file; do
   first=''
@@ -16,7 +23,7 @@ while IFS= read -r -d '' file; do
     '#!'*openrc-run*) openrc+=("$file");;
     '#!'*/sh | '#!'*/sh\ * | '#!'*bash*) shell+=("$file");;
   esac
-done < <(find . -type f -not -path './.git/*' -not -path './bin/*' -not -path './dist/*' -size -200k -print0 2>/dev/null | sort -z)
+done < <(find . "$rendered" -type f -not -name '*.tmpl' -not -path './.git/*' -not -path './bin/*' -not -path './dist/*' -size -200k -print0 2>/dev/null | sort -z)
 
 shellcheck -S style "${shell[@]}"
 # openrc-run is a shell of its own to shellcheck, and reads variables that nothing in the script uses.

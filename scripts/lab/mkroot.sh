@@ -2,8 +2,8 @@
 # mkroot.sh ROOT DEST [PACKAGE...] - builds a small bootable Debian root in DEST WITHOUT running maintainer scripts
 # (they are what makes debootstrap slow): the host's apt downloads the packages with a private state, dpkg-deb unpacks
 # them, and the few configuration steps that a container needs are done by hand below.
-# ROOT: SUITE (systemd), SUITE-sysv, SUITE-openrc, SUITE-rpm (systemd and rpm), or SUITE-wine (trixie: systemd, wine 10
-# and a ready prefix, 1.8 GB)
+# ROOT: SUITE (systemd), SUITE-sysv, SUITE-openrc, SUITE-rpm (systemd and rpm), SUITE-wine (trixie: systemd, wine 10 and
+# a ready prefix, 1.8 GB), or SUITE-shells (systemd, and every shell that the one-liners must run under)
 # Environment: ARCH (amd64)   MIRROR (else taken from this host's apt)   DEBCACHE (kept between runs)
 set -euo pipefail
 
@@ -11,6 +11,7 @@ ROOT=${1:?root}; DEST=$(realpath -m "${2:?dest}"); EXTRA=("${@:3}")
 SUITE=${ROOT%%-*} INIT=systemd ARCH=${ARCH:-amd64}
 case $ROOT in
   *-wine) EXTRA+=(wine64);;
+  *-shells) EXTRA+=(busybox mksh ksh93u+m zsh yash wget openssl);;
   *-rpm) EXTRA+=(rpm);;
   *-*) INIT=${ROOT#*-};;
 esac
@@ -28,7 +29,7 @@ case $INIT in
   systemd) BASE+=(systemd systemd-sysv dbus);;
   sysv)    BASE+=(sysvinit-core initscripts insserv startpar orphan-sysvinit-scripts);;
   openrc)  BASE+=(sysvinit-core initscripts insserv startpar openrc orphan-sysvinit-scripts);;
-  *) die "no root $ROOT: SUITE, SUITE-sysv, SUITE-openrc, SUITE-rpm or SUITE-wine";;
+  *) die "no root $ROOT: SUITE, SUITE-sysv, SUITE-openrc, SUITE-rpm, SUITE-wine or SUITE-shells";;
 esac
 
 # The archive this host itself uses. indextargets knows every way to write sources, but only after apt-get update.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +48,40 @@ func (m *Machine) makeNetwork() error {
 			"-n "+m.namespace()+" route add default via "+gateway,
 		)
 	})
+}
+
+// Listen opens a port on the network of the machines, at an address that each of them
+// reaches. It is closed with the test.
+func Listen(t T) net.Listener {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skipf("needs root: listens on the network of machines (%s)", t.Name())
+	}
+	var l net.Listener
+	err := installPackages("ip:iproute2", "nft:nftables")
+	if err == nil {
+		err = locked(makeSwitch)
+	}
+	if err == nil {
+		err = onThread(func() error {
+			ns, err := os.Open(namespaceFile(switchNS))
+			if err != nil {
+				return err
+			}
+			defer ns.Close()
+			// A socket belongs for ever to the network namespace it was made in.
+			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+				return err
+			}
+			l, err = net.Listen("tcp", gateway+":0")
+			return err
+		})
+	}
+	if err != nil {
+		t.Fatalf("lab: listen on the network of machines: %v", err)
+	}
+	t.Cleanup(func() { _ = l.Close() }) // closed already: just as well
+	return l
 }
 
 func (m *Machine) removeNetwork() error {

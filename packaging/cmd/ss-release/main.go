@@ -15,7 +15,7 @@ import (
 const usage = `usage:
   ss-release bundle --version V --bin DIR --services DIR --setup FILE --out DIR
                     [--os OS --arch ARCH] [--level 1..19]
-` + packagesUsage + wingetUsage + `  ss-release version
+` + scriptsUsage + packagesUsage + wingetUsage + `  ss-release version
 `
 
 func main() {
@@ -31,6 +31,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch args[0] {
 	case "bundle":
 		return bundle(args[1:], stdout, stderr)
+	case "scripts":
+		return renderScripts(args[1:], stdout, stderr)
 	case "packages":
 		return makePackages(args[1:], stdout, stderr)
 	case "winget":

@@ -16,7 +16,7 @@ import (
 )
 
 const usage = `usage: lab VERB ...          as root; machines stay until they are removed
-  prepare ROOT...             build roots: bookworm, trixie, bookworm-sysv, bookworm-openrc, trixie-wine
+  prepare ROOT...             build roots: bookworm, trixie, bookworm-sysv, bookworm-openrc, bookworm-shells, trixie-wine
   boot [FLAGS] NAME           make a machine; lab boot -h lists the flags
   start NAME                  boot it again from its disks (after stop, kill9, crash)
   stop NAME                   power it off

@@ -1,0 +1,307 @@
+//go:build linux && lab
+
+package endtoend
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ss-setup/packaging/release"
+	"ss-setup/scripts/lab"
+	"ss-setup/scripts/lab/fixtures"
+)
+
+// mirror is a web server on the machines' network, and a proxy for hosts that only it
+// knows.
+type mirror struct {
+	url   string
+	files string // folder
+	ca    []byte // certificate, as PEM, of hosts that are asked over https through the proxy
+	tls   *tls.Config
+
+	mu       sync.Mutex
+	requests []string // "/path", "/path from 512", "http://host/path" when asked as a proxy
+	wrong    wrong
+}
+
+// wrong is what a mirror does wrong.
+type wrong struct {
+	cutAfter int64 // bytes of a body, after which the connection breaks; 0: never
+	noRange  bool  // always send everything
+	damage   bool  // one byte of every package is another
+	endless  bool  // no package ever ends
+	silent   bool  // say nothing at all
+}
+
+func newMirror(t *testing.T) *mirror {
+	t.Helper()
+	l := lab.Listen(t)
+	m := &mirror{url: "http://" + l.Addr().String(), files: t.TempDir()}
+	m.makeCertificate(t)
+	server := &http.Server{Handler: m}
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	return m
+}
+
+func (m *mirror) makeCertificate(t *testing.T) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "an authority"}, DNSNames: []string{"downloads.test"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
+	m.tls = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert}, PrivateKey: key}}}
+}
+
+// tunnel is the proxy's way to an https host, which is this very server.
+func (m *mirror) tunnel(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n") // who went away is found out next
+	_ = http.Serve(&single{tls.Server(conn, m.tls)}, m)
+}
+
+// single listens for the one connection that there is already.
+type single struct{ net.Conn }
+
+func (s *single) Accept() (net.Conn, error) {
+	conn := s.Conn
+	if conn == nil {
+		return nil, io.EOF
+	}
+	s.Conn = nil
+	return conn, nil
+}
+
+func (s *single) Close() error   { return nil }
+func (s *single) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (m *mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	asked := r.URL.String()
+	if r.Method == http.MethodConnect {
+		asked = "CONNECT " + r.Host
+	}
+	if from := r.Header.Get("Range"); from != "" {
+		asked += " from " + strings.TrimSuffix(strings.TrimPrefix(from, "bytes="), "-")
+	}
+	m.mu.Lock()
+	m.requests = append(m.requests, asked)
+	wrong := m.wrong
+	m.mu.Unlock()
+	if r.Method == http.MethodConnect {
+		m.tunnel(w)
+		return
+	}
+	content, err := os.ReadFile(filepath.Join(m.files, filepath.Base(r.URL.Path)))
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	if strings.HasPrefix(filepath.Base(r.URL.Path), "ss-server-") {
+		if content = wrong.spoil(w, r, content); content == nil {
+			return
+		}
+	}
+	if wrong.noRange {
+		r.Header.Del("Range")
+		w.Header().Set("Accept-Ranges", "none")
+	}
+	if wrong.cutAfter > 0 {
+		w = &cutWriter{w, wrong.cutAfter}
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+}
+
+// spoil changes a package, or answers itself and returns nil.
+func (x wrong) spoil(w http.ResponseWriter, r *http.Request, content []byte) []byte {
+	switch {
+	case x.silent:
+		<-r.Context().Done()
+		return nil
+	case x.endless:
+		for {
+			if _, err := w.Write(content); err != nil {
+				return nil
+			}
+		}
+	case x.damage:
+		content = slices.Clone(content)
+		content[len(content)/2] ^= 1
+	}
+	return content
+}
+
+// cutWriter breaks the connection after a number of bytes.
+type cutWriter struct {
+	http.ResponseWriter
+	left int64
+}
+
+func (c *cutWriter) Write(p []byte) (int, error) {
+	if int64(len(p)) < c.left {
+		c.left -= int64(len(p))
+		return c.ResponseWriter.Write(p)
+	}
+	_, _ = c.ResponseWriter.Write(p[:c.left])
+	_ = http.NewResponseController(c.ResponseWriter).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+// does sets what goes wrong from now on.
+func (m *mirror) does(w wrong) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.wrong = w
+}
+
+// asked are the requests since the last call.
+func (m *mirror) asked() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	asked := m.requests
+	m.requests = nil
+	return asked
+}
+
+// publish puts packages and scripts of a version on the mirror, as the operator of one
+// does; files are what the Linux packages hold. bases are what the scripts ask: the
+// mirror itself when there are none.
+func (m *mirror) publish(t *testing.T, version string, files func(*tar.Writer) error, bases ...string) {
+	t.Helper()
+	if len(bases) == 0 {
+		bases = []string{m.url}
+	}
+	var packed bytes.Buffer
+	z, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := tar.NewWriter(z)
+	for _, do := range []func() error{func() error { return files(w) }, w.Close, z.Close} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	targets := []string{"linux/amd64", "linux/arm64"}
+	for _, target := range targets {
+		if err := os.WriteFile(filepath.Join(m.files, release.Archive(version, target)), packed.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = release.Scripts(release.ScriptOptions{
+		Version: version, Templates: "../../install", Dist: m.files, Bases: bases, Targets: targets, Out: m.files,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// publishFixture publishes the bundle of a fixture. One for ARM64 holds the same
+// programs: machines of the lab only say that they are of that kind.
+func (m *mirror) publishFixture(t *testing.T, name string) {
+	t.Helper()
+	bundle := fixtures.Bundle(t, name)
+	m.publish(t, name, func(w *tar.Writer) error { return w.AddFS(os.DirFS(bundle)) })
+}
+
+// publishProbe publishes a package whose ss-setup only writes down how it was run, and
+// does what the options --exit N, --wait and --die of a test ask for.
+func (m *mirror) publishProbe(t *testing.T, bases ...string) {
+	t.Helper()
+	m.publish(t, "7.0.0", func(w *tar.Writer) error {
+		filler := make([]byte, 200_000)
+		for i, x := 0, uint32(1); i < len(filler); i++ {
+			x = x*1664525 + 1013904223
+			filler[i] = byte(x >> 24) // does not shrink
+		}
+		return firstError(
+			addFile(w, "ss-setup", 0o755, probe),
+			addFile(w, "payload.tar.zst", 0o644, string(filler)),
+			addFile(w, "manifest.json", 0o644, "{}"),
+		)
+	}, bases...)
+}
+
+func addFile(w *tar.Writer, name string, mode int64, text string) error {
+	err := w.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: int64(len(text)), Format: tar.FormatUSTAR})
+	return firstError(err, func() error { _, err := io.WriteString(w, text); return err }())
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// probe stands in for ss-setup. Its report is complete before it waits or ends.
+const probe = `#!/bin/sh
+case " $* " in *" --wait "*) trap 'echo stopped >>/root/report; exit 4' TERM ;; esac
+{
+  echo "options: $*"
+  echo "umask: $(umask)"
+  echo "input: $(readlink /proc/$$/fd/0)"
+  echo "folder: $(cd "${0%/*}" && pwd) $(stat -c '%a %U' "${0%/*}")"
+  echo "files: $(cd "${0%/*}" && echo *)"
+  echo "proxy: $http_proxy"
+} >/root/report.part
+mv /root/report.part /root/report
+while [ $# -gt 0 ]; do
+  case $1 in
+    --exit) exit "$2" ;;
+    --die) kill -9 $$ ;;
+    --ask) read -r answer; echo "answer: $answer" >>/root/report ;;
+    --wait) while :; do sleep 0.05; done ;;
+  esac
+  shift
+done
+`
+
+// report is what the probe wrote down since the last call; empty when it did not run.
+func (b *box) report() string {
+	b.t.Helper()
+	return b.MustExec("sh", "-c", "cat /root/report 2>/dev/null; rm -f /root/report")
+}
+
+// said finds a line of a report.
+func said(report, what string) string {
+	for line := range strings.Lines(report) {
+		if value, ok := strings.CutPrefix(line, what+": "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return fmt.Sprintf("(no %s in %q)", what, report)
+}

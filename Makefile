@@ -14,9 +14,24 @@ PROGRAMS := installer/cmd/ss-setup runtime/cmd/ss-server runtime/cmd/ss-licensed
 SERVICES := packaging/services
 LEVEL    := 3
 
+# Keys that sign bundles, and the root of trust that goes into ss-setup. Without a word
+# they are development keys, made outside the repository on the first build. A vendor
+# gives KEYS=DIR, or TRUST_ROOT=FILE alone where the keys are elsewhere; KEYS= signs nothing.
+# What development keys have signed is forgotten but for the newest KEEP releases.
+DEV_KEYS   := $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/ss-release/dev
+KEYS       := $(DEV_KEYS)
+TRUST_ROOT := $(if $(KEYS),$(KEYS)/root.json)
+CHANNEL    := stable
+KEEP       := 20
+# Where ss-setup looks for releases unless told otherwise; empty for nowhere.
+BASE_URL   :=
+SS_RELEASE := GOOS= GOARCH= go run ./packaging/cmd/ss-release
+ROOT_FLAG   = $(if $(TRUST_ROOT),-X ss-setup/installer/bundle/trust.root=$$(base64 -w 0 $(TRUST_ROOT)))
+BASE_FLAG   = $(if $(BASE_URL),-X ss-setup/installer/bundle/repository.base=$(BASE_URL))
+
 # -buildvcs=false: the same source gives the same bytes, whoever checked it out how.
 GO_BUILD := CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags "$(TAGS)" \
-            -ldflags "-s -w -X ss-setup/runtime/version.Version=$(VERSION) $(XFLAGS)"
+            -ldflags "-s -w -X ss-setup/runtime/version.Version=$(VERSION) $(ROOT_FLAG) $(BASE_FLAG) $(XFLAGS)"
 TOOL     := go tool -modfile=scripts/tools.mod
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 TESTRUN  := go run ./scripts/cmd/testrun
@@ -37,14 +52,18 @@ help: ## list the targets
 
 build: programs bundle ## build the programs (bin/) and a bundle for this machine (dist/bundle/)
 
-programs:
+programs: $(TRUST_ROOT)
 	@mkdir -p $(BIN)
 	$(if $(PROGRAMS),$(GO_BUILD) -o $(BIN)/ $(addprefix ./,$(PROGRAMS)))
 
+$(DEV_KEYS)/root.json:
+	@$(SS_RELEASE) keys init --development --keys $(DEV_KEYS)
+
 # ss-release runs here, whatever the target is, so it is built for this machine.
 bundle: programs
-	@GOOS= GOARCH= go run ./packaging/cmd/ss-release bundle --version $(VERSION) --bin $(BIN) \
-		--services $(SERVICES) --setup $(BIN)/ss-setup --out $(BUNDLE) --level $(LEVEL)
+	@$(SS_RELEASE) bundle --version $(VERSION) --bin $(BIN) --services $(SERVICES) \
+		--setup $(BIN)/ss-setup --out $(BUNDLE) --level $(LEVEL) \
+		--keys "$(KEYS)" --channel $(CHANNEL) --keep $(KEEP)
 
 install: build ## build, then install SS Server on this machine (ARGS="..." for ss-setup install)
 	$(SUDO) $(BUNDLE)/ss-setup install $(ARGS)

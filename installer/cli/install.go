@@ -22,7 +22,7 @@ import (
 // anything is done: it knows its own release best, and a broken one is found
 // out before it is trusted.
 func (s *session) install(ctx context.Context) (*ending, error) {
-	b, err := s.findBundle()
+	b, err := s.findBundle(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -31,6 +31,7 @@ func (s *session) install(ctx context.Context) (*ending, error) {
 			return nil, err
 		}
 	}
+	s.tellTrust()
 	end, err := s.change(ctx, func(ctx context.Context, sit *plan.Situation) (*plan.Proposal, error) {
 		if b == nil {
 			if b, err = s.keptBundle(sit); err != nil {
@@ -81,7 +82,7 @@ func (s *session) foundToRepair(ctx context.Context, sit *plan.Situation) []stri
 
 // findBundle opens the package that --from names, or the one beside this
 // program; it is nil when there is none.
-func (s *session) findBundle() (*bundle.Bundle, error) {
+func (s *session) findBundle(ctx context.Context) (*bundle.Bundle, error) {
 	dir := s.from
 	if dir == "" {
 		dir = ownFolder()
@@ -93,7 +94,7 @@ func (s *session) findBundle() (*bundle.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := bundle.Open(dir)
+	b, err := s.openTrusted(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +174,9 @@ func (s *session) keptBundle(sit *plan.Situation) (*bundle.Bundle, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w; or name a package: ss-setup install%s --from DIR", err, s.mode())
+	}
+	if b.Evidence, err = s.keptEvidence(sit.Release); err != nil {
+		return nil, err
 	}
 	info, err := os.Stat(selfPath)
 	if err != nil {

@@ -38,6 +38,8 @@ type session struct {
 	self string
 	// names writes the commands that messages name.
 	names names
+	// trustNotes are told once this program, and no other, goes on with a package.
+	trustNotes []string
 }
 
 // newSession prepares a verb that changes the machine, or may.

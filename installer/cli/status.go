@@ -42,6 +42,8 @@ type Status struct {
 	Interrupted    *txn.Status             `json:"interrupted,omitempty"`
 	FailedReleases []receipt.FailedRelease `json:"failed_releases"`
 	OldVersions    []plan.OldVersion       `json:"old_versions"`
+	// Development: this ss-setup trusts a developer's keys.
+	Development bool `json:"development,omitempty"`
 }
 
 // DownService is a service that does not run, with what to do about it.
@@ -83,6 +85,9 @@ func (s *session) status(ctx context.Context) (Exit, error) {
 	st.Running = s.holder()
 	s.tellDamage(&st, sit)
 	st.Down = s.down(st)
+	if anchor, err := embedded(); err == nil {
+		st.Development = anchor.Development()
+	}
 	exit := Done
 	if !st.Installed {
 		exit = NothingInstalled
@@ -152,6 +157,9 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 	}
 	if st.Damaged != "" {
 		fmt.Fprintf(w, "It is damaged: %s; to put it back, run: %s\n", st.Damaged, strings.Join(st.Cure, " && "))
+	}
+	if st.Development {
+		fmt.Fprintln(w, "Development build: this ss-setup trusts a developer's keys, not a vendor's.")
 	}
 	printInterrupted(w, st)
 	if st.KeptData != 0 && !st.Installed {

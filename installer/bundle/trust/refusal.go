@@ -36,7 +36,7 @@ type Refusal struct {
 
 // Error names the check that failed and says why.
 func (r *Refusal) Error() string {
-	return fmt.Sprintf("%s: the check for %s failed: %v", bundle.ErrUntrusted, r.Check, r.Err)
+	return fmt.Sprintf("%s (%s): %v", bundle.ErrUntrusted, r.Check, r.Err)
 }
 
 // Unwrap makes a Refusal match bundle.ErrUntrusted and what caused it.

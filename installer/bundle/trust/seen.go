@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -40,21 +41,36 @@ func (s *Seen) Marshal() ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// Later is whichever of two encoded Seens is the newer one, b when both are. What
-// cannot be read is older than anything.
-func Later(a, b []byte) []byte {
-	if number(a) > number(b) {
-		return a
+// Later is whichever of two encoded Seens a machine should go on with: before, or
+// what was verified now. The former stays only where it is newer and of the same
+// vendor, which can be when two programs verified at once.
+func Later(before, now []byte) []byte {
+	a, errA := ParseSeen(before)
+	b, errB := ParseSeen(now)
+	switch {
+	case errB != nil:
+		return before
+	case errA != nil || !sharesRoot(a, b):
+		return now
+	case a.version() > b.version():
+		return before
 	}
-	return b
+	return now
 }
 
-// number is the version of the timestamp in an encoded Seen.
-func number(encoded []byte) int64 {
-	s, err := ParseSeen(encoded)
-	if err != nil {
-		return -1
+func sharesRoot(a, b *Seen) bool {
+	for _, x := range a.Roots {
+		for _, y := range b.Roots {
+			if bytes.Equal(x, y) {
+				return true
+			}
+		}
 	}
+	return false
+}
+
+// version is that of the timestamp; it was verified when it was seen.
+func (s *Seen) version() int64 {
 	t, err := metadata.Timestamp().FromBytes(s.Timestamp)
 	if err != nil {
 		return -1

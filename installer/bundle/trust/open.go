@@ -64,10 +64,10 @@ func Open(ctx context.Context, src Source, o Options) (*Trusted, error) {
 
 // verification is one walk through the workflow of a TUF client.
 type verification struct {
-	src  Source
-	o    Options
-	seen *Seen
-	set  *trustedmetadata.TrustedMetadata
+	src   Source
+	o     Options
+	seen  *Seen
+	set   *trustedmetadata.TrustedMetadata
 	older bool
 
 	out Seen

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
@@ -76,4 +78,46 @@ func (s *Seen) version() int64 {
 		return -1
 	}
 	return t.Signed.Version
+}
+
+// WriteTo makes a folder with these metadata, as a bundle carries them.
+func (s *Seen) WriteTo(dir string) error {
+	files, err := s.files()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// files are the metadata by the names that a Source has for them.
+func (s *Seen) files() (map[string][]byte, error) {
+	snap, err := metadata.Snapshot().FromBytes(s.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := metadata.Targets().FromBytes(s.Targets)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{
+		"timestamp.json": s.Timestamp,
+		fmt.Sprintf("%d.snapshot.json", snap.Signed.Version):   s.Snapshot,
+		fmt.Sprintf("%d.targets.json", targets.Signed.Version): s.Targets,
+	}
+	for _, raw := range s.Roots {
+		r, err := metadata.Root().FromBytes(raw)
+		if err != nil {
+			return nil, err
+		}
+		files[fmt.Sprintf("%d.root.json", r.Signed.Version)] = raw
+	}
+	return files, nil
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"flag"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -161,6 +163,22 @@ func sign(t *testing.T, keys *signing.Vault, dir, channel string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// serve makes a repository of the bundles in some folders and serves it.
+func serve(t *testing.T, keys *signing.Vault, bundles ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	var all []signing.Publication
+	for _, b := range bundles {
+		all = append(all, signing.Publication{Dir: b})
+	}
+	if err := keys.WriteSite(dir, all); err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	t.Cleanup(s.Close)
+	return s.URL
 }
 
 // self is the program under test: this test binary.

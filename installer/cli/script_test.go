@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	foreign := makeBundle(t, keys, "7.0.2", other, 0)
+	site, strangersSite := serve(t, keys, older, newer), serve(t, others, stranger)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -48,6 +49,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("FOREIGN", foreign)
 			env.Setenv("BROKEN", broken)
 			env.Setenv("STRANGER", stranger)
+			env.Setenv("SITE", site)
+			env.Setenv("STRANGERS_SITE", strangersSite)
+			env.Setenv("TMPDIR", env.WorkDir)
 			env.Setenv("STRANGERS_ROOT", others.RootFile())
 			env.Setenv(rootVariable, keys.RootFile())
 			return nil
@@ -59,6 +63,7 @@ func TestScripts(t *testing.T) {
 			"image":  image,
 			"exits":  exitsWith,
 			"hold":   hold,
+			"glob":   glob,
 			"schema": checkSchema(t),
 			"golden": func(ts *testscript.TestScript, _ bool, args []string) {
 				compareGolden(t, "testdata/golden/"+args[1], steady(ts.ReadFile(args[0])))
@@ -91,6 +96,15 @@ func exitsWith(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if code != args[0] {
 		ts.Fatalf("exit %s, want %s", code, args[0])
+	}
+}
+
+// glob tells whether something has such a name: glob PATTERN.
+func glob(ts *testscript.TestScript, not bool, args []string) {
+	found, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if (len(found) == 0) != not {
+		ts.Fatalf("%s: %q", args[0], found)
 	}
 }
 

@@ -40,6 +40,8 @@ type session struct {
 	names names
 	// trustNotes are told once this program, and no other, goes on with a package.
 	trustNotes []string
+	// staged is a folder of a package that goes when the run has ended.
+	staged string
 }
 
 // newSession prepares a verb that changes the machine, or may.
@@ -126,6 +128,7 @@ func (s *session) close() {
 	if s.lock != nil {
 		_ = s.lock.Release()
 	}
+	s.unstage()
 	s.logTo.close()
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -23,6 +24,9 @@ func (s *session) openTrusted(ctx context.Context, dir string) (*bundle.Bundle, 
 	anchor, err := embedded()
 	if err != nil {
 		return nil, err
+	}
+	if _, err := os.Lstat(filepath.Join(dir, bundle.ManifestName)); errors.Is(err, fs.ErrNotExist) {
+		return bundle.Open(dir) // which says what is missing
 	}
 	trusted, err := trust.Open(ctx, trust.Dir(filepath.Join(dir, trust.MetadataDir)), trust.Options{
 		Anchor: anchor, Seen: s.seen(), Now: time.Now(), Offline: true,

@@ -60,6 +60,20 @@ func (c *Client) Download(ctx context.Context, t trust.Target, file string, prog
 	return lost
 }
 
+// Read gets a small target into memory.
+func (c *Client) Read(ctx context.Context, t trust.Target) ([]byte, error) {
+	dir, err := os.MkdirTemp("", "ss-setup-read-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "target")
+	if err := c.Download(ctx, t, file, nil); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(file)
+}
+
 // download is one file from one mirror.
 type download struct {
 	c        *Client
@@ -202,7 +216,7 @@ func digestOf(file string) (string, error) {
 // Fetch gets a release into a folder of its own inside dir, as a bundle with its
 // metadata, and returns that folder. Other releases in dir are removed.
 func (c *Client) Fetch(ctx context.Context, r trust.Release, seen *trust.Seen, dir string, progress func(done, total int64)) (string, error) {
-	own := filepath.Join(dir, r.Version+"-"+r.Digest[:8])
+	own := filepath.Join(dir, r.Folder())
 	if err := onlyKeep(dir, filepath.Base(own)); err != nil {
 		return "", err
 	}

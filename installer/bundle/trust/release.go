@@ -71,6 +71,9 @@ func ReleaseDir(version, os, arch, digest string) string {
 	return path.Join(version, os+"-"+arch, digest[:min(8, len(digest))])
 }
 
+// Folder is the name of the folder that a release is downloaded to.
+func (r Release) Folder() string { return r.Version + "-" + r.Digest[:8] }
+
 // SetupName is the name of ss-setup among the targets for an operating system.
 func SetupName(os string) string {
 	if os == "windows" {

@@ -89,8 +89,10 @@ func (s *session) findBundle(ctx context.Context) (*bundle.Bundle, error) {
 		if !s.taken(dir) {
 			return nil, usagef("", "%s is set to %s, which is no folder that %s downloads to; unset it", stagedVariable, dir, program)
 		}
-		s.staged = dir // the ss-setup that ran before this one has got it
-		return s.openFolder(ctx, dir)
+		s.staged = dir // the ss-setup that ran before this one has got it, or part of it
+		if _, err := os.Lstat(filepath.Join(dir, bundle.PayloadName)); err == nil {
+			return s.openFolder(ctx, dir)
+		}
 	}
 	dir := s.from
 	switch {
@@ -174,11 +176,16 @@ func (s *session) handOver(ctx context.Context, b *bundle.Bundle) error {
 	if err := b.VerifySetup(ctx); err != nil {
 		return err
 	}
+	return s.becomePackaged(b.SetupPath())
+}
+
+// becomePackaged goes on as another ss-setup, which has been verified.
+func (s *session) becomePackaged(setup string) error {
 	env := os.Environ()
 	if s.staged != "" {
 		env = append(env, stagedVariable+"="+s.staged)
 	}
-	if err := become(b.SetupPath(), s.args, env); err != nil {
+	if err := become(setup, s.args, env); err != nil {
 		return fmt.Errorf("run the %s of the package: %w; copy the package to a disk that programs may be run from", program, err)
 	}
 	return nil

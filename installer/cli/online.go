@@ -37,8 +37,8 @@ func (s *session) addresses() []string {
 		out = append(out, s.from)
 	}
 	out = append(out, s.mirrors...)
-	if len(out) == 0 && repository.Base() != "" {
-		out = append(out, repository.Base())
+	if len(out) == 0 && repository.BuiltIn() != "" {
+		out = append(out, repository.BuiltIn())
 	}
 	return out
 }
@@ -148,19 +148,24 @@ func (s *session) glance(ctx context.Context, c *repository.Client, trusted *tru
 	return b, nil
 }
 
-// fetch downloads a release into a private folder.
+// fetch downloads a release into a private folder. The ss-setup of the release takes
+// over as soon as it is there.
 func (s *session) fetch(ctx context.Context, c *repository.Client, trusted *trust.Trusted, r trust.Release) (string, error) {
 	dir, err := s.staging()
 	if err != nil {
 		return "", err
 	}
-	event := txn.Event{
-		Type: eventStart, Total: 1, Kind: downloadKind,
-		Text: fmt.Sprintf("download release %s (%s)", r.Version, size(r.Manifest.Size+r.Setup.Size+r.Payload.Size)),
-	}
+	f := &repository.Fetch{Client: c, Release: r, Seen: trusted.Seen(), Dir: dir, Base: s.base(ctx), Progress: s.out.advance}
+	s.staged = f.Folder()
+	event := txn.Event{Type: eventStart, Total: 1, Kind: downloadKind, Text: fmt.Sprintf("download release %s (%s)", r.Version, size(f.Bytes()))}
 	s.observe(event)
-	s.staged = filepath.Join(dir, r.Folder())
-	folder, err := c.Fetch(ctx, r, trusted.Seen(), dir, s.out.advance)
+	err = f.Setup(ctx)
+	if err == nil {
+		err = s.becomeDownloaded(f)
+	}
+	if err == nil {
+		err = f.Payload(ctx)
+	}
 	if err != nil {
 		if dir == s.m.FS.Real(machine.DownloadDir) {
 			s.staged = "" // what has come so far stays, to be taken up by the next run
@@ -169,12 +174,35 @@ func (s *session) fetch(ctx context.Context, c *repository.Client, trusted *trus
 	}
 	event.Type = eventDone
 	s.observe(event)
-	return folder, nil
+	return f.Folder(), nil
+}
+
+// becomeDownloaded goes on as the ss-setup of the release, unless this is it.
+func (s *session) becomeDownloaded(f *repository.Fetch) error {
+	if s.self == f.Release.Setup.SHA256 {
+		return nil
+	}
+	return s.becomePackaged(filepath.Join(f.Folder(), trust.SetupName(f.Release.OS)))
+}
+
+// base is the installed release, which patches may start from; nil when there is none.
+func (s *session) base(ctx context.Context) *repository.Base {
+	sit, err := s.look(ctx)
+	if err != nil || !sit.Installed() {
+		return nil
+	}
+	return &repository.Base{
+		Digest: sit.Digest, Setup: s.m.FS.Real(sit.SetupPath()),
+		Payload: s.m.FS.Real(filepath.Join(machine.Release(sit.Release), bundle.PayloadName)),
+	}
 }
 
 // staging is the private folder that packages are put in before they are trusted.
 // What only looks, and what works on an image, leaves nothing on the machine.
 func (s *session) staging() (string, error) {
+	if dir := os.Getenv(stagedVariable); dir != "" {
+		return filepath.Dir(dir), nil
+	}
 	if !s.planOnly && !s.preflightOnly && s.root == "" {
 		dir := s.m.FS.Real(machine.DownloadDir)
 		return dir, os.MkdirAll(dir, 0o700)

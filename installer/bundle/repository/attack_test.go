@@ -248,7 +248,8 @@ func TestASwappedTargetIsRefused(t *testing.T) {
 	r := v.release("7.0.0", trust.Stable, []byte("payload"))
 	v.put("targets/"+r.Setup.StoredAs(), []byte("SETUP of 7.0.0"))
 	dir := t.TempDir()
-	_, err := v.client(v.serve()).Fetch(t.Context(), r, v.mustOpen(v.client(v.serve()), nil).Seen(), dir, nil)
+	c := v.client(v.serve())
+	err := (&Fetch{Client: c, Release: r, Seen: v.mustOpen(c, nil).Seen(), Dir: dir}).Setup(t.Context())
 	wantRefusal(t, err, trust.Swapped)
 	if _, err := os.Stat(filepath.Join(dir, "7.0.0-"+r.Digest[:8], bundle.SetupName)); err == nil {
 		t.Error("the false ss-setup has its name")

@@ -21,8 +21,8 @@ import (
 // when the program is built; see the Makefile.
 var base string
 
-// Base is the repository that this program was built for; empty when for none.
-func Base() string { return base }
+// BuiltIn is the repository that this program was built for; empty when for none.
+func BuiltIn() string { return base }
 
 // Patience of the client. They are what a slow line may need, not what a hurried
 // administrator would like.

@@ -27,8 +27,10 @@ func TestAReleaseIsFetchedAsABundleThatIsTrustedOffline(t *testing.T) {
 	dir := t.TempDir()
 	v.must(os.MkdirAll(filepath.Join(dir, "6.9.9-00000000"), 0o700))
 	var done, total int64
-	folder, err := c.Fetch(t.Context(), r, trusted.Seen(), dir, func(d, of int64) { done, total = d, of })
-	v.must(err)
+	f := &Fetch{Client: c, Release: r, Seen: trusted.Seen(), Dir: dir, Progress: func(d, of int64) { done, total = d, of }}
+	v.must(f.Setup(t.Context()))
+	v.must(f.Payload(t.Context()))
+	folder := f.Folder()
 	if done != total || total < int64(len(large)) {
 		t.Errorf("last progress is %d of %d", done, total)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -211,56 +210,4 @@ func digestOf(file string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// Fetch gets a release into a folder of its own inside dir, as a bundle with its
-// metadata, and returns that folder. Other releases in dir are removed.
-func (c *Client) Fetch(ctx context.Context, r trust.Release, seen *trust.Seen, dir string, progress func(done, total int64)) (string, error) {
-	own := filepath.Join(dir, r.Folder())
-	if err := onlyKeep(dir, filepath.Base(own)); err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(own, 0o700); err != nil {
-		return "", err
-	}
-	total := r.Manifest.Size + r.Setup.Size + r.Payload.Size
-	var before int64
-	for _, t := range []trust.Target{r.Manifest, r.Setup, r.Payload} {
-		file := filepath.Join(own, filepath.Base(t.Path))
-		err := c.Download(ctx, t, file, func(done, _ int64) {
-			if progress != nil {
-				progress(before+done, total)
-			}
-		})
-		if err != nil {
-			return "", err
-		}
-		before += t.Size
-	}
-	// Only what has been proved may be run.
-	if err := os.Chmod(filepath.Join(own, filepath.Base(r.Setup.Path)), 0o700); err != nil {
-		return "", err
-	}
-	return own, seen.WriteTo(filepath.Join(own, trust.MetadataDir))
-}
-
-// onlyKeep makes dir and removes everything in it but one entry: downloads of other
-// releases that were given up.
-func onlyKeep(dir, name string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return os.MkdirAll(dir, 0o700)
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.Name() == name {
-			continue
-		}
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -31,6 +31,9 @@ type vendor struct {
 	// anchor is the root that clients were built with.
 	anchor trust.Anchor
 
+	// patches go into the next release.
+	patches []signing.PatchFile
+
 	mu    sync.Mutex
 	asked []string // what was asked for, with the range
 	// answer, when set, may answer in place of the site.
@@ -76,14 +79,13 @@ func (v *vendor) release(version, channel string, payload []byte) trust.Release 
 	}
 	raw, err := json.Marshal(m)
 	v.must(err)
-	files := map[string][]byte{bundle.ManifestName: raw, bundle.PayloadName: payload, bundle.SetupName: setup}
-	for name, content := range files {
+	for name, content := range map[string][]byte{bundle.ManifestName: raw, bundle.PayloadName: payload, bundle.SetupName: setup} {
 		v.must(os.WriteFile(filepath.Join(dir, name), content, 0o644))
-		t := trust.Target{Path: trust.ReleaseDir(version, "linux", "amd64", sum(raw)) + "/" + name, SHA256: sum(content)}
-		v.put("targets/"+t.StoredAs(), content)
 	}
-	v.must(v.vault.Publish([]signing.Publication{{Dir: dir, Info: trust.ReleaseInfo{Channel: channel}}}, 0))
-	v.upload()
+	p := []signing.Publication{{Dir: dir, Info: trust.ReleaseInfo{Channel: channel}, Patches: v.patches}}
+	v.must(v.vault.Publish(p, 0))
+	v.must(v.vault.WriteSite(v.site, p))
+	v.patches = nil
 	trusted, err := trust.Open(v.t.Context(), trust.Dir(filepath.Join(v.site, trust.MetadataDir)), trust.Options{Anchor: v.anchor, Now: v.clock})
 	v.must(err)
 	r, err := trusted.Find(trust.Want{OS: "linux", Arch: "amd64", Version: version})

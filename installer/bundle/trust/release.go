@@ -46,9 +46,7 @@ type Release struct {
 // Patch is a file that turns a file of one release into that of another.
 type Patch struct {
 	Target
-	// From is the digest of the manifest of the release that it starts from, Of the
-	// name of the file that it makes.
-	From, Of string
+	PatchInfo
 }
 
 // ReleaseInfo is what the signed metadata say of a manifest beyond its digest.
@@ -60,8 +58,13 @@ type ReleaseInfo struct {
 
 // PatchInfo is what the signed metadata say of a patch.
 type PatchInfo struct {
+	// From is the digest of the manifest of the release that it starts from, Of the
+	// name of the file that it makes.
 	From string `json:"from"`
 	Of   string `json:"of"`
+	// Archive is the size of the archive in a payload, Level how that is compressed.
+	Archive int64 `json:"archive,omitempty"`
+	Level   int   `json:"level,omitempty"`
 }
 
 // ReleaseDir is the folder of a release among the targets:
@@ -69,6 +72,16 @@ type PatchInfo struct {
 // build of a version does not take the place of the first.
 func ReleaseDir(version, os, arch, digest string) string {
 	return path.Join(version, os+"-"+arch, digest[:min(8, len(digest))])
+}
+
+// Patch finds the patch that makes a file of this release out of that of another.
+func (r Release) Patch(from, of string) (Patch, bool) {
+	for _, p := range r.Patches {
+		if p.From == from && p.Of == of {
+			return p, true
+		}
+	}
+	return Patch{}, false
 }
 
 // Folder is the name of the folder that a release is downloaded to.
@@ -139,7 +152,7 @@ func (r *Release) take(name string, t Target, custom *json.RawMessage) {
 	default:
 		var info PatchInfo
 		if strings.HasPrefix(name, "from-") && custom != nil && json.Unmarshal(*custom, &info) == nil {
-			r.Patches = append(r.Patches, Patch{Target: t, From: info.From, Of: info.Of})
+			r.Patches = append(r.Patches, Patch{Target: t, PatchInfo: info})
 		}
 	}
 }

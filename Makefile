@@ -23,6 +23,12 @@ KEYS       := $(DEV_KEYS)
 TRUST_ROOT := $(if $(KEYS),$(KEYS)/root.json)
 CHANNEL    := stable
 KEEP       := 20
+SIGN_KEYS   = $(KEYS)
+# Certificate and key that sign programs for Windows; a throw-away one where none is named.
+WIN_CERT   :=
+WIN_KEY    :=
+WIN_TS     :=
+EXE         = $(if $(filter windows,$(GOOS)),.exe)
 # Where ss-setup looks for releases unless told otherwise; empty for nowhere.
 BASE_URL   :=
 SS_RELEASE := GOOS= GOARCH= go run ./packaging/cmd/ss-release
@@ -39,8 +45,13 @@ TESTRUN  := go run ./scripts/cmd/testrun
 # Build tags of code that a plain build leaves out: linters see it too.
 ALL_TAGS := lab,soak,faults,fixture,fixture_schema2
 
-# Targets that can be built today.
+# Targets that can be built today. Add windows/amd64 here to release for Windows.
 TARGETS  := linux/amd64 linux/arm64
+
+comma    := ,
+space    := $(subst ,, )
+RELEASED  = $(subst $(space),$(comma),$(foreach t,$(TARGETS),dist/ss-server-$(VERSION)-$(subst /,-,$(t))))
+PREVIOUS :=
 
 FUZZTIME := 10s
 
@@ -55,6 +66,8 @@ build: programs bundle ## build the programs (bin/) and a bundle for this machin
 programs: $(TRUST_ROOT)
 	@mkdir -p $(BIN)
 	$(if $(PROGRAMS),$(GO_BUILD) -o $(BIN)/ $(addprefix ./,$(PROGRAMS)))
+	$(if $(EXE),$(SS_RELEASE) authenticode --keys "$(DEV_KEYS)" --cert "$(WIN_CERT)" --key "$(WIN_KEY)" --timestamp-url "$(WIN_TS)" \
+		--files $$(echo $(BIN)/*.exe | tr ' ' ,))
 
 $(DEV_KEYS)/root.json:
 	@$(SS_RELEASE) keys init --development --keys $(DEV_KEYS)
@@ -62,8 +75,8 @@ $(DEV_KEYS)/root.json:
 # ss-release runs here, whatever the target is, so it is built for this machine.
 bundle: programs
 	@$(SS_RELEASE) bundle --version $(VERSION) --bin $(BIN) --services $(SERVICES) \
-		--setup $(BIN)/ss-setup --out $(BUNDLE) --level $(LEVEL) \
-		--keys "$(KEYS)" --channel $(CHANNEL) --keep $(KEEP)
+		--setup $(BIN)/ss-setup$(EXE) --out $(BUNDLE) --level $(LEVEL) \
+		--keys "$(SIGN_KEYS)" --channel $(CHANNEL) --keep $(KEEP)
 
 install: build ## build, then install SS Server on this machine (ARGS="..." for ss-setup install)
 	$(SUDO) $(BUNDLE)/ss-setup install $(ARGS)
@@ -101,12 +114,14 @@ vuln: ## known vulnerabilities in what is built (needs govulncheck's online data
 fuzz: ## every fuzz target for FUZZTIME (default 10s)
 	bash scripts/fuzz.sh $(FUZZTIME)
 
-release: ## bundles for every target, packed small, in dist/
+release: ## everything that is put on a server, in dist/ (PREVIOUS=DIR,… makes patches from earlier bundles)
 	@set -e; for target in $(TARGETS); do \
 		os=$${target%/*} arch=$${target#*/}; \
-		GOOS=$$os GOARCH=$$arch $(MAKE) --no-print-directory bundle LEVEL=19 \
+		GOOS=$$os GOARCH=$$arch $(MAKE) --no-print-directory bundle LEVEL=19 SIGN_KEYS= \
 			BIN=dist/build/$$os-$$arch BUNDLE=dist/ss-server-$(VERSION)-$$os-$$arch; \
 	done
+	@$(SS_RELEASE) publish --keys "$(KEYS)" --channel $(CHANNEL) --out dist --bin dist/build --base-url "$(BASE_URL)" \
+		--previous "$(PREVIOUS)" --bundles "$(RELEASED)"
 	@echo "Made for $(TARGETS). Not yet: windows/amd64, which this version cannot install on."
 
 clean: ## remove what was built

@@ -19,6 +19,16 @@ const usage = `usage:
   ss-release bundle --version V --bin DIR --services DIR --setup FILE --out DIR
                     [--os OS --arch ARCH] [--level 1..19]
                     [--keys DIR] [--channel stable|beta] [--keep N]
+  ss-release publish --bundles DIR,… [--keys DIR] [--out DIR] [--base-url URL]
+                    [--channel stable|beta] [--previous DIR,…] [--changelog FILE]
+                    [--bin DIR] [--keep N]
+  ss-release refresh [--keys DIR] [--site DIR]
+  ss-release promote VERSION CHANNEL [--keys DIR] [--site DIR]
+  ss-release withdraw VERSION [--keys DIR] [--site DIR]
+  ss-release announce --url URL [--token-file FILE] [--body FILE] [--version V]
+                    [--changelog FILE]
+  ss-release authenticode --files FILE,… [--cert FILE --key FILE] [--ca FILE]
+                    [--timestamp-url URL]
   ss-release version
 `
 
@@ -34,7 +44,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	if do, known := verbs[args[0]]; known {
 		c := &command{name: args[0], stdout: stdout, stderr: stderr}
-		return c.end(do(c, args[1:]))
+		err := do(c, args[1:])
+		if err == nil && c.after != nil {
+			err = c.after()
+		}
+		return c.end(err)
 	}
 	switch args[0] {
 	case "version", "--version":
@@ -50,14 +64,22 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // verbs are what ss-release does, by name.
 var verbs = map[string]func(*command, []string) error{
-	"keys":   (*command).keys,
-	"bundle": (*command).bundle,
+	"keys":         (*command).keys,
+	"bundle":       (*command).bundle,
+	"publish":      (*command).publish,
+	"refresh":      (*command).refresh,
+	"withdraw":     (*command).withdraw,
+	"promote":      (*command).promote,
+	"announce":     (*command).announce,
+	"authenticode": (*command).authenticode,
 }
 
 // command is one call of a verb.
 type command struct {
 	name           string
 	stdout, stderr io.Writer
+	// after, when set, is done when the verb has succeeded.
+	after func() error
 }
 
 // errUsage is wrong usage; what is wrong has been told where it wraps nothing.

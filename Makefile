@@ -14,9 +14,30 @@ PROGRAMS := installer/cmd/ss-setup runtime/cmd/ss-server runtime/cmd/ss-licensed
 SERVICES := packaging/services
 LEVEL    := 3
 
+# Keys that sign bundles, and the root of trust that goes into ss-setup. Without a word
+# they are development keys, made outside the repository on the first build. A vendor
+# gives KEYS=DIR, or TRUST_ROOT=FILE alone where the keys are elsewhere; KEYS= signs nothing.
+# What development keys have signed is forgotten but for the newest KEEP releases.
+DEV_KEYS   := $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/ss-release/dev
+KEYS       := $(DEV_KEYS)
+TRUST_ROOT := $(if $(KEYS),$(KEYS)/root.json)
+CHANNEL    := stable
+KEEP       := 20
+SIGN_KEYS   = $(KEYS)
+# Certificate and key that sign programs for Windows; a throw-away one where none is named.
+WIN_CERT   :=
+WIN_KEY    :=
+WIN_TS     :=
+EXE         = $(if $(filter windows,$(GOOS)),.exe)
+# Where ss-setup looks for releases unless told otherwise; empty for nowhere.
+BASE_URL   :=
+SS_RELEASE := GOOS= GOARCH= go run ./packaging/cmd/ss-release
+ROOT_FLAG   = $(if $(TRUST_ROOT),-X ss-setup/installer/bundle/trust.root=$$(base64 -w 0 $(TRUST_ROOT)))
+BASE_FLAG   = $(if $(BASE_URL),-X ss-setup/installer/bundle/repository.base=$(BASE_URL))
+
 # -buildvcs=false: the same source gives the same bytes, whoever checked it out how.
 GO_BUILD := CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags "$(TAGS)" \
-            -ldflags "-s -w -X ss-setup/runtime/version.Version=$(VERSION) $(XFLAGS)"
+            -ldflags "-s -w -X ss-setup/runtime/version.Version=$(VERSION) $(ROOT_FLAG) $(BASE_FLAG) $(XFLAGS)"
 TOOL     := go tool -modfile=scripts/tools.mod
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 TESTRUN  := go run ./scripts/cmd/testrun
@@ -24,8 +45,13 @@ TESTRUN  := go run ./scripts/cmd/testrun
 # Build tags of code that a plain build leaves out: linters see it too.
 ALL_TAGS := lab,soak,faults,fixture,fixture_schema2
 
-# Targets that can be built today.
+# Targets that can be built today. Add windows/amd64 here to release for Windows.
 TARGETS  := linux/amd64 linux/arm64
+
+comma    := ,
+space    := $(subst ,, )
+RELEASED  = $(subst $(space),$(comma),$(foreach t,$(TARGETS),dist/ss-server-$(VERSION)-$(subst /,-,$(t))))
+PREVIOUS :=
 
 FUZZTIME := 10s
 
@@ -37,14 +63,20 @@ help: ## list the targets
 
 build: programs bundle ## build the programs (bin/) and a bundle for this machine (dist/bundle/)
 
-programs:
+programs: $(TRUST_ROOT)
 	@mkdir -p $(BIN)
 	$(if $(PROGRAMS),$(GO_BUILD) -o $(BIN)/ $(addprefix ./,$(PROGRAMS)))
+	$(if $(EXE),$(SS_RELEASE) authenticode --keys "$(DEV_KEYS)" --cert "$(WIN_CERT)" --key "$(WIN_KEY)" --timestamp-url "$(WIN_TS)" \
+		--files $$(echo $(BIN)/*.exe | tr ' ' ,))
+
+$(DEV_KEYS)/root.json:
+	@$(SS_RELEASE) keys init --development --keys $(DEV_KEYS)
 
 # ss-release runs here, whatever the target is, so it is built for this machine.
 bundle: programs
-	@GOOS= GOARCH= go run ./packaging/cmd/ss-release bundle --version $(VERSION) --bin $(BIN) \
-		--services $(SERVICES) --setup $(BIN)/ss-setup --out $(BUNDLE) --level $(LEVEL)
+	@$(SS_RELEASE) bundle --version $(VERSION) --bin $(BIN) --services $(SERVICES) \
+		--setup $(BIN)/ss-setup$(EXE) --out $(BUNDLE) --level $(LEVEL) \
+		--keys "$(SIGN_KEYS)" --channel $(CHANNEL) --keep $(KEEP)
 
 install: build ## build, then install SS Server on this machine (ARGS="..." for ss-setup install)
 	$(SUDO) $(BUNDLE)/ss-setup install $(ARGS)
@@ -82,12 +114,14 @@ vuln: ## known vulnerabilities in what is built (needs govulncheck's online data
 fuzz: ## every fuzz target for FUZZTIME (default 10s)
 	bash scripts/fuzz.sh $(FUZZTIME)
 
-release: ## bundles for every target, packed small, in dist/
+release: ## everything that is put on a server, in dist/ (PREVIOUS=DIR,… makes patches from earlier bundles)
 	@set -e; for target in $(TARGETS); do \
 		os=$${target%/*} arch=$${target#*/}; \
-		GOOS=$$os GOARCH=$$arch $(MAKE) --no-print-directory bundle LEVEL=19 \
+		GOOS=$$os GOARCH=$$arch $(MAKE) --no-print-directory bundle LEVEL=19 SIGN_KEYS= \
 			BIN=dist/build/$$os-$$arch BUNDLE=dist/ss-server-$(VERSION)-$$os-$$arch; \
 	done
+	@$(SS_RELEASE) publish --keys "$(KEYS)" --channel $(CHANNEL) --out dist --bin dist/build --base-url "$(BASE_URL)" \
+		--previous "$(PREVIOUS)" --bundles "$(RELEASED)"
 	@echo "Made for $(TARGETS). Not yet: windows/amd64, which this version cannot install on."
 
 clean: ## remove what was built

@@ -26,6 +26,9 @@ type Bundle struct {
 	// that contradicts its own payload. Without instructions for SHA-256 in the
 	// processor, hashing the files takes as long as all the rest of Unpack.
 	PayloadDigestOnly bool
+	// Evidence is why the manifest was trusted, in the form of package trust. An
+	// installed release keeps it beside the manifest. It may be nil.
+	Evidence []byte
 
 	dir     string
 	release bool

@@ -11,11 +11,13 @@ import (
 	"strconv"
 )
 
-// Names of the three files of a bundle. A release folder holds the first two.
+// Names of the three files of a bundle. A release folder holds the first two, and the
+// evidence by which they were trusted.
 const (
 	ManifestName = "manifest.json"
 	PayloadName  = "payload.tar.zst"
 	SetupName    = "ss-setup"
+	EvidenceName = "trust.json"
 )
 
 // Schema is the only version of the manifest's format so far, Product the only

@@ -112,8 +112,9 @@ func (p *programme) verbs() []*cli.Command {
 		p.verb("rollback", "go back to the previous generation: release and data", changeFlags(), (*session).rollback),
 		p.verb("forget", "remove a generation that was set aside", changeFlags(), (*session).forget),
 		p.verb("recover", "finish or undo an interrupted run", recoverFlags(), (*session).recover),
-		p.reading("status", "what is installed, and how it is", (*session).status),
-		p.reading("verify", "compare every installed file with the receipt", (*session).verify),
+		p.reading("status", "what is installed, and how it is", jsonFlags(), (*session).status),
+		p.reading("verify", "compare every installed file with the receipt", jsonFlags(), (*session).verify),
+		p.reading("check-update", "ask the repository for a newer release", checkUpdateFlags(), (*session).checkUpdate),
 		p.supportBundle(),
 		p.completion(),
 		p.supervise(),
@@ -268,8 +269,8 @@ func (s *session) recover(ctx context.Context) (*ending, error) {
 }
 
 // reading is a verb that only looks.
-func (p *programme) reading(name, usage string, do func(*session, context.Context) (Exit, error)) *cli.Command {
-	return &cli.Command{Name: name, Usage: usage, Flags: jsonFlags(), Before: func(c *cli.Context) error { return noArguments(c, p.args) }, Action: func(c *cli.Context) error {
+func (p *programme) reading(name, usage string, flags []cli.Flag, do func(*session, context.Context) (Exit, error)) *cli.Command {
+	return &cli.Command{Name: name, Usage: usage, Flags: flags, Before: func(c *cli.Context) error { return noArguments(c, p.args) }, Action: func(c *cli.Context) error {
 		set, err := readSettings(c, p.args)
 		if err != nil {
 			return err
@@ -285,7 +286,9 @@ func (p *programme) reading(name, usage string, do func(*session, context.Contex
 		if err := s.open(); err != nil {
 			return err
 		}
-		if p.exit, err = do(s, c.Context); err != nil {
+		ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		if p.exit, err = do(s, ctx); err != nil {
 			f := failureOf(err, PutBack)
 			return &Failure{Exit: f.Exit, Err: errors.New(s.names.text(f.Error())), Cure: f.Cure}
 		}

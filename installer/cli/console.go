@@ -116,7 +116,7 @@ func (c *console) engine(e txn.Event) {
 const progressPause = 100 * time.Millisecond
 
 // inBytes are the kinds of steps whose progress counts bytes.
-var inBytes = map[string]bool{"unpack_release": true, "copy_store": true, "equalise_store": true}
+var inBytes = map[string]bool{"unpack_release": true, "copy_store": true, "equalise_store": true, downloadKind: true}
 
 // stopKind is the kind of the steps whose undo gives users the service back.
 const stopKind = "stop_service"

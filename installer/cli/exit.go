@@ -8,6 +8,8 @@ import (
 
 	"ss-setup/installer/answers"
 	"ss-setup/installer/bundle"
+	"ss-setup/installer/bundle/repository"
+	"ss-setup/installer/bundle/trust"
 	"ss-setup/installer/machine"
 	"ss-setup/installer/plan"
 	"ss-setup/installer/receipt"
@@ -108,6 +110,8 @@ var known = []struct {
 	{bundle.ErrDamaged, BadPackage},
 	{bundle.ErrUntrusted, BadPackage},
 	{bundle.ErrNewer, WrongUsage},
+	{repository.ErrAddress, WrongUsage},
+	{trust.ErrNoRelease, WrongUsage},
 	{txn.ErrBusy, Busy},
 	{errCancelled, Cancelled},
 	{context.Canceled, Cancelled},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ss-setup/installer/bundle/trust"
 	"ss-setup/installer/plan"
 	"ss-setup/runtime/config"
 )
@@ -123,7 +124,8 @@ func installFlags() []cli.Flag {
 		boolFlag("update", "update what is installed; refuse when nothing is"),
 		boolFlag("repair", "put right whatever differs from what was installed"),
 		boolFlag("force", "install afresh beside what is there", "F"),
-		textFlag("from", "take the package in `DIR`, or of which DIR is a file; else the one beside this program"),
+		textFlag("from", "take the package at `PLACE`: its folder or a file in it, its archive, or the address of a repository; else the one beside this program"),
+		textFlag("version", "install `VERSION` and no other"),
 		portFlag("web-port", 6443),
 		portFlag("license-port", 2380),
 		licenseModeFlag(),
@@ -135,7 +137,31 @@ func installFlags() []cli.Flag {
 		boolFlag("preflight-only", "run the checks, change nothing"),
 		boolFlag("no-start", "start nothing; what is enabled starts with the machine"),
 		managedByFlag(),
-	}, changeFlags()...)
+	}, append(networkFlags(), changeFlags()...)...)
+}
+
+// networkFlags say which releases are looked for, and how they are reached.
+func networkFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Name: "channel", Value: trust.Stable, EnvVars: envTwin("channel"), Usage: "`stable` or beta",
+			Action: func(_ *cli.Context, channel string) error {
+				if channel != trust.Stable && channel != trust.Beta {
+					return usagef("", "--channel is %q; choose stable or beta", channel)
+				}
+				return nil
+			},
+		},
+		&cli.StringSliceFlag{Name: "mirror", EnvVars: envTwin("mirror"), Usage: "ask this `ADDRESS` of the repository when the one before fails; may be repeated"},
+		textFlag("proxy", "reach the repository through the proxy at `ADDRESS`, or none; else as the environment says"),
+		textFlag("ca-file", "trust the certificates in `FILE` for the connection, too"),
+	}
+}
+
+func checkUpdateFlags() []cli.Flag {
+	return append([]cli.Flag{
+		textFlag("from", "ask the repository at `ADDRESS`"),
+	}, append(networkFlags(), jsonFlags()...)...)
 }
 
 func uninstallFlags() []cli.Flag {
@@ -186,6 +212,9 @@ type settings struct {
 	args []string
 
 	from, root, logFile, expectPlan string
+	// version and channel choose a release, the others say how it is reached.
+	version, channel, proxy, caFile string
+	mirrors                         []string
 	planOnly, preflightOnly         bool
 	trace, noRollback, jsonAnswer   bool
 	guard, boot                     bool
@@ -204,6 +233,8 @@ func readSettings(c *cli.Context, args []string) (settings, error) {
 	s := settings{
 		verb: c.Command.Name, args: args,
 		from: c.String("from"), root: c.String("root"), logFile: c.String("log"), expectPlan: c.String("expect-plan"),
+		version: c.String("version"), channel: c.String("channel"), proxy: c.String("proxy"), caFile: c.String("ca-file"),
+		mirrors:  c.StringSlice("mirror"),
 		planOnly: c.Bool("plan"), preflightOnly: c.Bool("preflight-only"),
 		trace: c.Bool("trace"), noRollback: c.Bool("norollback"), jsonAnswer: c.Bool("json"),
 		guard: c.Bool("guard"), boot: c.Bool("boot"),

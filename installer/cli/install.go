@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"ss-setup/installer/bundle"
+	"ss-setup/installer/bundle/archive"
+	"ss-setup/installer/bundle/repository"
 	"ss-setup/installer/machine"
 	"ss-setup/installer/plan"
 	"ss-setup/installer/txn"
@@ -22,7 +24,7 @@ import (
 // anything is done: it knows its own release best, and a broken one is found
 // out before it is trusted.
 func (s *session) install(ctx context.Context) (*ending, error) {
-	b, err := s.findBundle()
+	b, err := s.findBundle(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -31,6 +33,7 @@ func (s *session) install(ctx context.Context) (*ending, error) {
 			return nil, err
 		}
 	}
+	s.tellTrust()
 	end, err := s.change(ctx, func(ctx context.Context, sit *plan.Situation) (*plan.Proposal, error) {
 		if b == nil {
 			if b, err = s.keptBundle(sit); err != nil {
@@ -94,21 +97,47 @@ func (s *session) foundToRepair(ctx context.Context, sit *plan.Situation) []stri
 	return notes
 }
 
-// findBundle opens the package that --from names, or the one beside this
-// program; it is nil when there is none.
-func (s *session) findBundle() (*bundle.Bundle, error) {
-	dir := s.from
-	if dir == "" {
-		dir = ownFolder()
-		if there, err := packageBeside(dir); !there || err != nil {
+// findBundle opens the package that --from names, or the one beside this program,
+// or gets it from a repository; it is nil when there is none.
+func (s *session) findBundle(ctx context.Context) (*bundle.Bundle, error) {
+	if dir := os.Getenv(stagedVariable); dir != "" {
+		if !s.taken(dir) {
+			return nil, usagef("", "%s is set to %s, which is no folder that %s downloads to; unset it", stagedVariable, dir, program)
+		}
+		s.staged = dir // the ss-setup that ran before this one has got it, or part of it
+		if _, err := os.Lstat(filepath.Join(dir, bundle.PayloadName)); err == nil {
+			return s.openFolder(ctx, dir)
+		}
+	}
+	dir, beside := s.from, false
+	if dir == "" && len(s.mirrors) == 0 {
+		var err error
+		if beside, err = packageBeside(ownFolder()); err != nil {
 			return nil, err
 		}
 	}
-	dir, err := s.packageFolder(dir)
+	switch {
+	case repository.IsAddress(dir):
+		return s.download(ctx)
+	case beside:
+		dir = ownFolder()
+	case dir == "" && s.options.Repair && len(s.mirrors) == 0 && s.version == "":
+		return nil, nil
+	case dir == "" && len(s.addresses()) > 0:
+		return s.download(ctx)
+	case dir == "":
+		return nil, nil
+	}
+	dir, err := s.packageFolder(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	b, err := bundle.Open(dir)
+	return s.openFolder(ctx, dir)
+}
+
+// openFolder opens the package in a folder and holds it to what was asked for.
+func (s *session) openFolder(ctx context.Context, dir string) (*bundle.Bundle, error) {
+	b, err := s.openTrusted(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -117,6 +146,9 @@ func (s *session) findBundle() (*bundle.Bundle, error) {
 			Exit: Unsupported, Err: fmt.Errorf("the package in %s is for %s/%s, this machine is %s/%s", dir, m.OS, m.Arch, runtime.GOOS, runtime.GOARCH),
 			Cure: fmt.Sprintf("get the package for %s/%s", runtime.GOOS, runtime.GOARCH),
 		}
+	}
+	if s.version != "" && s.version != b.Manifest.Version {
+		return nil, usagef("", "the package in %s is of version %s, not %s", dir, b.Manifest.Version, s.version)
 	}
 	return b, nil
 }
@@ -142,12 +174,13 @@ func packageBeside(dir string) (bool, error) {
 	}
 }
 
-// packageFolder is the folder of the package that path names: its folder or a
-// file in it. Whoever names a wrong place has not got a damaged package.
-func (s *session) packageFolder(path string) (string, error) {
+// packageFolder is the folder of the package that path names: its folder, a file in
+// it, or its archive, which is unpacked. Whoever names a wrong place has not got a
+// damaged package.
+func (s *session) packageFolder(ctx context.Context, path string) (string, error) {
 	right := again(withFrom(s.args)...)
 	if strings.Contains(path, "://") {
-		return "", usagef(right, "--from %s is an address; get the package first and name its folder", path)
+		return "", usagef(right, "--from %s is no address of a repository; one begins with https:// or http://", path)
 	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
@@ -155,6 +188,9 @@ func (s *session) packageFolder(path string) (string, error) {
 	}
 	if err != nil {
 		return "", fmt.Errorf("look at --from %s: %w", path, err)
+	}
+	if archive.Is(path) && info.Mode().IsRegular() {
+		return s.unpackArchive(ctx, path)
 	}
 	files := []string{bundle.ManifestName, bundle.PayloadName, bundle.SetupName}
 	dir := path
@@ -182,7 +218,16 @@ func (s *session) handOver(ctx context.Context, b *bundle.Bundle) error {
 	if err := b.VerifySetup(ctx); err != nil {
 		return err
 	}
-	if err := become(b.SetupPath(), s.args, os.Environ()); err != nil {
+	return s.becomePackaged(b.SetupPath())
+}
+
+// becomePackaged goes on as another ss-setup, which has been verified.
+func (s *session) becomePackaged(setup string) error {
+	env := os.Environ()
+	if s.staged != "" {
+		env = append(env, stagedVariable+"="+s.staged)
+	}
+	if err := become(setup, s.args, env); err != nil {
 		return fmt.Errorf("run the %s of the package: %w; copy the package to a disk that programs may be run from", program, err)
 	}
 	return nil
@@ -198,7 +243,7 @@ func (s *session) keptBundle(sit *plan.Situation) (*bundle.Bundle, error) {
 		return nil, &Failure{Exit: NothingInstalled, Err: fmt.Errorf("%w, so there is nothing to%s", plan.ErrNothingInstalled, strings.Replace(s.mode(), "--", "", 1)), Cure: "run: " + s.names.command("install")}
 	}
 	if !sit.Installed() || s.options.Update {
-		return nil, usagef(s.names.command(s.verb, strings.Fields(s.mode())...), "there is no package beside this program, and --from names none")
+		return nil, usagef(s.names.command(s.verb, strings.Fields(s.mode())...), "there is no package beside this program, and --from names neither one nor a repository")
 	}
 	b, err := bundle.OpenRelease(s.m.FS.Real(machine.Release(sit.Release)))
 	if err != nil && sit.Damaged != "" {
@@ -209,6 +254,9 @@ func (s *session) keptBundle(sit *plan.Situation) (*bundle.Bundle, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w; or name a package: ss-setup install%s --from DIR", err, s.mode())
+	}
+	if b.Evidence, err = s.keptEvidence(sit.Release); err != nil {
+		return nil, err
 	}
 	info, err := os.Stat(selfPath)
 	if err != nil {

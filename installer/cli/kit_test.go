@@ -2,8 +2,11 @@ package cli
 
 import (
 	"bytes"
+	"crypto/rand"
 	"flag"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,7 +17,9 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"ss-setup/installer/bundle/trust"
 	"ss-setup/packaging/release"
+	"ss-setup/packaging/signing"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -105,7 +110,7 @@ esac
 
 // makeBundle makes a package of fake programs in a folder of its own; setup is
 // the program that it has as ss-setup, selftest what its self-tests exit with.
-func makeBundle(t *testing.T, version, setup string, selftest int) string {
+func makeBundle(t *testing.T, keys *signing.Vault, version, setup string, selftest int) string {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -134,7 +139,46 @@ func makeBundle(t *testing.T, version, setup string, selftest int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sign(t, keys, out, trust.Stable)
 	return out
+}
+
+// newVault makes keys that live as long as the test.
+func newVault(t *testing.T, development bool) *signing.Vault {
+	t.Helper()
+	keys := signing.Open(t.TempDir())
+	if err := keys.Init(rand.Reader, development); err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// sign signs the bundle in a folder and puts the metadata into it.
+func sign(t *testing.T, keys *signing.Vault, dir, channel string) {
+	t.Helper()
+	err := keys.Publish([]signing.Publication{{Dir: dir, Info: trust.ReleaseInfo{Channel: channel}}}, 0)
+	if err == nil {
+		err = keys.CopyMetadata(filepath.Join(dir, trust.MetadataDir))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serve makes a repository of the bundles in some folders and serves it.
+func serve(t *testing.T, keys *signing.Vault, bundles ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	var all []signing.Publication
+	for _, b := range bundles {
+		all = append(all, signing.Publication{Dir: b})
+	}
+	if err := keys.WriteSite(dir, all); err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	t.Cleanup(s.Close)
+	return s.URL
 }
 
 // self is the program under test: this test binary.

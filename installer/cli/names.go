@@ -41,11 +41,12 @@ func namesOf(set settings) names {
 	}
 }
 
-// calledAs is this program as it was called. The copy that recovers a run does not
-// stay, so nobody is told to call that one.
+// calledAs is this program as it was called. The copy that recovers a run and one
+// that was downloaded do not stay, so nobody is told to call those.
 func calledAs() string {
 	name := os.Args[0]
-	if !strings.ContainsRune(name, filepath.Separator) || strings.HasPrefix(name, machine.EngineDir+"/") {
+	passing := strings.HasPrefix(name, machine.EngineDir+"/") || os.Getenv(stagedVariable) != ""
+	if !strings.ContainsRune(name, filepath.Separator) || passing {
 		return program
 	}
 	return shellWord(name)
@@ -103,7 +104,7 @@ func (n names) program(packaged bool) string {
 }
 
 // plainCommand is a command as the packages below name it.
-var plainCommand = regexp.MustCompile(`(^|[^\w/.-])ss-setup (install|uninstall|rollback|forget|recover|status|verify)\b((?: (?:--?[A-Za-z][a-z-]*|DIR|\d+\b))*)`)
+var plainCommand = regexp.MustCompile(`(^|[^\w/.-])ss-setup (install|uninstall|rollback|forget|recover|status|verify|check-update)\b((?: (?:--?[A-Za-z][a-z-]*(?:=[a-z]+)?|DIR|https?://\S+|\d+\b))*)`)
 
 // text is a message of the packages below with its commands as they work here.
 func (n names) text(message string) string {

@@ -10,24 +10,38 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ss-setup/installer/bundle/trust"
 	"ss-setup/installer/txn"
 )
 
 func TestMain(m *testing.M) {
+	// The program under test trusts the keys that the test has made.
+	if file := os.Getenv(rootVariable); file != "" {
+		embedded = func() (trust.Anchor, error) {
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				return trust.Anchor{}, err
+			}
+			return trust.NewAnchor(raw)
+		}
+	}
 	testscript.Main(m, map[string]func(){
 		"ss-setup": func() { os.Exit(Main(os.Args[1:], OSStreams())) },
 	})
 }
 
 func TestScripts(t *testing.T) {
-	older, newer := makeBundle(t, "7.0.0", self(t), 0), makeBundle(t, "7.0.1", self(t), 0)
-	broken := makeBundle(t, "7.0.3", self(t), 1)
+	keys, others := newVault(t, false), newVault(t, true)
+	older, newer := makeBundle(t, keys, "7.0.0", self(t), 0), makeBundle(t, keys, "7.0.1", self(t), 0)
+	broken := makeBundle(t, keys, "7.0.3", self(t), 1)
+	stranger := makeBundle(t, others, "7.0.4", self(t), 0)
 	// A package whose ss-setup is another program than the one that is run.
 	other := filepath.Join(t.TempDir(), "ss-setup")
 	if err := os.WriteFile(other, []byte("#!/bin/sh\necho the other: \"$@\"\nexit 42\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	foreign := makeBundle(t, "7.0.2", other, 0)
+	foreign := makeBundle(t, keys, "7.0.2", other, 0)
+	site, strangersSite := serve(t, keys, older, newer), serve(t, others, stranger)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -35,6 +49,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("NEWER", newer)
 			env.Setenv("FOREIGN", foreign)
 			env.Setenv("BROKEN", broken)
+			env.Setenv("STRANGER", stranger)
+			env.Setenv("SITE", site)
+			env.Setenv("STRANGERS_SITE", strangersSite)
+			env.Setenv("TMPDIR", env.WorkDir)
+			env.Setenv("STRANGERS_ROOT", others.RootFile())
+			env.Setenv(rootVariable, keys.RootFile())
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -44,6 +64,7 @@ func TestScripts(t *testing.T) {
 			"image":  image,
 			"exits":  exitsWith,
 			"hold":   hold,
+			"glob":   glob,
 			"schema": checkSchema(t),
 			"samehash": func(ts *testscript.TestScript, _ bool, args []string) {
 				if a, b := planHash.FindString(ts.ReadFile(args[0])), planHash.FindString(ts.ReadFile(args[1])); a != b || a == "" {
@@ -59,6 +80,9 @@ func TestScripts(t *testing.T) {
 
 // planHash is the hash of a plan in an event.
 var planHash = regexp.MustCompile(`"hash":"[0-9a-f]{64}"`)
+
+// rootVariable names the root that the program under test trusts.
+const rootVariable = "TEST_TRUST_ROOT"
 
 // image makes the tree of a machine: image DIR.
 func image(ts *testscript.TestScript, _ bool, args []string) {
@@ -81,6 +105,15 @@ func exitsWith(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if code != args[0] {
 		ts.Fatalf("exit %s, want %s", code, args[0])
+	}
+}
+
+// glob tells whether something has such a name: glob PATTERN.
+func glob(ts *testscript.TestScript, not bool, args []string) {
+	found, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if (len(found) == 0) != not {
+		ts.Fatalf("%s: %q", args[0], found)
 	}
 }
 

@@ -41,6 +41,10 @@ type session struct {
 	// idle: no service manager runs on this machine; forbidden: a policy forbids
 	// that packages start services.
 	idle, forbidden bool
+	// trustNotes are told once this program, and no other, goes on with a package.
+	trustNotes []string
+	// staged is a folder of a package that goes when the run has ended.
+	staged string
 }
 
 // newSession prepares a verb that changes the machine, or may.
@@ -135,6 +139,7 @@ func (s *session) close() {
 	if s.lock != nil {
 		_ = s.lock.Release()
 	}
+	s.unstage()
 	s.logTo.close()
 }
 

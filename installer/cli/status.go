@@ -44,6 +44,10 @@ type Status struct {
 	Interrupted    *txn.Status             `json:"interrupted,omitempty"`
 	FailedReleases []receipt.FailedRelease `json:"failed_releases"`
 	OldVersions    []plan.OldVersion       `json:"old_versions"`
+	// Development: this ss-setup trusts a developer's keys.
+	Development bool `json:"development,omitempty"`
+	// Update is what the last check-update found.
+	Update *Update `json:"update,omitempty"`
 }
 
 // DownService is a service that does not run, with what to do about it.
@@ -88,6 +92,10 @@ func (s *session) status(ctx context.Context) (Exit, error) {
 	st.Running = s.holder()
 	s.tellDamage(&st, sit)
 	st.Down = s.down(st)
+	if anchor, err := embedded(); err == nil {
+		st.Development = anchor.Development()
+	}
+	st.Update = s.lastUpdate(sit)
 	exit := Done
 	if !st.Installed {
 		exit = NothingInstalled
@@ -161,6 +169,10 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 	if st.Damaged != "" {
 		fmt.Fprintf(w, "It is damaged: %s; to put it back, run: %s\n", st.Damaged, strings.Join(st.Cure, " && "))
 	}
+	if st.Development {
+		fmt.Fprintln(w, "Development build: this ss-setup trusts a developer's keys, not a vendor's.")
+	}
+	printLastUpdate(w, st.Update, now)
 	printOpen(w, st.Running, st.Interrupted)
 	if st.KeptData != 0 && !st.Installed {
 		fmt.Fprintf(w, "The data of generation %d are kept; ss-setup install takes them over, ss-setup uninstall --purge removes them.\n", st.KeptData)

@@ -33,6 +33,12 @@ const (
 	OriginalsDir    = SetupDir + "/originals"
 	StateFile       = SetupDir + "/state.json"
 	OpenedPortsFile = SetupDir + "/opened-ports.json"
+	// TrustFile holds the newest signed metadata that this machine has seen,
+	// UpdatesFile what the last check for updates found.
+	TrustFile   = SetupDir + "/trust.json"
+	UpdatesFile = SetupDir + "/updates.json"
+	// DownloadDir is where releases are downloaded to.
+	DownloadDir = SetupDir + "/download"
 
 	// LockFile is locked, never deleted, by whoever changes the machine.
 	LockFile = "/run/ss-setup.lock"

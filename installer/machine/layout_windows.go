@@ -34,6 +34,12 @@ var (
 	OriginalsDir    = filepath.Join(SetupDir, "originals")
 	StateFile       = filepath.Join(SetupDir, "state.json")
 	OpenedPortsFile = filepath.Join(SetupDir, "opened-ports.json")
+	// TrustFile holds the newest signed metadata that this machine has seen,
+	// UpdatesFile what the last check for updates found.
+	TrustFile   = filepath.Join(SetupDir, "trust.json")
+	UpdatesFile = filepath.Join(SetupDir, "updates.json")
+	// DownloadDir is where releases are downloaded to.
+	DownloadDir = filepath.Join(SetupDir, "download")
 
 	// LockFile stands for the global mutex.
 	LockFile = filepath.Join(SetupDir, "lock")

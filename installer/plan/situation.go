@@ -363,6 +363,9 @@ func (s *Situation) generation(n int) (GenerationInfo, bool) {
 	return GenerationInfo{}, false
 }
 
+// SetupPath is where the installed ss-setup lies.
+func (s *Situation) SetupPath() string { return s.bin + "/ss-setup" }
+
 // StoreSize is the size of the two stores that an update copies.
 func (s *Situation) StoreSize() int64 {
 	g, _ := s.generation(s.dataFrom())

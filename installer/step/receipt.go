@@ -1,6 +1,7 @@
 package step
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"slices"
 
 	"ss-setup/installer/bundle"
+	"ss-setup/installer/bundle/trust"
 	"ss-setup/installer/machine"
 	"ss-setup/installer/receipt"
 	"ss-setup/installer/txn"
@@ -143,7 +145,36 @@ func (s *WriteState) Do(_ context.Context, m *Machine) error {
 	for _, n := range s.Forgotten {
 		state.Forget(n)
 	}
-	return SaveState(m.FS, state)
+	if err := SaveState(m.FS, state); err != nil || s.Generation == 0 {
+		return err
+	}
+	return recordTrust(m.FS, ReleaseOf(m.FS, s.Generation))
+}
+
+// recordTrust makes the machine remember the metadata that its release was trusted
+// by, unless it knows newer ones: a rollback is told by what was seen before.
+func recordTrust(f *machine.FS, release string) error {
+	evidence, err := f.ReadFile(filepath.Join(machine.Release(release), bundle.EvidenceName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	before, err := f.ReadFile(machine.TrustFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return SaveTrust(f, before, evidence)
+}
+
+// SaveTrust keeps the later of two encoded trust.Seen, before being what is kept now.
+func SaveTrust(f *machine.FS, before, now []byte) error {
+	later := trust.Later(before, now)
+	if bytes.Equal(later, before) {
+		return nil
+	}
+	return f.WriteFile(machine.TrustFile, later, machine.Attr{Mode: 0o600})
 }
 
 // Undo is never called: the step stands after the commit.
@@ -162,10 +193,15 @@ func (s *ForgetState) Do(_ context.Context, m *Machine) error {
 	if err := removeTrees(m.FS, machine.ReceiptsDir, machine.OriginalsDir); err != nil {
 		return err
 	}
-	for _, p := range []string{machine.StateFile, machine.StateFile + machine.TempSuffix} {
-		if err := m.FS.Remove(p); err != nil {
-			return err
+	for _, file := range []string{machine.StateFile, machine.TrustFile, machine.UpdatesFile} {
+		for _, p := range []string{file, file + machine.TempSuffix} {
+			if err := m.FS.Remove(p); err != nil {
+				return err
+			}
 		}
+	}
+	if err := removeTrees(m.FS, machine.DownloadDir); err != nil {
+		return err
 	}
 	return m.FS.SyncDir(machine.SetupDir)
 }
@@ -285,6 +321,9 @@ func releaseFiles(f *machine.FS, dir string) (paths []string, digests map[string
 		path := filepath.Join(dir, file.Path)
 		paths = append(paths, path)
 		digests[path] = file.SHA256
+	}
+	if evidence := filepath.Join(dir, bundle.EvidenceName); f.Exists(evidence) {
+		paths = append(paths, evidence)
 	}
 	return paths, digests, nil
 }

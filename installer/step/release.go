@@ -78,10 +78,16 @@ func (s *UnpackRelease) proveExisting(m *Machine) error {
 	return nil
 }
 
-// unpack also keeps manifest and payload, so that a repair works offline.
+// unpack also keeps manifest and payload, so that a repair works offline, and why
+// they were trusted.
 func (s *UnpackRelease) unpack(ctx context.Context, m *Machine, part string) error {
 	if err := m.FS.WriteFile(filepath.Join(part, bundle.ManifestName), m.Bundle.Raw, machine.Attr{Mode: 0o644}); err != nil {
 		return err
+	}
+	if m.Bundle.Evidence != nil {
+		if err := m.FS.WriteFile(filepath.Join(part, bundle.EvidenceName), m.Bundle.Evidence, machine.Attr{Mode: 0o644}); err != nil {
+			return err
+		}
 	}
 	keep, err := m.FS.Create(filepath.Join(part, bundle.PayloadName), 0o644)
 	if err != nil {

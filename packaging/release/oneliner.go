@@ -65,8 +65,8 @@ func linuxScript(arch, tool string) script {
 	return s
 }
 
-// Archive is the name of the file that holds the bundle of one target, such as linux/amd64.
-func Archive(version, target string) string {
+// ArchiveName is the name of the file that holds the bundle of one target, such as linux/amd64.
+func ArchiveName(version, target string) string {
 	suffix := ".tar.gz"
 	if strings.HasPrefix(target, "windows/") {
 		suffix = ".zip"
@@ -134,7 +134,7 @@ type pins struct {
 func (o *ScriptOptions) pins(s script) (*pins, error) {
 	base := strings.TrimRight(o.Bases[0], "/")
 	p := &pins{
-		script: s, Version: o.Version, Archive: Archive(o.Version, s.Target),
+		script: s, Version: o.Version, Archive: ArchiveName(o.Version, s.Target),
 		URL: base + "/" + s.Name, OtherURL: base + "/" + s.otherMachine, OtherToolURL: base + "/" + s.otherToolOne,
 	}
 	p.Get, p.Pipe = s.get+p.URL, s.pipe+p.URL

@@ -17,7 +17,7 @@ func dist(t *testing.T) ScriptOptions {
 	t.Helper()
 	dir := t.TempDir()
 	for _, target := range []string{"linux/amd64", "linux/arm64", "windows/amd64"} {
-		name := filepath.Join(dir, Archive("7.1.0-beta.2", target))
+		name := filepath.Join(dir, ArchiveName("7.1.0-beta.2", target))
 		if err := os.WriteFile(name, []byte("archive for "+target), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"ss-setup/installer/bundle"
+	"ss-setup/installer/bundle/delta"
 )
 
 // source is one file on its way into the payload.
@@ -65,8 +66,7 @@ func (o *Options) sources() ([]source, error) {
 func writePayload(name string, sources []source, level int) ([]bundle.File, bundle.Blob, error) {
 	var files []bundle.File
 	size, sum, err := writeFile(name, 0o644, func(w io.Writer) error {
-		// One core: more would make the bytes depend on who finishes first.
-		z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)), zstd.WithEncoderConcurrency(1))
+		z, err := delta.NewPayloadWriter(w, zstd.EncoderLevelFromZstd(level))
 		if err != nil {
 			return err
 		}

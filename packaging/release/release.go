@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 
 	"ss-setup/installer/bundle"
+	"ss-setup/installer/bundle/trust"
 )
 
 // Programs are the runtime programs a bundle carries, without a suffix. It is a list
@@ -47,6 +48,10 @@ func Bundle(o Options) (*bundle.Manifest, error) {
 	manifestPath := filepath.Join(o.Out, bundle.ManifestName)
 	if err := os.Remove(manifestPath); err != nil && !os.IsNotExist(err) {
 		return nil, fmt.Errorf("remove the old manifest: %w", err)
+	}
+	// Signatures of the old manifest would not fit the new one.
+	if err := os.RemoveAll(filepath.Join(o.Out, trust.MetadataDir)); err != nil {
+		return nil, fmt.Errorf("remove the old signatures: %w", err)
 	}
 	m := &bundle.Manifest{
 		Schema:  bundle.Schema,

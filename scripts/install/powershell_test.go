@@ -51,7 +51,7 @@ func (p *parsed) find(kind string) []node {
 func powershell(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, release.Archive("7.0.0", "windows/amd64")), nil, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, release.ArchiveName("7.0.0", "windows/amd64")), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	names, err := release.Scripts(release.ScriptOptions{

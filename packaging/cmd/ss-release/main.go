@@ -3,18 +3,32 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 
-	"ss-setup/packaging/release"
 	"ss-setup/runtime/version"
 )
 
 const usage = `usage:
+  ss-release keys init [--keys DIR] [--development]
+  ss-release keys rotate ROLE [--keys DIR]
+  ss-release keys renew [--keys DIR]
   ss-release bundle --version V --bin DIR --services DIR --setup FILE --out DIR
                     [--os OS --arch ARCH] [--level 1..19]
+                    [--keys DIR] [--channel stable|beta] [--keep N]
+  ss-release publish --bundles DIR,… [--keys DIR] [--out DIR] [--base-url URL]
+                    [--channel stable|beta] [--previous DIR,…] [--changelog FILE]
+                    [--bin DIR] [--keep N]
+  ss-release refresh [--keys DIR] [--site DIR]
+  ss-release promote VERSION CHANNEL [--keys DIR] [--site DIR]
+  ss-release withdraw VERSION [--keys DIR] [--site DIR]
+  ss-release announce --url URL [--token-file FILE] [--body FILE] [--version V]
+                    [--changelog FILE]
+  ss-release authenticode --files FILE,… [--cert FILE --key FILE] [--ca FILE]
+                    [--timestamp-url URL]
 ` + scriptsUsage + packagesUsage + wingetUsage + `  ss-release version
 `
 
@@ -28,9 +42,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stderr, usage)
 		return 2
 	}
+	if do, known := verbs[args[0]]; known {
+		c := &command{name: args[0], stdout: stdout, stderr: stderr}
+		err := do(c, args[1:])
+		if err == nil && c.after != nil {
+			err = c.after()
+		}
+		return c.end(err)
+	}
 	switch args[0] {
-	case "bundle":
-		return bundle(args[1:], stdout, stderr)
 	case "scripts":
 		return renderScripts(args[1:], stdout, stderr)
 	case "packages":
@@ -48,31 +68,73 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 2
 }
 
-func bundle(args []string, stdout, stderr io.Writer) int {
-	var o release.Options
-	f := flag.NewFlagSet("bundle", flag.ContinueOnError)
-	f.SetOutput(stderr)
-	f.StringVar(&o.Version, "version", "", "version of the release, as 7.0.0")
-	f.StringVar(&o.Bin, "bin", "", "folder with the runtime programs")
-	f.StringVar(&o.Services, "services", "", "folder with the service definitions")
-	f.StringVar(&o.Setup, "setup", "", "the ss-setup program")
-	f.StringVar(&o.Out, "out", "", "folder to write the bundle into")
-	f.StringVar(&o.OS, "os", "", "operating system of the target (default: that of --setup)")
-	f.StringVar(&o.Arch, "arch", "", "architecture of the target (default: that of --setup)")
-	f.IntVar(&o.Level, "level", 3, "zstd level, 1 fast to 19 small")
-	if err := f.Parse(args); err != nil {
-		return 2
-	}
-	if f.NArg() > 0 {
-		fmt.Fprintf(stderr, "ss-release: bundle takes flags only, not %q\n%s", f.Arg(0), usage)
-		return 2
-	}
-	m, err := release.Bundle(o)
-	if err != nil {
-		fmt.Fprintf(stderr, "ss-release: %v\n", err)
-		return 1
-	}
-	fmt.Fprintf(stdout, "%s: %s %s for %s/%s, %d files, payload %d bytes\n",
-		o.Out, m.Product, m.Version, m.OS, m.Arch, len(m.Files), m.Payload.Size)
-	return 0
+// verbs are what ss-release does, by name.
+var verbs = map[string]func(*command, []string) error{
+	"keys":         (*command).keys,
+	"bundle":       (*command).bundle,
+	"publish":      (*command).publish,
+	"refresh":      (*command).refresh,
+	"withdraw":     (*command).withdraw,
+	"promote":      (*command).promote,
+	"announce":     (*command).announce,
+	"authenticode": (*command).authenticode,
 }
+
+// command is one call of a verb.
+type command struct {
+	name           string
+	stdout, stderr io.Writer
+	// after, when set, is done when the verb has succeeded.
+	after func() error
+}
+
+// errUsage is wrong usage; what is wrong has been told where it wraps nothing.
+var errUsage = errors.New("wrong usage")
+
+// end tells an error and turns it into an exit code.
+func (c *command) end(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errUsage):
+		fmt.Fprintf(c.stderr, "ss-release: %v\n%s", err, usage)
+		return 2
+	}
+	fmt.Fprintf(c.stderr, "ss-release: %v\n", err)
+	return 1
+}
+
+// flags is the set of flags of a verb.
+func (c *command) flags() *flag.FlagSet {
+	f := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	return f
+}
+
+// parse reads flags, before and after at most the given number of arguments.
+func (c *command) parse(f *flag.FlagSet, args []string, arguments int) ([]string, error) {
+	var words []string
+	for {
+		if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+			fmt.Fprint(c.stdout, usage)
+			return nil, err
+		} else if err != nil {
+			return nil, fmt.Errorf("%w: %w", errUsage, err)
+		}
+		if f.NArg() == 0 {
+			break
+		}
+		words, args = append(words, f.Arg(0)), f.Args()[1:]
+	}
+	switch {
+	case arguments == 0 && len(words) > 0:
+		return nil, fmt.Errorf("%w: %s takes flags only, not %q", errUsage, c.name, words[0])
+	case len(words) != arguments:
+		return nil, fmt.Errorf("%w: %s takes %d arguments, not %d", errUsage, c.name, arguments, len(words))
+	}
+	return words, nil
+}
+
+func (c *command) say(format string, args ...any) { fmt.Fprintf(c.stdout, format+"\n", args...) }

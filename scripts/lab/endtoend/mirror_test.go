@@ -3,9 +3,7 @@
 package endtoend
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -195,31 +193,25 @@ func (m *mirror) asked() []string {
 }
 
 // publish puts packages and scripts of a version on the mirror, as the operator of one
-// does; files are what the Linux packages hold. bases are what the scripts ask: the
+// does; files writes what the Linux packages hold. bases are what the scripts ask: the
 // mirror itself when there are none.
-func (m *mirror) publish(t *testing.T, version string, files func(*tar.Writer) error, bases ...string) {
+func (m *mirror) publish(t *testing.T, version string, files func(dir string) error, bases ...string) {
 	t.Helper()
 	if len(bases) == 0 {
 		bases = []string{m.url}
 	}
-	var packed bytes.Buffer
-	z, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := tar.NewWriter(z)
-	for _, do := range []func() error{func() error { return files(w) }, w.Close, z.Close} {
-		if err := do(); err != nil {
-			t.Fatal(err)
-		}
-	}
 	targets := []string{"linux/amd64", "linux/arm64"}
 	for _, target := range targets {
-		if err := os.WriteFile(filepath.Join(m.files, release.Archive(version, target)), packed.Bytes(), 0o644); err != nil {
+		name := release.ArchiveName(version, target)
+		dir := filepath.Join(t.TempDir(), strings.TrimSuffix(name, ".tar.gz"))
+		if err := files(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := release.Archive(dir, filepath.Join(m.files, name), time.Unix(1, 0)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, err = release.Scripts(release.ScriptOptions{
+	_, err := release.Scripts(release.ScriptOptions{
 		Version: version, Templates: "../../install", Dist: m.files, Bases: bases, Targets: targets, Out: m.files,
 	})
 	if err != nil {
@@ -232,30 +224,28 @@ func (m *mirror) publish(t *testing.T, version string, files func(*tar.Writer) e
 func (m *mirror) publishFixture(t *testing.T, name string) {
 	t.Helper()
 	bundle := fixtures.Bundle(t, name)
-	m.publish(t, name, func(w *tar.Writer) error { return w.AddFS(os.DirFS(bundle)) })
+	m.publish(t, name, func(dir string) error { return os.CopyFS(dir, os.DirFS(bundle)) })
 }
 
 // publishProbe publishes a package whose ss-setup only writes down how it was run, and
 // does what the options --exit N, --wait and --die of a test ask for.
 func (m *mirror) publishProbe(t *testing.T, bases ...string) {
 	t.Helper()
-	m.publish(t, "7.0.0", func(w *tar.Writer) error {
+	m.publish(t, "7.0.0", func(dir string) error {
 		filler := make([]byte, 200_000)
 		for i, x := 0, uint32(1); i < len(filler); i++ {
 			x = x*1664525 + 1013904223
 			filler[i] = byte(x >> 24) // does not shrink
 		}
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
 		return firstError(
-			addFile(w, "ss-setup", 0o755, probe),
-			addFile(w, "payload.tar.zst", 0o644, string(filler)),
-			addFile(w, "manifest.json", 0o644, "{}"),
+			os.WriteFile(filepath.Join(dir, "ss-setup"), []byte(probe), 0o755),
+			os.WriteFile(filepath.Join(dir, "payload.tar.zst"), filler, 0o644),
+			os.WriteFile(filepath.Join(dir, "manifest.json"), []byte("{}"), 0o644),
 		)
 	}, bases...)
-}
-
-func addFile(w *tar.Writer, name string, mode int64, text string) error {
-	err := w.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: int64(len(text)), Format: tar.FormatUSTAR})
-	return firstError(err, func() error { _, err := io.WriteString(w, text); return err }())
 }
 
 func firstError(errs ...error) error {

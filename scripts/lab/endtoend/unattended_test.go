@@ -36,24 +36,24 @@ func TestALicenseServerIsShownAsInaccessibleUntilItAnswers(t *testing.T) {
 func TestAnArchiveForSupportHoldsNoSecretOfARunningMachine(t *testing.T) {
 	b := from(t, lab.Options{}, "7.0.0")
 	b.serves(recoveryTime, "7.0.0")
-	code := strings.TrimSpace(b.mustSh("ss-server genssc | grep -oE '[A-Z2-9]{4}-[A-Z2-9]{4}'").stdout)
+	code := strings.TrimSpace(b.mustUnattended("ss-server genssc | grep -oE '[A-Z2-9]{4}-[A-Z2-9]{4}'").stdout)
 	b.MustExec("sh", "-c", "logger -t ss-server 'setup code "+code+" password=sesame'; echo \"code "+code+" token: sesame\" >> /var/log/ss-setup/x.log; journalctl --sync")
 	b.MustExec("ss-setup", "support-bundle", "--output", "/root/support.tar.gz")
 	b.MustExec("sh", "-c", "mkdir /root/s && tar -xzf /root/support.tar.gz -C /root/s --strip-components 1")
 	b.MustExec("sh", "-c", "cd /root/s && ls about.txt status.json verify.json preflight.json setup/receipts/1.json logs/ss-setup/x.log services/ss-server.journal.txt services/ss-server.status.txt versions/ss-server.txt license.json system/mounts system/os-release files.txt")
 	for _, secret := range []string{code, "sesame"} {
-		if r := b.sh("grep -r " + secret + " /root/s"); r.code != 1 {
+		if r := b.unattended("grep -r " + secret + " /root/s"); r.code != 1 {
 			t.Errorf("%q is in it: %s", secret, r)
 		}
 	}
-	if r := b.sh("grep -r -f /var/lib/ss-server/probe.key /root/s"); r.code != 1 {
+	if r := b.unattended("grep -r -f /var/lib/ss-server/probe.key /root/s"); r.code != 1 {
 		t.Errorf("the probe key is in it: %s", r)
 	}
-	if out := b.mustSh("find /root/s -name '*.db' -o -name '*.pem' -o -name '*.key'").stdout; out != "" {
+	if out := b.mustUnattended("find /root/s -name '*.db' -o -name '*.pem' -o -name '*.key'").stdout; out != "" {
 		t.Errorf("it has %s", out)
 	}
 	// Without its receipts and its link the machine is described all the same.
 	b.MustExec("sh", "-c", "rm -r /var/lib/ss-setup/receipts; rm /opt/ss-server/current; echo junk > /var/lib/ss-setup/state.json")
-	b.mustSh("/bundles/7.0.0/ss-setup support-bundle --output /root/broken.tar.gz", "not in the archive: status.json")
-	b.mustSh("tar -tzf /root/broken.tar.gz", "errors.txt", "services/ss-server.journal.txt")
+	b.mustUnattended("/bundles/7.0.0/ss-setup support-bundle --output /root/broken.tar.gz", "not in the archive: status.json")
+	b.mustUnattended("tar -tzf /root/broken.tar.gz", "errors.txt", "services/ss-server.journal.txt")
 }

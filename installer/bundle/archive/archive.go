@@ -1,0 +1,194 @@
+// Package archive unpacks the outer archive of a package, .tar.gz or .zip, into a
+// private folder. Nothing in it is trusted: only files with the names of a package
+// come out, none through a link, none larger than a manifest could allow. Whether
+// they are the right ones is for packages bundle and trust to say.
+package archive
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"ss-setup/installer/bundle"
+	"ss-setup/installer/bundle/trust"
+)
+
+// maxFiles bounds the entries of an archive: three files and the metadata.
+const maxFiles = 2000
+
+// Is tells whether a name is that of an archive.
+func Is(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tgz") || strings.HasSuffix(name, ".zip")
+}
+
+// metadataName are the files of the metadata folder.
+var metadataName = regexp.MustCompile(`^[0-9]{0,9}\.?(root|timestamp|snapshot|targets)\.json$`)
+
+// Unpack writes the files of a package into dir, which is private. Its errors match
+// bundle.ErrDamaged when the archive is to blame.
+func Unpack(ctx context.Context, file, dir string) error {
+	u := &unpacking{ctx: ctx, dir: dir, seen: map[string]bool{}}
+	var err error
+	if strings.HasSuffix(strings.ToLower(file), ".zip") {
+		err = u.zip(file)
+	} else {
+		err = u.tar(file)
+	}
+	if err == nil && !u.seen[bundle.ManifestName] {
+		err = damaged("there is no %s in it", bundle.ManifestName)
+	}
+	return err
+}
+
+func damaged(format string, args ...any) error {
+	return fmt.Errorf("%w: %w; get it again from where it was released", bundle.ErrDamaged, fmt.Errorf(format, args...))
+}
+
+type unpacking struct {
+	ctx  context.Context
+	dir  string
+	seen map[string]bool
+	top  string
+}
+
+func (u *unpacking) tar(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return damaged("%w", err)
+	}
+	r := tar.NewReader(z)
+	for n := 0; ; n++ {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return damaged("%w", err)
+		}
+		if n > maxFiles {
+			return damaged("it has more than %d files", maxFiles)
+		}
+		switch h.Typeflag {
+		case tar.TypeDir:
+		case tar.TypeReg:
+			if err := u.take(h.Name, r); err != nil {
+				return err
+			}
+		default:
+			return damaged("%q is no regular file", h.Name)
+		}
+	}
+}
+
+func (u *unpacking) zip(file string) error {
+	z, err := zip.OpenReader(file)
+	if err != nil {
+		return damaged("%w", err)
+	}
+	defer z.Close()
+	if len(z.File) > maxFiles {
+		return damaged("it has more than %d files", maxFiles)
+	}
+	for _, e := range z.File {
+		if e.Mode().IsDir() {
+			continue
+		}
+		if !e.Mode().IsRegular() {
+			return damaged("%q is no regular file", e.Name)
+		}
+		r, err := e.Open()
+		if err != nil {
+			return damaged("%w", err)
+		}
+		if err := errors.Join(u.take(e.Name, r), r.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take writes one file, if it is one of a package.
+func (u *unpacking) take(name string, from io.Reader) error {
+	if err := u.ctx.Err(); err != nil {
+		return err
+	}
+	inner, limit, err := u.place(name)
+	if err != nil {
+		return err
+	}
+	if u.seen[inner] {
+		return damaged("%q is there twice", name)
+	}
+	u.seen[inner] = true
+	target := filepath.Join(u.dir, filepath.FromSlash(inner))
+	if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
+		return err
+	}
+	mode := os.FileMode(0o600)
+	if strings.HasPrefix(inner, bundle.SetupName) {
+		mode = 0o700
+	}
+	f, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(f, &source{io.LimitReader(from, limit+1)})
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if n > limit {
+		return damaged("%q is larger than %d bytes", name, limit)
+	}
+	return nil
+}
+
+// source marks errors of reading as damage: those of writing are the machine's.
+type source struct{ io.Reader }
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = damaged("%w", err)
+	}
+	return n, err
+}
+
+// place is where a file of the archive belongs, below the one folder that all of
+// them may lie in, and how large it may be.
+func (u *unpacking) place(name string) (string, int64, error) {
+	name = strings.TrimPrefix(name, "./")
+	if path.IsAbs(name) || path.Clean(name) != name || strings.Contains(name, `\`) || strings.HasPrefix(name, "..") {
+		return "", 0, damaged("%q leads out of it", name)
+	}
+	inner := name
+	if first, rest, nested := strings.Cut(name, "/"); nested && first != trust.MetadataDir {
+		if u.top != "" && u.top != first {
+			return "", 0, damaged("it holds more than one folder: %q and %q", u.top, first)
+		}
+		u.top, inner = first, rest
+	}
+	switch dir, base := path.Split(inner); {
+	case inner == bundle.ManifestName:
+		return inner, bundle.MaxManifestSize, nil
+	case inner == bundle.PayloadName, inner == bundle.SetupName, inner == bundle.SetupName+".exe":
+		return inner, bundle.MaxFileSize, nil
+	case dir == trust.MetadataDir+"/" && metadataName.MatchString(base):
+		return inner, bundle.MaxManifestSize * 2, nil
+	}
+	return "", 0, damaged("%q is no file of a package", name)
+}

@@ -1,0 +1,326 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"ss-setup/installer/bundle"
+	"ss-setup/installer/bundle/trust"
+	"ss-setup/packaging/release"
+	"ss-setup/packaging/signing"
+)
+
+// publish signs bundles and makes everything that is put on a server.
+func (c *command) publish(args []string) error {
+	var p publishing
+	var channel string
+	f := c.flags()
+	keys := f.String("keys", defaultKeys(), "folder of the keys")
+	f.StringVar(&p.out, "out", "dist", "folder to write into")
+	f.StringVar(&p.bin, "bin", "", "folder with the programs of each target, as linux-amd64/; for the SBOM")
+	f.StringVar(&p.baseURL, "base-url", "", "address that the repository is published at; for the feed")
+	f.StringVar(&channel, "channel", trust.Stable, "channel of the release")
+	changelog := f.String("changelog", "CHANGELOG.md", "file of the release notes")
+	previous := f.String("previous", "", "folders of bundles, with commas between, that patches are made from")
+	keep := f.Int("keep", 0, "how many releases of a target stay signed; 0 for all")
+	bundles := f.String("bundles", "", "folders of the bundles of this release, with commas between")
+	if _, err := c.parse(f, args, 0); err != nil {
+		return err
+	}
+	if *bundles == "" || channel != trust.Stable && channel != trust.Beta {
+		return fmt.Errorf("%w: publish needs --bundles, and --channel stable or beta", errUsage)
+	}
+	p.vault, p.keep = signing.Open(*keys), *keep
+	if err := p.read(*changelog); err != nil {
+		return err
+	}
+	var err error
+	if p.old, err = bundlesIn(*previous); err != nil {
+		return err
+	}
+	if p.now, err = bundlesIn(*bundles); err != nil {
+		return err
+	}
+	return p.run(c, channel)
+}
+
+// packed is a bundle on disk.
+type packed struct {
+	dir      string
+	manifest bundle.Manifest
+	digest   string
+}
+
+func bundlesIn(list string) ([]packed, error) {
+	var out []packed
+	for _, dir := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' }) {
+		b, err := bundle.Open(dir)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, packed{dir, b.Manifest, b.Digest})
+	}
+	return out, nil
+}
+
+// publishing is one run of publish.
+type publishing struct {
+	vault    *signing.Vault
+	out, bin string
+	baseURL  string
+	keep     int
+	now, old []packed
+	entries  []release.Entry
+}
+
+func (p *publishing) read(changelog string) error {
+	text, err := os.ReadFile(changelog)
+	if err != nil {
+		return err
+	}
+	p.entries, err = release.ParseChangelog(string(text))
+	return err
+}
+
+func (p *publishing) run(c *command, channel string) error {
+	var all []signing.Publication
+	for _, b := range p.now {
+		entry, err := release.EntryOf(p.entries, b.manifest.Version)
+		if err != nil {
+			return err
+		}
+		when, err := released(entry)
+		if err != nil {
+			return err
+		}
+		patches, err := p.patches(b)
+		if err != nil {
+			return err
+		}
+		for _, patch := range patches {
+			c.say("%s: patch from %s, %s", b.dir, patch.Info.From[:8], sizeOf(patch.File))
+		}
+		all = append(all, signing.Publication{
+			Dir: b.dir, Info: trust.ReleaseInfo{Channel: channel, Released: when, Notes: entry.Notes}, Patches: patches,
+		})
+	}
+	if err := p.vault.Publish(all, p.keep); err != nil {
+		return err
+	}
+	if err := p.vault.WriteSite(filepath.Join(p.out, "repository"), all); err != nil {
+		return err
+	}
+	for i, b := range p.now {
+		if err := p.pack(b, all[i].Info.Released); err != nil {
+			return err
+		}
+	}
+	if err := p.feed(); err != nil {
+		return err
+	}
+	if err := release.Sums(p.out); err != nil {
+		return err
+	}
+	c.say("%s: %d bundles, repository/, SHA256SUMS", p.out, len(p.now))
+	return nil
+}
+
+// released is when a release says that it was made.
+func released(e release.Entry) (time.Time, error) {
+	when, err := release.SourceDate()
+	if when.IsZero() {
+		when = e.Date
+	}
+	return when, err
+}
+
+// patches makes what turns the old bundles of the same platform into this one.
+func (p *publishing) patches(b packed) ([]signing.PatchFile, error) {
+	var out []signing.PatchFile
+	for _, old := range p.old {
+		if old.manifest.OS != b.manifest.OS || old.manifest.Arch != b.manifest.Arch || old.digest == b.digest {
+			continue
+		}
+		dir := filepath.Join(p.out, "patches", filepath.Base(b.dir), signing.PatchDir(old.digest))
+		made, err := release.Patches(old.dir, b.dir, dir)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, made...)
+	}
+	return out, nil
+}
+
+// pack puts the metadata into a bundle and makes its archive and SBOM.
+func (p *publishing) pack(b packed, when time.Time) error {
+	if err := p.vault.CopyMetadata(filepath.Join(b.dir, trust.MetadataDir)); err != nil {
+		return err
+	}
+	name := filepath.Join(p.out, filepath.Base(b.dir))
+	suffix := ".tar.gz"
+	if b.manifest.OS == "windows" {
+		suffix = ".zip"
+	}
+	if err := release.Archive(b.dir, name+suffix, when); err != nil {
+		return err
+	}
+	if p.bin == "" {
+		return nil
+	}
+	programs, err := filepath.Glob(filepath.Join(p.bin, b.manifest.OS+"-"+b.manifest.Arch, "*"))
+	if err != nil {
+		return err
+	}
+	slices.Sort(programs)
+	return create(name+".cdx.json", func(w io.Writer) error { return release.SBOM(w, b.manifest.Version, when, programs) })
+}
+
+func (p *publishing) feed() error {
+	f := release.Feed{Title: "SS Server", BaseURL: p.baseURL, Entries: p.entries}
+	return create(filepath.Join(p.out, "repository", "releases.atom"), f.Write)
+}
+
+func create(name string, write func(io.Writer) error) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+func sizeOf(file string) string {
+	info, err := os.Stat(file)
+	if err != nil {
+		return "?"
+	}
+	return fmt.Sprintf("%d bytes", info.Size())
+}
+
+// refresh signs timestamp and snapshot anew.
+func (c *command) refresh(args []string) error {
+	vault, _, err := c.vault(args, 0)
+	if err != nil {
+		return err
+	}
+	return vault.Refresh()
+}
+
+// withdraw takes a version off the list.
+func (c *command) withdraw(args []string) error {
+	vault, words, err := c.vault(args, 1)
+	if err != nil {
+		return err
+	}
+	return vault.Withdraw(words[0])
+}
+
+// promote moves a version to another channel.
+func (c *command) promote(args []string) error {
+	vault, words, err := c.vault(args, 2)
+	if err != nil {
+		return err
+	}
+	if words[1] != trust.Stable && words[1] != trust.Beta {
+		return fmt.Errorf("%w: there is no channel %q; there are stable and beta", errUsage, words[1])
+	}
+	return vault.Promote(words[0], words[1])
+}
+
+// vault reads --keys and --site: the copy of the metadata that is brought up to date
+// when the verb has ended.
+func (c *command) vault(args []string, arguments int) (*signing.Vault, []string, error) {
+	f := c.flags()
+	dir := f.String("keys", defaultKeys(), "folder of the keys")
+	site := f.String("site", "", "repository to copy the new metadata to")
+	words, err := c.parse(f, args, arguments)
+	vault := signing.Open(*dir)
+	if *site != "" {
+		c.after = func() error { return vault.CopyMetadata(filepath.Join(*site, trust.MetadataDir)) }
+	}
+	return vault, words, err
+}
+
+// announce tells an endpoint of a release.
+func (c *command) announce(args []string) error {
+	f := c.flags()
+	address := f.String("url", "", "address to post to; {token} in it is replaced")
+	body := f.String("body", "", "file with the template of the JSON that is posted")
+	tokenFile := f.String("token-file", "", "file with the token; else SS_RELEASE_TOKEN")
+	changelog := f.String("changelog", "CHANGELOG.md", "file of the release notes")
+	version := f.String("version", "", "version to announce; else the newest")
+	if _, err := c.parse(f, args, 0); err != nil {
+		return err
+	}
+	if *address == "" {
+		return fmt.Errorf("%w: announce needs --url", errUsage)
+	}
+	text, err := os.ReadFile(*changelog)
+	if err != nil {
+		return err
+	}
+	entries, err := release.ParseChangelog(string(text))
+	if err != nil {
+		return err
+	}
+	a := release.Announcement{URL: *address, Token: os.Getenv("SS_RELEASE_TOKEN"), Entry: entries[0]}
+	if *version != "" {
+		if a.Entry, err = release.EntryOf(entries, *version); err != nil {
+			return err
+		}
+	}
+	if *tokenFile != "" {
+		token, err := os.ReadFile(*tokenFile)
+		if err != nil {
+			return err
+		}
+		a.Token = strings.TrimSpace(string(token))
+	}
+	if *body != "" {
+		template, err := os.ReadFile(*body)
+		if err != nil {
+			return err
+		}
+		a.Body = string(template)
+	}
+	return a.Send(context.Background(), &http.Client{Timeout: time.Minute})
+}
+
+// authenticode signs Windows programs.
+func (c *command) authenticode(args []string) error {
+	var a release.Authenticode
+	f := c.flags()
+	keys := f.String("keys", defaultKeys(), "folder for a certificate of development, where none is given")
+	f.StringVar(&a.Cert, "cert", "", "certificate (PEM)")
+	f.StringVar(&a.Key, "key", "", "its key (PEM)")
+	f.StringVar(&a.CA, "ca", "", "authority that the signature must lead to; else the certificate itself")
+	f.StringVar(&a.TimestampURL, "timestamp-url", "", "server for time stamps")
+	files := f.String("files", "", "programs, with commas between")
+	if _, err := c.parse(f, args, 0); err != nil {
+		return err
+	}
+	if *files == "" || (a.Cert == "") != (a.Key == "") {
+		return fmt.Errorf("%w: authenticode needs --files, and --cert with --key", errUsage)
+	}
+	if a.Cert == "" {
+		var err error
+		if a.Cert, a.Key, err = release.DevelopmentCertificate(*keys, time.Now()); err != nil {
+			return err
+		}
+		c.say("signing with a certificate of development, which nobody trusts")
+	}
+	for _, file := range strings.Split(*files, ",") {
+		if err := a.Sign(context.Background(), file); err != nil {
+			return err
+		}
+		c.say("signed %s", file)
+	}
+	return nil
+}

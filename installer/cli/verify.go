@@ -55,7 +55,7 @@ func (s *session) verify(ctx context.Context) (Exit, error) {
 	}
 	st := statusOf(sit)
 	st.Running = v.running
-	v.down = s.down(st)
+	v.down = s.down(st, sit.Missing)
 	for _, d := range v.down {
 		if d.State == "stopped" && sit.Services[d.Service].Enabled {
 			v.Stopped = append(v.Stopped, d.Service)

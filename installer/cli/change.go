@@ -286,11 +286,12 @@ func success(p *plan.Proposal) string {
 	case plan.ActionFresh, plan.ActionAdopt, plan.ActionForce:
 		return fmt.Sprintf("SS Server %s is installed", p.To)
 	case plan.ActionUninstall:
-		return "SS Server was removed; its data is kept"
+		return "SS Server was removed; its data are kept"
 	case plan.ActionPurge:
 		return "SS Server was removed"
 	case plan.ActionRollback:
-		return fmt.Sprintf("SS Server %s serves again, as generation %d", p.To, p.Generation)
+		return fmt.Sprintf("SS Server %s is in force again, as generation %d; to go forward again, install %s: its data of then stay in generation %d",
+			p.To, p.Generation, p.From, p.Previous)
 	case "forget":
 		return fmt.Sprintf("generation %d was removed", p.Generation)
 	}

@@ -91,6 +91,10 @@ func printVerified(w io.Writer, v Verified) {
 		fmt.Fprintln(w, "Differences may be its own.")
 	}
 	for _, d := range v.Deviations {
+		if d.Kind == plan.KindRunning {
+			fmt.Fprintf(w, "%s does not run: it failed\n", d.Path)
+			continue
+		}
 		fmt.Fprintf(w, "%s: %s%s\n", d.Path, d.Kind, expectedFound(d))
 	}
 	for _, name := range v.Stopped {

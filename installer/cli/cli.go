@@ -216,8 +216,8 @@ func signalName(sig os.Signal) string {
 }
 
 func (s *session) tellEnding(end *ending) {
+	s.log.Info("ended", "outcome", end.Outcome, "message", end.message)
 	if s.guard || s.boot {
-		s.log.Info("ended", "outcome", end.Outcome)
 		return
 	}
 	end.Verb = s.verb

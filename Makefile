@@ -93,7 +93,7 @@ soak: ## the long sweeps: every crash point, a hundred power cuts, every fuzz ta
 	$(TESTRUN) -tags lab,soak -p 1 -timeout 90m ./scripts/lab/...
 	bash scripts/fuzz.sh 20s
 
-lab: ## prepare the test lab and show how to use it by hand
+lab: ## prepare the test lab and show how to use it by hand, with bin/lab
 	go build -buildvcs=false -o bin/lab ./scripts/lab/cmd/lab
 	$(SUDO) bin/lab prepare bookworm bookworm-sysv bookworm-openrc
 	@bin/lab help

@@ -9,9 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"ss-setup/installer/machine"
 	"ss-setup/installer/plan"
+	"ss-setup/installer/preflight"
 	"ss-setup/installer/step"
 	"ss-setup/installer/txn"
+	"ss-setup/runtime/service"
 )
 
 // proposer says what is to be done on a machine.
@@ -152,7 +155,34 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 	end.message = success(p)
 	end.GoBack = p.GoBack
 	s.tellKept(end, p.Action)
+	s.tellStopped(ctx, end, p)
 	return end, nil
+}
+
+// tellStopped reminds of services that did not run before and so do not run now.
+func (s *session) tellStopped(ctx context.Context, end *ending, p *plan.Proposal) {
+	switch p.Action {
+	case plan.ActionUpdate, plan.ActionRebuild, plan.ActionRepair, plan.ActionRollback:
+	default:
+		return
+	}
+	if s.options.Offline {
+		return
+	}
+	var cures []string
+	manager := s.m.Services.Name()
+	for _, name := range []string{machine.LicensedService, machine.ServerService} {
+		state, err := s.m.Services.State(context.WithoutCancel(ctx), name)
+		if err != nil || state.Active {
+			continue
+		}
+		cure := service.StartCommand(manager, name)
+		if state.Masked {
+			cure = preflight.Unmask(manager, name) + " && " + cure
+		}
+		cures = append(cures, fmt.Sprintf("%s is stopped, as it was before; to start it, run: %s", name, cure))
+	}
+	end.Cure = strings.Join(cures, "\n")
 }
 
 // notBegun is the failure of a run that ended before its first step.
@@ -256,11 +286,12 @@ func success(p *plan.Proposal) string {
 	case plan.ActionFresh, plan.ActionAdopt, plan.ActionForce:
 		return fmt.Sprintf("SS Server %s is installed", p.To)
 	case plan.ActionUninstall:
-		return "SS Server was removed; its data is kept"
+		return "SS Server was removed; its data are kept"
 	case plan.ActionPurge:
 		return "SS Server was removed"
 	case plan.ActionRollback:
-		return fmt.Sprintf("SS Server %s serves again, as generation %d", p.To, p.Generation)
+		return fmt.Sprintf("SS Server %s is in force again, as generation %d; to go forward again, install %s: its data of then stay in generation %d",
+			p.To, p.Generation, p.From, p.Previous)
 	case "forget":
 		return fmt.Sprintf("generation %d was removed", p.Generation)
 	}

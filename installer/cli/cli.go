@@ -108,7 +108,7 @@ func (p *programme) app() *cli.App {
 func (p *programme) verbs() []*cli.Command {
 	return []*cli.Command{
 		p.verb("install", "install, update or repair, whatever is to be done here", installFlags(), (*session).install),
-		p.verb("uninstall", "remove SS Server; its data stays unless --purge is given", uninstallFlags(), (*session).uninstall),
+		p.verb("uninstall", "remove SS Server; its data stay unless --purge is given", uninstallFlags(), (*session).uninstall),
 		p.verb("rollback", "go back to the previous generation: release and data", changeFlags(), (*session).rollback),
 		p.verb("forget", "remove a generation that was set aside", changeFlags(), (*session).forget),
 		p.verb("recover", "finish or undo an interrupted run", recoverFlags(), (*session).recover),
@@ -221,8 +221,8 @@ func signalName(sig os.Signal) string {
 }
 
 func (s *session) tellEnding(end *ending) {
+	s.log.Info("ended", "outcome", end.Outcome, "message", end.message)
 	if s.guard || s.boot {
-		s.log.Info("ended", "outcome", end.Outcome)
 		return
 	}
 	end.Verb = s.verb
@@ -319,7 +319,13 @@ func noVerb(c *cli.Context) error {
 		return cli.ShowAppHelp(c)
 	}
 	given := c.Args().First()
-	if given == "help" {
+	switch {
+	case given == "version":
+		cli.ShowVersion(c)
+		return nil
+	case given == "help" && c.Args().Len() == 1:
+		return cli.ShowAppHelp(c)
+	case given == "help":
 		return usagef(again(append(c.Args().Tail(), "--help")...), "%s has no verb %q", program, given)
 	}
 	var names []string

@@ -107,7 +107,7 @@ func TestVerifyNamesWhatHelps(t *testing.T) {
 	}{
 		"a failed service": {
 			Verified{Deviations: []plan.Deviation{running}, down: failed},
-			[]string{"ss-server: running: expected running, found failed", "journalctl -u ss-server", "The files of SS Server"},
+			[]string{"ss-server does not run: it failed", "journalctl -u ss-server", "The files of SS Server"},
 			"--repair",
 		},
 		"a stopped service": {

@@ -55,7 +55,7 @@ func (s *session) verify(ctx context.Context) (Exit, error) {
 	}
 	st := statusOf(sit)
 	st.Running = v.running
-	v.down = s.down(st)
+	v.down = s.down(st, sit.Missing)
 	for _, d := range v.down {
 		if d.State == "stopped" && sit.Services[d.Service].Enabled {
 			v.Stopped = append(v.Stopped, d.Service)
@@ -91,6 +91,10 @@ func printVerified(w io.Writer, v Verified) {
 		fmt.Fprintln(w, "Differences may be its own.")
 	}
 	for _, d := range v.Deviations {
+		if d.Kind == plan.KindRunning {
+			fmt.Fprintf(w, "%s does not run: it failed\n", d.Path)
+			continue
+		}
 		fmt.Fprintf(w, "%s: %s%s\n", d.Path, d.Kind, expectedFound(d))
 	}
 	for _, name := range v.Stopped {

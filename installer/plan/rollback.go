@@ -23,7 +23,7 @@ func ForRollback(s *Situation, o Options) (*Proposal, error) {
 	}
 	target, ok := s.previous()
 	if !ok {
-		return nil, fmt.Errorf("%w: generation %d has none before it to go back to", ErrNothingInstalled, s.Current)
+		return nil, fmt.Errorf("%w: generation %d has none before it to go back to%s", ErrNothingInstalled, s.Current, s.others())
 	}
 	p := &Proposal{
 		Action: ActionRollback, From: s.Version, To: target.Version, Generation: target.Number, Previous: s.Current,
@@ -36,6 +36,23 @@ func ForRollback(s *Situation, o Options) (*Proposal, error) {
 	}
 	p.Plan = rollbackPlan(s, target, o)
 	return p.seal(o, target.Release)
+}
+
+// others says why the other generations that status lists are no way back.
+func (s *Situation) others() string {
+	text := ""
+	for _, g := range s.Generations {
+		switch {
+		case g.Current:
+		case g.DataOnly:
+			text += fmt.Sprintf("; of generation %d only the data are here", g.Number)
+		case g.Number > s.Current:
+			text += fmt.Sprintf("; generation %d came later: to go forward install its release (%s)", g.Number, g.Version)
+		default:
+			text += fmt.Sprintf("; generation %d was set aside", g.Number)
+		}
+	}
+	return text
 }
 
 // previous is the generation that the one in force came from, if it can still run.

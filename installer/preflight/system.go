@@ -137,19 +137,20 @@ func checkMasks(ctx context.Context, p Probe, in Input) []Check {
 		case in.Installed:
 			checks = append(checks, Check{
 				Name: Masks, Status: Warn, Message: service + " is masked by an administrator and stays so: it will not be started",
-				Cure: unmask(manager, service),
+				Cure: Unmask(manager, service),
 			})
 		default:
 			checks = append(checks, Check{
 				Name: Masks, Status: Fail, Message: service + " is masked by an administrator, so it could not be started",
-				Cure: unmask(manager, service),
+				Cure: Unmask(manager, service),
 			})
 		}
 	}
 	return checks
 }
 
-func unmask(manager, service string) string {
+// Unmask is the command by which an administrator lets a service start again.
+func Unmask(manager, service string) string {
 	if manager == "systemd" {
 		return "systemctl unmask " + service
 	}

@@ -156,7 +156,9 @@ func (s *InstallDefinition) saveEdited(m *Machine, wrote string) error {
 	}
 	uid, gid := machine.Owner(info)
 	m.warn(fmt.Sprintf("%s had been edited; it is kept as %s", s.Path, name))
-	return m.FS.WriteFile(name, content, machine.Attr{Mode: info.Mode(), UID: uid, GID: gid, ModTime: info.ModTime()})
+	// OpenRC lists every script that may be run as a service of its own.
+	mode := info.Mode() &^ 0o111
+	return m.FS.WriteFile(name, content, machine.Attr{Mode: mode, UID: uid, GID: gid, ModTime: info.ModTime()})
 }
 
 // Undo puts back what stood there.

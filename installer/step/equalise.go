@@ -91,7 +91,9 @@ func treeSize(f *machine.FS, path string) (int64, error) {
 
 func (e *equaliser) tree(from, to string) error {
 	err := e.entry(from, to)
-	if errors.Is(err, fs.ErrNotExist) && !e.m.FS.Exists(from) {
+	// Looking whether it is gone would not do: it may be back.
+	var failed *fs.PathError
+	if errors.Is(err, fs.ErrNotExist) && errors.As(err, &failed) && failed.Path == e.m.FS.Real(from) {
 		return nil // the running service removed it meanwhile
 	}
 	return err

@@ -182,7 +182,7 @@ func TestAnEditedDefinitionIsKeptBesideTheNewOne(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	withDefinition(k)
-	k.fileMode(unit, "edited", 0o600)
+	k.fileMode(unit, "edited", 0o700)
 	s := newDefinition(digest([]byte("before")))
 	k.prepare(s)
 	must(t, k.do(s))

@@ -25,7 +25,7 @@ func TestAServiceThatFailedIsToldWithTheCommandsThatHelp(t *testing.T) {
 			b.says(starts[root], "failed", "status")
 
 			r := b.want(7, "7.0.0", "verify")
-			if !strings.Contains(r.stdout, "ss-licensed: running: expected running, found failed") || !strings.Contains(r.stdout, starts[root]) {
+			if !strings.Contains(r.stdout, "ss-licensed does not run: it failed") || !strings.Contains(r.stdout, starts[root]) {
 				t.Errorf("verify says: %s", r)
 			}
 			stdout, stderr, code := b.Exec(context.Background(), "lmu", "--config", "/root/licensed.toml")

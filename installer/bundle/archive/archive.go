@@ -75,7 +75,7 @@ func (u *unpacking) tar(file string) error {
 	for n := 0; ; n++ {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return toTheEnd(z)
 		}
 		if err != nil {
 			return damaged("%w", err)
@@ -93,6 +93,21 @@ func (u *unpacking) tar(file string) error {
 			return damaged("%q is no regular file", h.Name)
 		}
 	}
+}
+
+// maxTrailer bounds what may follow the end of an archive: zeros, in practice.
+const maxTrailer = 1 << 20
+
+// toTheEnd reads what follows, so that the checksum at the very end is compared.
+func toTheEnd(r io.Reader) error {
+	n, err := io.Copy(io.Discard, io.LimitReader(r, maxTrailer+1))
+	if err != nil {
+		return damaged("%w", err)
+	}
+	if n > maxTrailer {
+		return damaged("it goes on after its end")
+	}
+	return nil
 }
 
 func (u *unpacking) zip(file string) error {

@@ -21,7 +21,9 @@ func TestDocumentListsTheExitCodes(t *testing.T) {
 	for _, x := range exits {
 		fmt.Fprintf(&doc, "| %s | %d | %d |\n", x.meaning, x.linux, x.windows)
 	}
-	doc.WriteString("\n`ss-setup status` ends with 12 when nothing is installed, `ss-setup verify` with 7 when\n" +
+	doc.WriteString("\nNo repository that answers ends with 7, too: the message names what was tried. A package\n" +
+		"that is not trusted ends with 9, and the message names the check in brackets.\n" +
+		"\n`ss-setup status` ends with 12 when nothing is installed, `ss-setup verify` with 7 when\n" +
 		"something differs from what was installed or a service failed. A service that somebody\n" +
 		"stopped or masked is no difference: verify names it and ends with 0.\n")
 	compareGolden(t, docs+"exit-codes.md", doc.String())

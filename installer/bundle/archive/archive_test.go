@@ -21,8 +21,11 @@ type entry struct {
 }
 
 var whole = []entry{
-	{"p/manifest.json", "{}", tar.TypeReg}, {"p/payload.tar.zst", "payload", tar.TypeReg}, {"p/ss-setup", "setup", tar.TypeReg},
-	{"p/metadata/1.root.json", "root", tar.TypeReg}, {"p/metadata/timestamp.json", "time", tar.TypeReg},
+	{"p/manifest.json", "{}", tar.TypeReg},
+	{"p/payload.tar.zst", "payload", tar.TypeReg},
+	{"p/ss-setup", "setup", tar.TypeReg},
+	{"p/metadata/1.root.json", "root", tar.TypeReg},
+	{"p/metadata/timestamp.json", "time", tar.TypeReg},
 }
 
 func tarGz(t testing.TB, entries []entry) []byte {

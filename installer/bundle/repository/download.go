@@ -98,18 +98,18 @@ func (d *download) try(ctx context.Context) error {
 		resumed, have = false, 0
 	}
 	if have < d.t.Size {
-		if have, err = d.fetch(ctx, f, have); err != nil {
+		if err = d.fetch(ctx, f, have); err != nil {
 			return err
 		}
 	}
 	return d.finish(f, resumed)
 }
 
-// fetch appends what comes from the server, and returns how much there is then.
-func (d *download) fetch(ctx context.Context, f *os.File, have int64) (int64, error) {
+// fetch appends what comes from the server.
+func (d *download) fetch(ctx context.Context, f *os.File, have int64) error {
 	resp, stop, err := d.c.get(ctx, d.from, have, d.t.Size)
 	if err != nil {
-		return have, err
+		return err
 	}
 	defer stop()
 	defer resp.Body.Close()
@@ -118,41 +118,41 @@ func (d *download) fetch(ctx context.Context, f *os.File, have int64) (int64, er
 	case resp.StatusCode == http.StatusOK:
 		have = 0 // the server does not resume
 	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable:
-		return have, trust.Refuse(trust.Truncated, "the server has no more than %d of the %d bytes of %s", have, d.t.Size, d.t.Path)
+		return trust.Refuse(trust.Truncated, "the server has no more than %d of the %d bytes of %s", have, d.t.Size, d.t.Path)
 	case resp.StatusCode == http.StatusPartialContent:
-		return 0, errors.Join(fmt.Errorf("the server answers with another part of %s than was asked for", d.t.Path), truncate(f, 0))
+		return errors.Join(fmt.Errorf("the server answers with another part of %s than was asked for", d.t.Path), truncate(f, 0))
 	default:
-		return have, status(resp)
+		return status(resp)
 	}
 	if resp.ContentLength > 0 && have+resp.ContentLength > d.t.Size {
-		return have, trust.Refuse(trust.Oversized, "the server announces %d bytes of %s, which has %d", have+resp.ContentLength, d.t.Path, d.t.Size)
+		return trust.Refuse(trust.Oversized, "the server announces %d bytes of %s, which has %d", have+resp.ContentLength, d.t.Path, d.t.Size)
 	}
 	if err := truncate(f, have); err != nil {
-		return have, err
+		return err
 	}
 	return d.copy(f, resp.Body, have)
 }
 
 // copy writes at most one byte more than there may be.
-func (d *download) copy(f *os.File, body io.Reader, have int64) (int64, error) {
+func (d *download) copy(f *os.File, body io.Reader, have int64) error {
 	buf := make([]byte, 128<<10)
 	for {
 		n, err := body.Read(buf)
 		if have+int64(n) > d.t.Size {
-			return have, errors.Join(trust.Refuse(trust.Oversized, "%s goes on after its %d bytes", d.t.Path, d.t.Size), truncate(f, 0))
+			return errors.Join(trust.Refuse(trust.Oversized, "%s goes on after its %d bytes", d.t.Path, d.t.Size), truncate(f, 0))
 		}
 		if _, werr := f.Write(buf[:n]); werr != nil {
-			return have, fmt.Errorf("%w: %w", errLocal, werr)
+			return fmt.Errorf("%w: %w", errLocal, werr)
 		}
 		have += int64(n)
 		d.progress(have, d.t.Size)
 		switch {
 		case errors.Is(err, io.EOF) && have < d.t.Size:
-			return have, trust.Refuse(trust.Truncated, "%s ends after %d of %d bytes", d.t.Path, have, d.t.Size)
+			return trust.Refuse(trust.Truncated, "%s ends after %d of %d bytes", d.t.Path, have, d.t.Size)
 		case errors.Is(err, io.EOF):
-			return have, nil
+			return nil
 		case err != nil:
-			return have, err
+			return err
 		}
 	}
 }

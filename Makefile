@@ -13,6 +13,7 @@ XFLAGS   :=
 PROGRAMS := installer/cmd/ss-setup runtime/cmd/ss-server runtime/cmd/ss-licensed runtime/cmd/lmu
 SERVICES := packaging/services
 LEVEL    := 3
+EXE      := $(shell go env GOEXE)
 
 # -buildvcs=false: the same source gives the same bytes, whoever checked it out how.
 GO_BUILD := CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags "$(TAGS)" \
@@ -25,7 +26,7 @@ TESTRUN  := go run ./scripts/cmd/testrun
 ALL_TAGS := lab,soak,faults,fixture,fixture_schema2
 
 # Targets that can be built today.
-TARGETS  := linux/amd64 linux/arm64
+TARGETS  := linux/amd64 linux/arm64 windows/amd64
 
 FUZZTIME := 10s
 
@@ -44,7 +45,7 @@ programs:
 # ss-release runs here, whatever the target is, so it is built for this machine.
 bundle: programs
 	@GOOS= GOARCH= go run ./packaging/cmd/ss-release bundle --version $(VERSION) --bin $(BIN) \
-		--services $(SERVICES) --setup $(BIN)/ss-setup --out $(BUNDLE) --level $(LEVEL)
+		--services $(SERVICES) --setup $(BIN)/ss-setup$(EXE) --out $(BUNDLE) --level $(LEVEL)
 
 install: build ## build, then install SS Server on this machine (ARGS="..." for ss-setup install)
 	$(SUDO) $(BUNDLE)/ss-setup install $(ARGS)
@@ -88,7 +89,6 @@ release: ## bundles for every target, packed small, in dist/
 		GOOS=$$os GOARCH=$$arch $(MAKE) --no-print-directory bundle LEVEL=19 \
 			BIN=dist/build/$$os-$$arch BUNDLE=dist/ss-server-$(VERSION)-$$os-$$arch; \
 	done
-	@echo "Made for $(TARGETS). Not yet: windows/amd64, which this version cannot install on."
 
 clean: ## remove what was built
 	rm -rf bin dist

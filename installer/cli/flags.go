@@ -103,6 +103,7 @@ func recoverFlags() []cli.Flag {
 	flags := append([]cli.Flag{
 		&cli.BoolFlag{Name: "guard", Hidden: true},
 		&cli.BoolFlag{Name: "boot", Hidden: true},
+		&cli.BoolFlag{Name: "service", Hidden: true},
 	}, changeFlags()...)
 	return without(flags, "plan", "expect-plan", "norollback", "yes")
 }
@@ -140,7 +141,7 @@ type settings struct {
 	from, root, logFile, expectPlan string
 	planOnly, preflightOnly         bool
 	trace, noRollback, jsonAnswer   bool
-	guard, boot                     bool
+	guard, boot, service            bool
 	output                          output
 	generation                      int // of forget
 }
@@ -151,7 +152,7 @@ func readSettings(c *cli.Context, args []string) (settings, error) {
 		from: c.String("from"), root: c.String("root"), logFile: c.String("log"), expectPlan: c.String("expect-plan"),
 		planOnly: c.Bool("plan"), preflightOnly: c.Bool("preflight-only"),
 		trace: c.Bool("trace"), noRollback: c.Bool("norollback"), jsonAnswer: c.Bool("json"),
-		guard: c.Bool("guard"), boot: c.Bool("boot"),
+		guard: c.Bool("guard"), boot: c.Bool("boot"), service: c.Bool("service"),
 		output: output(c.String("output")),
 	}
 	s.options = plan.Options{

@@ -144,7 +144,7 @@ func (s *session) packageFolder(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("look at --from %s: %w", path, err)
 	}
-	files := []string{bundle.ManifestName, bundle.PayloadName, bundle.SetupName}
+	files := []string{bundle.ManifestName, bundle.PayloadName, machine.SetupName}
 	dir := path
 	if !info.IsDir() {
 		if !slices.Contains(files, filepath.Base(path)) {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"golang.org/x/mod/semver"
 
@@ -45,7 +46,7 @@ func decide(s *Situation, b *bundle.Bundle, o Options) (string, error) {
 		return ActionRepair, nil // neither receipt nor manifest is left to compare
 	case o.Repair && b.Digest != s.Digest:
 		return "", fmt.Errorf("%w: release %s is installed and this bundle is %s; to repair what is installed run: %s install --repair; to go to the bundle's release run: ss-setup install --update",
-			ErrUsage, s.Release, b.Release(), machine.BinDir+"/ss-setup")
+			ErrUsage, s.Release, b.Release(), filepath.Join(machine.BinDir, machine.SetupName))
 	case o.Repair:
 		return ActionRepair, nil
 	}

@@ -115,10 +115,3 @@ func checkMasks(ctx context.Context, p Probe, in Input) []Check {
 	}
 	return checks
 }
-
-func unmask(manager, service string) string {
-	if manager == "systemd" {
-		return "systemctl unmask " + service
-	}
-	return "chmod 755 /etc/init.d/" + service
-}

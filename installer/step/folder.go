@@ -198,7 +198,7 @@ func refuseInForce(f *machine.FS, path string) error {
 	}
 	release := machine.Release(ReleaseOf(f, current))
 	for _, used := range []string{machine.Current, machine.Generation(current), machine.ServerData(current), machine.LicensedData(current), release} {
-		if used == path || strings.HasPrefix(used, path+"/") {
+		if used == path || strings.HasPrefix(used, path+string(filepath.Separator)) {
 			return fmt.Errorf("generation %d is in force and needs %s, which will not be removed", current, path)
 		}
 	}

@@ -170,10 +170,8 @@ func (s *session) handOver(ctx context.Context, b *bundle.Bundle) error {
 	if err := b.VerifySetup(ctx); err != nil {
 		return err
 	}
-	if err := become(b.SetupPath(), s.args, os.Environ()); err != nil {
-		return fmt.Errorf("run the %s of the package: %w; copy the package to a disk that programs may be run from", program, err)
-	}
-	return nil
+	err := become(b.SetupPath(), s.args, os.Environ()) // which does not return
+	return fmt.Errorf("run the %s of the package: %w; copy the package to a disk that programs may be run from", program, err)
 }
 
 // keptBundle is the package that the installed release keeps, so that a repair

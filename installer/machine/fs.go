@@ -11,7 +11,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -48,7 +50,7 @@ type FS struct {
 	// returned in place of the call. Fault tests use it.
 	Before func(op Op, path string) error
 
-	later func(path string)
+	later *removals
 }
 
 // Real is where the machine's path lies for this process.
@@ -200,9 +202,12 @@ func (f *FS) Remove(path string) error {
 		return err
 	}
 	err := f.at(path, remove)
-	if errors.Is(err, ErrLocked) && f.later != nil {
+	if f.later != nil && isNotEmpty(err) && !f.later.waitsIn(path) {
+		err = removePending(f.Real(path))
+	}
+	if f.later != nil && (errors.Is(err, ErrLocked) || isNotEmpty(err)) {
 		if err = removeAtRestart(f.Real(path)); err == nil {
-			f.later(path)
+			f.later.add(path)
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -214,10 +219,30 @@ func (f *FS) Remove(path string) error {
 // Lenient is the same door for removals that may wait: what another program
 // keeps open is removed at the next restart of the machine, where the system
 // knows how, and told to later.
-func (f *FS) Lenient(later func(path string)) *FS {
+func (f *FS) Lenient(tell func(path string)) *FS {
 	lenient := *f
-	lenient.later = later
+	lenient.later = &removals{tell: tell}
 	return &lenient
+}
+
+// removals are those that wait for the next restart, in the order in which the
+// system will make them.
+type removals struct {
+	tell  func(path string)
+	paths []string
+}
+
+// add tells of the files, not of the folders that they are in.
+func (r *removals) add(path string) {
+	if !r.waitsIn(path) {
+		r.tell(path)
+	}
+	r.paths = append(r.paths, path)
+}
+
+// waitsIn tells whether something in a folder waits.
+func (r *removals) waitsIn(dir string) bool {
+	return slices.ContainsFunc(r.paths, func(path string) bool { return strings.HasPrefix(path, dir+string(filepath.Separator)) })
 }
 
 // ErrLocked means that another program keeps a file open.

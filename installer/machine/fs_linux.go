@@ -50,6 +50,11 @@ func rename(from, to string) error { return os.Rename(from, to) }
 
 func remove(path string) error { return os.Remove(path) }
 
+// isNotEmpty is never true: a file that is removed is gone from its folder at once.
+func isNotEmpty(error) bool { return false }
+
+func removePending(path string) error { return os.Remove(path) }
+
 func removeAtRestart(path string) error {
 	return &fs.PathError{Op: "remove at the next restart", Path: path, Err: errors.ErrUnsupported}
 }

@@ -153,6 +153,20 @@ func moveFile(from, to string, flags uint32) error {
 	return nil
 }
 
+// isNotEmpty tells the error of a folder out of which all has been removed, but
+// something of it is still open in another program.
+func isNotEmpty(err error) bool { return errors.Is(err, windows.ERROR_DIR_NOT_EMPTY) }
+
+// removePending removes a folder whose files go when other programs close them.
+func removePending(path string) error {
+	for deadline := time.Now().Add(lockedPatience); ; time.Sleep(lockedPause) {
+		err := os.Remove(path)
+		if !isNotEmpty(err) || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
 // removeAtRestart has the system remove a file or an empty folder when it starts
 // next.
 func removeAtRestart(path string) error {

@@ -37,13 +37,19 @@ func openKey(key string, access uint32) (registry.Key, error) {
 		return 0, err
 	}
 	k, err := registry.OpenKey(root, path, access|view)
-	if errors.Is(err, registry.ErrNotExist) {
+	if isGone(err) {
 		return 0, fmt.Errorf("registry key %s: %w", key, fs.ErrNotExist)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("open registry key %s: %w", key, err)
 	}
 	return k, nil
+}
+
+// isGone tells a key that is not there, or that somebody removes while this program
+// has it open.
+func isGone(err error) bool {
+	return errors.Is(err, registry.ErrNotExist) || errors.Is(err, windows.ERROR_KEY_DELETED)
 }
 
 // Read tells the values of a key that are texts or numbers; others are not ours.
@@ -54,12 +60,18 @@ func (liveRegistry) Read(key string) (map[string]Value, error) {
 	}
 	defer k.Close()
 	names, err := k.ReadValueNames(-1)
+	if isGone(err) {
+		return nil, fmt.Errorf("registry key %s: %w", key, fs.ErrNotExist)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read registry key %s: %w", key, err)
 	}
 	values := map[string]Value{}
 	for _, name := range names {
 		v, ours, err := readValue(k, name)
+		if errors.Is(err, windows.ERROR_KEY_DELETED) {
+			return nil, fmt.Errorf("registry key %s: %w", key, fs.ErrNotExist)
+		}
 		if err != nil {
 			return nil, fmt.Errorf(`read registry value %s\%s: %w`, key, name, err)
 		}
@@ -147,7 +159,7 @@ func (liveRegistry) RemoveKey(key string) error {
 		return err
 	}
 	defer parent.Close()
-	if err := registry.DeleteKey(parent, key[i+1:]); err != nil && !errors.Is(err, registry.ErrNotExist) {
+	if err := registry.DeleteKey(parent, key[i+1:]); err != nil && !isGone(err) {
 		return fmt.Errorf("remove registry key %s: %w", key, err)
 	}
 	return flush(parent, key)
@@ -163,7 +175,7 @@ var (
 // flush has a key written to the disk, with all that was changed before it.
 func flush(k registry.Key, name string) error {
 	code, _, _ := regFlushKey.Call(uintptr(k))
-	if code != 0 {
+	if code != 0 && !isGone(windows.Errno(code)) {
 		return fmt.Errorf("flush registry key %s: %w", name, windows.Errno(code))
 	}
 	return nil

@@ -197,9 +197,7 @@ func (i *install) plan() step.Plan {
 		add(&step.OpenFirewall{Ports: []int{i.webPort()}})
 	}
 
-	add(&step.RestoreLabels{Paths: []string{
-		machine.ProgramDir, machine.ServerStateDir, machine.LicensedStateDir, machine.ConfigDir, machine.FilesDir, machine.ServerLogDir,
-	}})
+	add(i.labels()...)
 
 	// Downtime begins.
 	if stops := i.stops(); len(stops) > 0 {
@@ -288,18 +286,6 @@ func (i *install) stores() []step.Store {
 
 func (i *install) enables() bool {
 	return i.action != ActionUpdate && i.action != ActionRebuild
-}
-
-func (i *install) receiptDigest(path string) string {
-	if i.s.Receipt == nil {
-		return ""
-	}
-	for _, e := range i.s.Receipt.Files {
-		if e.Path == path {
-			return e.SHA256
-		}
-	}
-	return ""
 }
 
 // stops are the services to stop, the one that users see first.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
@@ -62,6 +63,31 @@ func (i *install) definitions() []step.Step {
 		}
 	}
 	return append(out, &step.ReloadServices{})
+}
+
+// labels gives the files of an installation their SELinux labels.
+func (i *install) labels() []step.Step {
+	return []step.Step{&step.RestoreLabels{Paths: []string{
+		machine.ProgramDir, machine.ServerStateDir, machine.LicensedStateDir, machine.ConfigDir, machine.FilesDir, machine.ServerLogDir,
+	}}}
+}
+
+// folder is a folder of an installation, before anything is in it.
+type folder struct {
+	path, owner string
+	mode        fs.FileMode
+}
+
+func (i *install) receiptDigest(path string) string {
+	if i.s.Receipt == nil {
+		return ""
+	}
+	for _, e := range i.s.Receipt.Files {
+		if e.Path == path {
+			return e.SHA256
+		}
+	}
+	return ""
 }
 
 // checkServiceUser accepts every name: whether there is such an account shows later.

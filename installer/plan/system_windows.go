@@ -61,13 +61,16 @@ func (i *install) folders() []step.Step {
 	} {
 		keep := d.path == machine.ConfigDir || d.path == machine.FilesDir || d.path == machine.StateDir ||
 			d.path == machine.SetupDir || d.path == machine.ServerLogDir || d.path == machine.SetupLogDir
-		out = append(out, &step.CreateFolder{Path: d.path, Owner: "root", Mode: 0o755, Keep: keep, Leave: i.leavesFolders()})
+		out = append(out, &step.CreateFolder{Path: d.path, Mode: 0o755, Keep: keep, Leave: i.leavesFolders()})
 		if d.list != nil && !i.leavesFolders() {
 			out = append(out, step.NewProtectFolder(d.path, d.list.List()))
 		}
 	}
 	return out
 }
+
+// labels are none: there is no SELinux.
+func (i *install) labels() []step.Step { return nil }
 
 // serviceTexts is how the Services window shows the services.
 var serviceTexts = map[string][2]string{

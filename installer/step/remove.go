@@ -161,6 +161,9 @@ func (s *RemoveTree) Do(_ context.Context, m *Machine) error {
 		switch {
 		case errors.Is(err, syscall.EBUSY), errors.Is(err, syscall.EXDEV):
 			return s.emptyMountPoint(m)
+		case errors.Is(err, machine.ErrLocked):
+			// A folder with an open file in it keeps its name on Windows.
+			return m.FS.RemoveAll(s.Path)
 		case err != nil:
 			return err
 		}
@@ -301,7 +304,11 @@ func removeRelease(f *machine.FS, dir string) error {
 		if err := f.RemoveAll(dir + removingSuffix); err != nil {
 			return err
 		}
-		if err := f.Rename(dir, dir+removingSuffix); err != nil {
+		err := f.Rename(dir, dir+removingSuffix)
+		switch {
+		case errors.Is(err, machine.ErrLocked):
+			return removeTrees(f, dir)
+		case err != nil:
 			return err
 		}
 		dir += removingSuffix

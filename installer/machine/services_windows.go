@@ -245,9 +245,12 @@ func (s *service) stop(ctx context.Context) error {
 		return err
 	}
 	defer process.close()
+	asked := false
 	stopped := waitUntil(ctx, stopBound, func() bool {
-		if err = s.askToStop(); err != nil {
-			return true
+		if !asked {
+			if asked, err = s.askToStop(); err != nil {
+				return true
+			}
 		}
 		status, err = s.status()
 		return err != nil || status.CurrentState == windows.SERVICE_STOPPED
@@ -264,19 +267,20 @@ func (s *service) stop(ctx context.Context) error {
 	return s.kill(process)
 }
 
-// askToStop may be repeated: one that begins or ends just now takes no controls.
-func (s *service) askToStop() error {
+// askToStop tells whether the service took it: one that begins or ends just now takes
+// no controls. What was taken must not be asked again, for it may be ending already.
+func (s *service) askToStop() (asked bool, err error) {
 	var status windows.SERVICE_STATUS
-	err := windows.ControlService(s.handle, windows.SERVICE_CONTROL_STOP, &status)
+	err = windows.ControlService(s.handle, windows.SERVICE_CONTROL_STOP, &status)
 	for _, fine := range []error{
 		windows.ERROR_SERVICE_NOT_ACTIVE, windows.ERROR_SERVICE_CANNOT_ACCEPT_CTRL,
 		windows.ERROR_SERVICE_REQUEST_TIMEOUT, windows.ERROR_INVALID_SERVICE_CONTROL,
 	} {
 		if errors.Is(err, fine) {
-			return nil
+			return false, nil
 		}
 	}
-	return err
+	return err == nil, err
 }
 
 // kill ends the process. The manager must not take that for a failure to mend.

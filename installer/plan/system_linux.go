@@ -228,6 +228,9 @@ func (s *Situation) foreign(m *step.Machine) error {
 	return nil
 }
 
+// pointCommand is the command that makes path a link to target.
+func pointCommand(target, path string) string { return "ln -sfn " + target + " " + path }
+
 // LostLink says that the link current is gone and which command puts it back.
 func (s *Situation) LostLink() (damage, cure string) {
 	return fmt.Sprintf("the link %s is gone, though generation %d is there", machine.Current, s.Lost),

@@ -201,10 +201,15 @@ func leftByPurge(_ *step.Machine, folder receipt.Folder) bool {
 	return folder.Path == machine.FilesDir || folder.Path == machine.ServerLogDir
 }
 
+// pointCommand is the command that makes path name target.
+func pointCommand(target, path string) string {
+	return fmt.Sprintf(`cmd /c "echo %s>"%s""`, target, path)
+}
+
 // LostLink says that the file current is gone and which command puts it back.
 func (s *Situation) LostLink() (damage, cure string) {
 	return fmt.Sprintf("the file %s is gone, though generation %d is there", machine.Current, s.Lost),
-		fmt.Sprintf(`cmd /c "echo %d>"%s""`, s.Lost, machine.Current)
+		pointCommand(machine.CurrentTarget(s.Lost), machine.Current)
 }
 
 // numberedPath is a path that ends in a generation's number, as JSON has it.

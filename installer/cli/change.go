@@ -9,9 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"ss-setup/installer/machine"
 	"ss-setup/installer/plan"
+	"ss-setup/installer/preflight"
 	"ss-setup/installer/step"
 	"ss-setup/installer/txn"
+	"ss-setup/runtime/service"
 )
 
 // proposer says what is to be done on a machine.
@@ -33,10 +36,7 @@ func (s *session) change(ctx context.Context, propose proposer) (*ending, error)
 		return nil, err
 	}
 	if sit.Interrupted != nil {
-		return nil, &Failure{
-			Exit: CheckFailed, Err: fmt.Errorf("an earlier run (%s) was interrupted, so nothing can be planned yet", sit.Interrupted.Verb),
-			Cure: "run: " + s.names.command("recover"),
-		}
+		return nil, s.unplannable(sit.Interrupted)
 	}
 	p, err := propose(ctx, sit)
 	if err != nil {
@@ -58,6 +58,23 @@ func (s *session) change(ctx context.Context, propose proposer) (*ending, error)
 		return nil, err
 	}
 	return s.run(ctx, sit, p)
+}
+
+// unplannable says why nothing can be planned: a run goes on, or was cut.
+func (s *session) unplannable(open *txn.Status) *Failure {
+	if s.lockHeld() {
+		return s.busy()
+	}
+	if open.Abandoned {
+		return &Failure{
+			Exit: CheckFailed, Err: fmt.Errorf("an earlier run (%s) was left unfinished by --norollback, so nothing can be planned yet", open.Verb),
+			Cure: s.leftCure(),
+		}
+	}
+	return &Failure{
+		Exit: CheckFailed, Err: fmt.Errorf("an earlier run (%s) was interrupted, so nothing can be planned yet", open.Verb),
+		Cure: "run: " + s.names.command("recover"),
+	}
 }
 
 // tellPlan shows the plan and compares its hash with the one expected.
@@ -121,7 +138,7 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 	took := seconds(time.Since(start))
 	s.log.Info("end", "outcome", res.Outcome, "error", res.Err, "undo", res.Undo, "engine", err, "seconds", took)
 	if res.Outcome == "" {
-		return nil, failureOf(err, PutBack)
+		return nil, notBegun(ctx, err)
 	}
 	end := &ending{Result: Result{
 		Outcome: string(res.Outcome), Version: p.To, Previous: p.From, Generation: p.Generation,
@@ -138,7 +155,56 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 	end.message = success(p)
 	end.GoBack = p.GoBack
 	s.tellKept(end, p.Action)
+	s.tellStopped(ctx, end, p)
 	return end, nil
+}
+
+// tellStopped reminds of services that did not run before and so do not run now.
+func (s *session) tellStopped(ctx context.Context, end *ending, p *plan.Proposal) {
+	switch p.Action {
+	case plan.ActionUpdate, plan.ActionRebuild, plan.ActionRepair, plan.ActionRollback:
+	default:
+		return
+	}
+	if s.options.Offline {
+		return
+	}
+	var cures []string
+	manager := s.m.Services.Name()
+	for _, name := range []string{machine.LicensedService, machine.ServerService} {
+		state, err := s.m.Services.State(context.WithoutCancel(ctx), name)
+		if err != nil || state.Active {
+			continue
+		}
+		cure := service.StartCommand(manager, name)
+		if state.Masked {
+			cure = preflight.Unmask(manager, name) + " && " + cure
+		}
+		cures = append(cures, fmt.Sprintf("%s is stopped, as it was before; to start it, run: %s", name, cure))
+	}
+	end.Cure = strings.Join(cures, "\n")
+}
+
+// notBegun is the failure of a run that ended before its first step.
+func notBegun(ctx context.Context, err error) *Failure {
+	if errors.Is(err, txn.ErrHelpLeft) {
+		return failureOf(err, LeftChanged)
+	}
+	if cancelled := cancelled(ctx); cancelled != nil {
+		return cancelled
+	}
+	f := failureOf(err, PutBack)
+	return &Failure{Exit: f.Exit, Err: fmt.Errorf("%w; nothing was changed", f.Err), Cure: f.Cure}
+}
+
+// cancelled is the failure of a run that was asked to end before it changed
+// anything; nil when nobody asked. What failed for that reason says nothing.
+func cancelled(ctx context.Context) *Failure {
+	cause := context.Cause(ctx)
+	if !errors.Is(cause, errCancelled) {
+		return nil
+	}
+	return &Failure{Exit: Cancelled, Err: fmt.Errorf("%w; nothing was changed", cause)}
 }
 
 // rememberFailure notes a release that failed, so that nobody tries it again

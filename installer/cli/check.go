@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -26,7 +27,7 @@ var ownExit = map[string]Exit{
 // check runs the preflight of an install. With --preflight-only it is the end.
 func (s *session) check(ctx context.Context, sit *plan.Situation, p *plan.Proposal) (*ending, error) {
 	if s.m.Bundle == nil {
-		return nil, nil
+		return nil, s.checkRoom()
 	}
 	// A file system of its own: what the checks try is no part of the run.
 	probe := preflight.NewProbe(&machine.FS{Root: s.root})
@@ -47,6 +48,20 @@ func (s *session) check(ctx context.Context, sit *plan.Situation, p *plan.Propos
 		message: fmt.Sprintf("all %d checks passed; nothing was changed", len(checks)),
 		Result:  Result{Outcome: outcomePlanned, Version: p.To, Previous: p.From},
 	}, nil
+}
+
+// checkRoom looks whether a run that brings no release has the room that it needs
+// all the same, to be recovered.
+func (s *session) checkRoom() error {
+	if s.options.Offline {
+		return nil
+	}
+	info, err := os.Stat(selfPath)
+	if err != nil {
+		return err
+	}
+	probe := preflight.NewProbe(&machine.FS{Root: s.root})
+	return s.refusal(preflight.Failed(preflight.Room(probe, preflight.Help(info.Size())...)))
 }
 
 func withCure(c preflight.Check) string {
@@ -80,7 +95,7 @@ func (s *session) refusal(failed []preflight.Check) error {
 func (s *session) preflightInput(sit *plan.Situation, p *plan.Proposal, b *bundle.Bundle) preflight.Input {
 	m := b.Manifest
 	in := preflight.Input{
-		OS: m.OS, Arch: m.Arch, Installed: sit.Installed(), HoldsLock: true, Image: s.root != "",
+		OS: m.OS, Arch: m.Arch, Installed: sit.Installed(), HoldsLock: true, Image: s.root != "", Account: s.options.ServiceUser,
 		Services: []string{machine.ServerService, machine.LicensedService},
 		Demands:  preflight.Release(m.UnpackedSize(), m.Payload.Size, m.Setup.Size),
 	}

@@ -163,6 +163,11 @@ func (p *programme) perform(set settings, do func(*session, context.Context) (*e
 	}
 	if err != nil {
 		f := failureOf(err, PutBack)
+		if _, known := errors.AsType[*Failure](err); !known {
+			if early := cancelled(ctx); early != nil {
+				f = early
+			}
+		}
 		p.told = true
 		s.tellFailure(end, f)
 		return f

@@ -188,6 +188,11 @@ func (s *session) takeLock() error {
 	if !errors.Is(err, txn.ErrBusy) {
 		return err
 	}
+	return s.busy()
+}
+
+// busy is the failure of a verb that finds another run under way.
+func (s *session) busy() *Failure {
 	holder := ""
 	if line := s.holder(); line != "" {
 		holder = " (" + line + ")"
@@ -198,6 +203,12 @@ func (s *session) takeLock() error {
 	}
 }
 
+// lockHeld tells whether a run is under way.
+func (s *session) lockHeld() bool {
+	_, held, err := machine.LockHolder(s.m.FS, machine.LockFile)
+	return err == nil && held
+}
+
 func (s *session) releaseLock() {
 	if s.lock != nil {
 		_ = s.lock.Release()
@@ -205,11 +216,15 @@ func (s *session) releaseLock() {
 	}
 }
 
-// holder names the process that has the lock, as far as the system tells.
+// holder names the process that has the lock, as far as the system tells; empty
+// when nobody has it.
 func (s *session) holder() string {
 	pid, held, err := machine.LockHolder(s.m.FS, machine.LockFile)
-	if err != nil || !held || pid == 0 {
+	switch {
+	case err != nil || !held:
 		return ""
+	case pid == 0:
+		return "a process that cannot be seen from here"
 	}
 	if command := machine.HolderCommand(machine.LockFile, pid); command != "" {
 		return fmt.Sprintf("process %d: %s", pid, command)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -15,6 +16,7 @@ import (
 	"ss-setup/installer/plan"
 	"ss-setup/installer/receipt"
 	"ss-setup/installer/txn"
+	"ss-setup/runtime/config"
 	"ss-setup/runtime/service"
 )
 
@@ -33,6 +35,9 @@ type Status struct {
 	Damaged  string                          `json:"damaged,omitempty"`
 	Cure     []string                        `json:"cure,omitempty"`
 	Services map[string]machine.ServiceState `json:"services"`
+	// WebURL and LicensePort are where the services listen, by their configuration.
+	WebURL      string `json:"web_url,omitempty"`
+	LicensePort int    `json:"license_port,omitempty"`
 	// Down are the services that do not run and that nobody masked.
 	Down        []DownService         `json:"down"`
 	Generations []plan.GenerationInfo `json:"generations"`
@@ -51,7 +56,9 @@ type DownService struct {
 	State string `json:"state"`
 	// Log is the command that shows why; empty where nothing tells.
 	Log string `json:"log_command,omitempty"`
-	// Start is the command that starts it.
+	// Missing is a file of the release that is gone, so that nothing could be started.
+	Missing string `json:"missing,omitempty"`
+	// Start is the command that starts it, after putting back what is missing.
 	Start string `json:"start_command"`
 }
 
@@ -82,7 +89,8 @@ func (s *session) status(ctx context.Context) (Exit, error) {
 	st := statusOf(sit)
 	st.Running = s.holder()
 	s.tellDamage(&st, sit)
-	st.Down = s.down(st)
+	st.Down = s.down(st, sit.Missing)
+	st.WebURL, st.LicensePort = s.listens(st)
 	exit := Done
 	if !st.Installed {
 		exit = NothingInstalled
@@ -115,9 +123,26 @@ func (s *session) tellDamage(st *Status, sit *plan.Situation) {
 	}
 }
 
+// listens tells where the services listen.
+func (s *session) listens(st Status) (url string, licensePort int) {
+	if !st.Installed {
+		return "", 0
+	}
+	_, licensePort = s.ports()
+	c, _, _, err := config.LoadServer(s.m.FS.Real(machine.ConfigDir + "/server.toml"))
+	if err != nil {
+		return "", licensePort
+	}
+	host, port, err := net.SplitHostPort(c.Web.Listen)
+	if err != nil {
+		return "", licensePort
+	}
+	return urls(host, port, "/")[0], licensePort
+}
+
 // down lists the services that do not run though they might. In an image none runs,
 // and while a run is open they may be down for its sake.
-func (s *session) down(st Status) []DownService {
+func (s *session) down(st Status, missing []string) []DownService {
 	out := []DownService{}
 	if !st.Installed || s.options.Offline || st.Running != "" || st.Interrupted != nil {
 		return out
@@ -132,6 +157,9 @@ func (s *session) down(st Status) []DownService {
 			d.State, d.Start = "unregistered", s.names.command("install", "--repair")
 		case state.Failed:
 			d.State, d.Log = "failed", service.LogCommand(manager, name)
+		}
+		if len(missing) > 0 {
+			d.Missing, d.Start = missing[0], s.names.command("install", "--repair")
 		}
 		out = append(out, d)
 	}
@@ -153,12 +181,15 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 	if st.Damaged != "" {
 		fmt.Fprintf(w, "It is damaged: %s; to put it back, run: %s\n", st.Damaged, strings.Join(st.Cure, " && "))
 	}
-	printInterrupted(w, st)
+	printOpen(w, st.Running, st.Interrupted)
 	if st.KeptData != 0 && !st.Installed {
 		fmt.Fprintf(w, "The data of generation %d are kept; ss-setup install takes them over, ss-setup uninstall --purge removes them.\n", st.KeptData)
 	}
 	if st.Installed {
 		printServices(w, st.Services)
+		if st.WebURL != "" {
+			fmt.Fprintf(w, "\nWeb UI at %s, license daemon at port %d\n", st.WebURL, st.LicensePort)
+		}
 		printDown(w, st.Down)
 	}
 	printGenerations(w, st.Generations, now)
@@ -171,11 +202,11 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 	}
 }
 
-func printInterrupted(w io.Writer, st Status) {
-	in := st.Interrupted
+// printOpen tells of a run that is under way, or was left open, and what ends it.
+func printOpen(w io.Writer, running string, in *txn.Status) {
 	switch {
-	case st.Running != "":
-		fmt.Fprintf(w, "A run is under way (%s).\n", st.Running)
+	case running != "":
+		fmt.Fprintf(w, "A run is under way (%s).\n", running)
 	case in == nil:
 	case in.Abandoned:
 		fmt.Fprintf(w, "A run (%s) was left unfinished at step %d of %d by --norollback; go on with: ss-setup recover, or back with: ss-setup rollback\n", in.Verb, in.Step, in.Steps)
@@ -203,6 +234,10 @@ func printDown(w io.Writer, down []DownService) {
 		fmt.Fprintln(w)
 		if d.Log != "" {
 			fmt.Fprintf(w, "To see why %s failed, run: %s\n", d.Service, d.Log)
+		}
+		if d.Missing != "" {
+			fmt.Fprintf(w, "%s is missing; to put it back and start %s, run: %s\n", d.Missing, d.Service, d.Start)
+			continue
 		}
 		fmt.Fprintf(w, "To start %s, run: %s\n", d.Service, d.Start)
 	}

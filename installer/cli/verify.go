@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ss-setup/installer/plan"
+	"ss-setup/installer/txn"
 )
 
 // verifySchema is the version of what verify --json prints.
@@ -27,6 +28,9 @@ type Verified struct {
 	// them, so this is no deviation.
 	Stopped []string `json:"stopped"`
 
+	// open is the run that is open, running the process that carries it out.
+	open    *txn.Status
+	running string
 	// down has the commands for the services that do not run.
 	down []DownService
 }
@@ -37,6 +41,9 @@ func (s *session) verify(ctx context.Context) (Exit, error) {
 	if err != nil {
 		return Done, err
 	}
+	if sit.Installed() && sit.Receipt == nil && sit.Interrupted != nil {
+		return Done, s.noReceiptYet(sit)
+	}
 	found, err := plan.Verify(ctx, s.m, sit)
 	if err != nil {
 		return Done, err
@@ -44,10 +51,11 @@ func (s *session) verify(ctx context.Context) (Exit, error) {
 	v := Verified{
 		Schema: verifySchema, OK: len(found) == 0, Version: sit.Version, Release: sit.Release, Generation: sit.Current,
 		Interrupted: sit.Interrupted != nil, Deviations: found, Stopped: []string{},
+		open: sit.Interrupted, running: s.holder(),
 	}
 	st := statusOf(sit)
-	st.Running = s.holder()
-	v.down = s.down(st)
+	st.Running = v.running
+	v.down = s.down(st, sit.Missing)
 	for _, d := range v.down {
 		if d.State == "stopped" && sit.Services[d.Service].Enabled {
 			v.Stopped = append(v.Stopped, d.Service)
@@ -66,9 +74,21 @@ func (s *session) verify(ctx context.Context) (Exit, error) {
 	return exit, err
 }
 
+// noReceiptYet says why there is no receipt while a run is open: it comes last.
+func (s *session) noReceiptYet(sit *plan.Situation) *Failure {
+	var text strings.Builder
+	printOpen(&text, s.holder(), sit.Interrupted)
+	why, _ := strings.CutSuffix(strings.TrimSpace(text.String()), ".")
+	return &Failure{
+		Exit: CheckFailed,
+		Err:  fmt.Errorf("generation %d has no receipt yet to compare with: %s", sit.Current, s.names.text(strings.ToLower(why[:1])+why[1:])),
+	}
+}
+
 func printVerified(w io.Writer, v Verified) {
-	if v.Interrupted {
-		fmt.Fprintln(w, "A run is open or was interrupted, so differences may be its own; to finish it, run: ss-setup recover")
+	printOpen(w, v.running, v.open)
+	if v.Interrupted || v.running != "" {
+		fmt.Fprintln(w, "Differences may be its own.")
 	}
 	for _, d := range v.Deviations {
 		fmt.Fprintf(w, "%s: %s%s\n", d.Path, d.Kind, expectedFound(d))

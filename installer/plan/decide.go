@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"path/filepath"
 
 	"golang.org/x/mod/semver"
 
@@ -45,8 +44,7 @@ func decide(s *Situation, b *bundle.Bundle, o Options) (string, error) {
 	case o.Repair && s.Digest == "" && s.sameRelease(b):
 		return ActionRepair, nil // neither receipt nor manifest is left to compare
 	case o.Repair && b.Digest != s.Digest:
-		return "", fmt.Errorf("%w: release %s is installed and this bundle is %s; to repair what is installed run: %s install --repair; to go to the bundle's release run: ss-setup install --update",
-			ErrUsage, s.Release, b.Release(), filepath.Join(machine.BinDir, machine.SetupName))
+		return "", s.otherBundle(b)
 	case o.Repair:
 		return ActionRepair, nil
 	}
@@ -59,6 +57,17 @@ func decide(s *Situation, b *bundle.Bundle, o Options) (string, error) {
 		return ActionRebuild, nil
 	}
 	return ActionSame, nil
+}
+
+// otherBundle refuses a repair with the bundle of another release. Going to that
+// release is advised only where an update would.
+func (s *Situation) otherBundle(b *bundle.Bundle) error {
+	goTo := "; to go to the bundle's release run: ss-setup install --update"
+	if semver.Compare("v"+b.Manifest.Version, "v"+s.Version) < 0 {
+		goTo = ""
+	}
+	return fmt.Errorf("%w: release %s is installed and this bundle is %s; to repair what is installed run: %s install --repair%s",
+		ErrUsage, s.Release, b.Release(), s.setupPath(), goTo)
 }
 
 // sameRelease compares by the name of the release, which has a part of the digest.

@@ -37,8 +37,8 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 	if err != nil {
 		return nil, err
 	}
-	if user := s.serverUser(); o.ServiceUser != "" && user != "" && o.ServiceUser != user && action != ActionSame {
-		return nil, fmt.Errorf("%w: the server runs as %s, and what it has stored belongs to that account; leave out --service-user", ErrUsage, user)
+	if err := s.checkChanges(action, o); err != nil {
+		return nil, err
 	}
 	p := &Proposal{Action: action, From: s.Version, To: b.Manifest.Version, Previous: s.dataFrom()}
 	if action == ActionSame && s.Damaged != "" {
@@ -51,6 +51,9 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 		if down := s.down(); down != "" && !o.Offline {
 			p.Summary = fmt.Sprintf("SS Server %s is installed already, but %s does not run; start it with: %s", s.Version, down, service.StartCommand(s.services.Name(), down))
 		}
+		if len(s.Missing) > 0 {
+			p.Summary = fmt.Sprintf("SS Server %s is installed already, but %s is missing; to put it back run: ss-setup install --repair", s.Version, s.Missing[0])
+		}
 		return p, nil
 	}
 	i := newInstall(s, b, o, action)
@@ -58,6 +61,30 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 	i.explain(p)
 	p.Plan = i.plan()
 	return p.seal(o, i.release)
+}
+
+// checkChanges refuses options that would change what is installed: only a first
+// install takes them.
+func (s *Situation) checkChanges(action string, o Options) error {
+	if user := s.serverUser(); o.ServiceUser != "" && user != "" && o.ServiceUser != user {
+		return fmt.Errorf("%w: the server runs as %s, and what it has stored belongs to that account; leave out --service-user", ErrUsage, user)
+	}
+	if action != ActionSame {
+		return nil
+	}
+	for _, c := range []struct {
+		flag, file, service string
+		asked, now          int
+	}{
+		{"--web-port", serverConfig, machine.ServerService, o.WebPort, s.configured},
+		{"--license-port", licensedConfig, machine.LicensedService, o.LicensePort, s.licensePort},
+	} {
+		if c.asked != 0 && c.asked != c.now {
+			return fmt.Errorf("%w: %s %d changes nothing: SS Server %s is installed already, and its configuration is yours; change the port in %s, then run: %s",
+				ErrUsage, c.flag, c.asked, s.Version, c.file, service.RestartCommand(s.services.Name(), c.service))
+		}
+	}
+	return nil
 }
 
 // install gathers what the recipe needs.
@@ -114,7 +141,8 @@ func (s *Situation) serverUser() string {
 }
 
 // starts tells whether a service is to run afterwards. What an administrator
-// stopped or masked stays so over an update.
+// stopped or masked stays so over an update and a repair. One that could not run,
+// since its definition or a program was gone, nobody stopped.
 func (i *install) starts(name string) bool {
 	state := i.s.Services[name]
 	if state.Masked || i.o.Offline {
@@ -122,6 +150,9 @@ func (i *install) starts(name string) bool {
 	}
 	if i.action == ActionUpdate || i.action == ActionRebuild {
 		return state.Active || state.Failed
+	}
+	if i.action == ActionRepair {
+		return state.Active || state.Failed || !state.Installed || i.s.broken()
 	}
 	return true
 }

@@ -382,6 +382,55 @@ func TestWhatAnAdministratorStoppedStaysSoOverAnUpdate(t *testing.T) {
 	}
 }
 
+func TestARepairStartsWhatRanOrCouldNot(t *testing.T) {
+	stopped := machine.ServiceState{Installed: true, Enabled: true}
+	for name, c := range map[string]struct {
+		state   machine.ServiceState
+		missing bool
+		starts  bool
+	}{
+		"runs":                {machine.ServiceState{Installed: true, Active: true}, false, true},
+		"failed":              {machine.ServiceState{Installed: true, Failed: true}, false, true},
+		"stopped":             {stopped, false, false},
+		"masked":              {machine.ServiceState{Installed: true, Masked: true}, false, false},
+		"its program is gone": {stopped, true, true},
+		"not registered":      {machine.ServiceState{}, false, true},
+	} {
+		w, s := situation(t, "installed", 0)
+		w.services[machine.ServerService] = c.state
+		if c.missing {
+			must(t, os.Remove(w.FS.Real(machine.Release(s.Release)+"/bin/ss-server")))
+		}
+		p, err := ForInstall(w.look(), bundleOf(t, "7.0.1", "second"), Options{Repair: true})
+		must(t, err)
+		starts := false
+		for _, st := range p.Plan.Steps {
+			if s, ok := st.(*step.StartServices); ok && slices.Contains(s.Services, machine.ServerService) {
+				starts = true
+			}
+		}
+		if starts != c.starts {
+			t.Errorf("%s: starts: %v", name, starts)
+		}
+	}
+}
+
+func TestOptionsThatChangeNothingAreRefused(t *testing.T) {
+	_, s := situation(t, "installed", 0)
+	s.configured, s.licensePort = 6443, 2380
+	for want, o := range map[string]Options{
+		"":               {WebPort: 6443, LicensePort: 2380, ServiceUser: "ss-server"},
+		"--web-port":     {WebPort: 444},
+		"--license-port": {LicensePort: 444},
+		"--service-user": {ServiceUser: "bob"},
+	} {
+		_, err := ForInstall(s, bundleOf(t, "7.0.1", "second"), o)
+		if want == "" && err != nil || want != "" && (!errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v", want, err)
+		}
+	}
+}
+
 func TestOnlyTheStoreOfAServiceThatRunsIsMigratedAhead(t *testing.T) {
 	for name, active := range map[string][]string{
 		"both run":  {machine.ServerService, machine.LicensedService},

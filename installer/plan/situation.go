@@ -27,6 +27,8 @@ type Situation struct {
 	// Damaged says what of the generation in force is gone without which it cannot
 	// serve; empty when nothing is.
 	Damaged string
+	// Missing are the files of the release in force that are not there.
+	Missing []string
 	// Lost is the generation in force by the state and the receipts when the link
 	// that names it is gone; 0 otherwise.
 	Lost int
@@ -48,8 +50,8 @@ type Situation struct {
 	bin     string
 	// config: there are configuration files already.
 	config bool
-	// configured is the web port in it, 0 when it cannot be read.
-	configured int
+	// configured and licensePort are the ports in it, 0 when they cannot be read.
+	configured, licensePort int
 	// accounts are those of our names that exist and that no install made.
 	accounts []string
 	// groups likewise.
@@ -116,7 +118,7 @@ func Look(ctx context.Context, m *step.Machine) (*Situation, error) {
 	s.OldVersions = oldVersions(m.FS)
 	s.bin = binDir(m.FS)
 	s.config = m.FS.Exists(serverConfig)
-	s.configured = webPort(m.FS)
+	s.configured, s.licensePort = webPort(m.FS), licensePort(m.FS)
 	s.files = hasFiles(m.FS)
 	if s.opened, err = step.OpenedPorts(m.FS); err != nil {
 		return nil, err
@@ -157,7 +159,19 @@ func webPort(f *machine.FS) int {
 	if err != nil || !found {
 		return 0
 	}
-	_, text, err := net.SplitHostPort(c.ProbeAddr())
+	return portOf(c.ProbeAddr())
+}
+
+func licensePort(f *machine.FS) int {
+	c, _, found, err := config.LoadLicensed(f.Real(licensedConfig))
+	if err != nil || !found {
+		return 0
+	}
+	return portOf(c.ProbeAddr())
+}
+
+func portOf(addr string) int {
+	_, text, err := net.SplitHostPort(addr)
 	if err != nil {
 		return 0
 	}
@@ -190,11 +204,30 @@ func (s *Situation) installed(f *machine.FS) error {
 		s.Version, s.Digest = r.Version, r.ManifestDigest
 	}
 	s.Damaged = s.damage(f)
+	s.Missing = s.missing(f)
 	if s.Release == "" && r != nil {
 		s.Release = r.Release
 	}
 	return nil
 }
+
+// missing lists the files of the release that are not there. What else differs only
+// Verify tells, which reads every file.
+func (s *Situation) missing(f *machine.FS) []string {
+	if s.Receipt == nil {
+		return nil
+	}
+	var out []string
+	for _, e := range s.Receipt.Files {
+		if _, err := f.Lstat(e.Path); strings.HasPrefix(e.Path, machine.ReleasesDir+string(filepath.Separator)) && isGone(err) {
+			out = append(out, e.Path)
+		}
+	}
+	return out
+}
+
+// broken tells that the installation could not serve as it lies there.
+func (s *Situation) broken() bool { return s.Damaged != "" || len(s.Missing) > 0 }
 
 // damage says what is gone of the chain from current to a release.
 func (s *Situation) damage(f *machine.FS) string {

@@ -33,7 +33,7 @@ func Verify(_ context.Context, m *step.Machine, s *Situation) ([]Deviation, erro
 		return nil, fmt.Errorf("%w, so there is nothing to verify", ErrNothingInstalled)
 	}
 	if s.Receipt == nil {
-		return nil, fmt.Errorf("the receipt of generation %d is lost; run: ss-setup install --repair", s.Current)
+		return nil, fmt.Errorf("%w: the receipt of generation %d is lost; run: ss-setup install --repair", ErrDamaged, s.Current)
 	}
 	leads, err := compareChain(m, append([]receipt.Entry{linkToCurrent(s.Current)}, chain(s.Current, s.Receipt.Release)...))
 	if err != nil {

@@ -37,6 +37,16 @@ func Stores(server, licensed int64) []Demand {
 	}
 }
 
+// Help is the room that every run needs, one that only removes as well: a copy of
+// ss-setup to recover with, and the journal.
+func Help(setup int64) []Demand {
+	const journal = 4 << 20
+	return []Demand{
+		{Path: machine.EngineDir, Bytes: setup, What: "a copy of ss-setup to recover with"},
+		{Path: machine.SetupDir, Bytes: journal, What: "the journal"},
+	}
+}
+
 // disk is one file system and what is wanted of it.
 type disk struct {
 	space   machine.Space

@@ -35,6 +35,7 @@ const (
 	DiskSpace   = "disk space"
 	Ports       = "ports"
 	Masks       = "masked services"
+	Account     = "service account"
 )
 
 // Check is the outcome of one check.
@@ -74,6 +75,8 @@ type Input struct {
 	Ports   []Port
 	// Services are those that are to be started.
 	Services []string
+	// Account runs the server in place of its own; empty for that.
+	Account string
 	// Installed says that the services are there already; one that is masked
 	// stays so then.
 	Installed bool
@@ -98,6 +101,9 @@ func Run(ctx context.Context, p Probe, in Input) []Check {
 		checkInterrupted(p, in),
 		checkClock(p, in),
 	}
+	if in.Account != "" {
+		checks = append(checks, checkAccount(p, in.Account))
+	}
 	checks = append(checks, checkLinks(p)...)
 	if !in.Image {
 		// An image is built wherever there is room; its own disks come later.
@@ -115,6 +121,11 @@ func Run(ctx context.Context, p Probe, in Input) []Check {
 		checks = append(checks, checkMasks(ctx, p, in)...)
 	}
 	return checks
+}
+
+// Room makes the one check whether there is room for demands.
+func Room(p Probe, demands ...Demand) []Check {
+	return checkSpace(p, Input{Demands: demands})
 }
 
 // Failed picks the checks that forbid the run.

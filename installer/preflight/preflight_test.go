@@ -86,6 +86,30 @@ func (f *fake) Service(_ context.Context, name string) (machine.ServiceState, er
 	return f.states[name], f.broken
 }
 
+func (f *fake) Account(name string) (int, error) {
+	uid, ok := map[string]int{"root": 0, "toor": 0, "alice": 1000}[name]
+	if !ok {
+		return 0, fs.ErrNotExist
+	}
+	return uid, f.broken
+}
+
+func TestTheServerRunsAsAnAccountThatIsThereAndNeverAsRoot(t *testing.T) {
+	for name, want := range map[string]string{
+		"alice": "", "root": "never runs as root", "toor": "never runs as root", "nosuch": "there is no account nosuch",
+		"a b": "no name", "-x": "no name", "a:b": "no name",
+	} {
+		in := input()
+		in.Account = name
+		failed := Failed(Run(t.Context(), well(), in))
+		switch {
+		case want == "" && len(failed) == 0:
+		case len(failed) != 1 || failed[0].Cure == "" || want == "" || !strings.Contains(failed[0].Message, want):
+			t.Errorf("%s: %+v", name, failed)
+		}
+	}
+}
+
 // entry is a file of which only the mode matters.
 type entry fs.FileMode
 

@@ -32,6 +32,8 @@ type Probe interface {
 	TryWriting(path string) (dir string, err error)
 	Listeners() ([]machine.Listener, error)
 	Service(ctx context.Context, name string) (machine.ServiceState, error)
+	// Account tells the number of an account; fs.ErrNotExist when there is none.
+	Account(name string) (uid int, err error)
 	Now() time.Time
 }
 
@@ -84,6 +86,11 @@ func (p *probe) Service(ctx context.Context, name string) (machine.ServiceState,
 		return machine.ServiceState{}, err
 	}
 	return p.services.State(ctx, name)
+}
+
+func (p *probe) Account(name string) (uid int, err error) {
+	uid, _, err = machine.NewAccounts(p.fs).Lookup(name)
+	return uid, err
 }
 
 func (p *probe) Now() time.Time { return time.Now() }

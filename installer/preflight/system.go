@@ -2,7 +2,9 @@ package preflight
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"ss-setup/installer/machine"
@@ -89,6 +91,33 @@ func checkClock(p Probe, in Input) Check {
 	return ok(Clock, "the clock says "+now.UTC().Format(time.DateTime)+" UTC")
 }
 
+// checkAccount holds the account that is to run the server to what it must be:
+// there, and never root.
+func checkAccount(p Probe, name string) Check {
+	if !accountName.MatchString(name) {
+		return Check{
+			Name: Account, Status: Fail, Message: fmt.Sprintf("--service-user %q is no name of an account", name),
+			Cure: "name an account of this system: getent passwd lists them",
+		}
+	}
+	uid, err := p.Account(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Check{
+			Name: Account, Status: Fail, Message: fmt.Sprintf("there is no account %s, which --service-user names", name),
+			Cure: fmt.Sprintf("useradd --system --user-group --shell /usr/sbin/nologin %s", name),
+		}
+	case err != nil:
+		return unknown(Account, err)
+	case uid == 0:
+		return Check{
+			Name: Account, Status: Fail, Message: fmt.Sprintf("account %s has the number 0, and the server never runs as root", name),
+			Cure: "name another account, or leave out --service-user: ss-setup then makes the account " + machine.ServerService,
+		}
+	}
+	return ok(Account, fmt.Sprintf("the server can run as %s", name))
+}
+
 const clockExample = "YYYY-MM-DD hh:mm:ss"
 
 func checkMasks(ctx context.Context, p Probe, in Input) []Check {
@@ -104,12 +133,12 @@ func checkMasks(ctx context.Context, p Probe, in Input) []Check {
 		case in.Installed:
 			checks = append(checks, Check{
 				Name: Masks, Status: Warn, Message: service + " is masked by an administrator and stays so: it will not be started",
-				Cure: unmask(manager, service),
+				Cure: Unmask(manager, service),
 			})
 		default:
 			checks = append(checks, Check{
 				Name: Masks, Status: Fail, Message: service + " is masked by an administrator, so it could not be started",
-				Cure: unmask(manager, service),
+				Cure: Unmask(manager, service),
 			})
 		}
 	}

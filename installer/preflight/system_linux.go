@@ -1,11 +1,18 @@
 package preflight
 
-import "os"
+import (
+	"os"
+	"regexp"
+)
+
+// accountName is what useradd takes for one.
+var accountName = regexp.MustCompile(`^[A-Za-z_][\w.-]{0,30}\$?$`)
 
 // euid is who runs this program.
 func euid() int { return os.Geteuid() }
 
-func unmask(manager, service string) string {
+// Unmask is the command by which an administrator lets a service start again.
+func Unmask(manager, service string) string {
 	if manager == "systemd" {
 		return "systemctl unmask " + service
 	}

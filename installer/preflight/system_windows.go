@@ -1,6 +1,13 @@
 package preflight
 
-import "ss-setup/installer/machine"
+import (
+	"regexp"
+
+	"ss-setup/installer/machine"
+)
+
+// accountName is DOMAIN\NAME or NAME, with the $ of an account without a password.
+var accountName = regexp.MustCompile(`^(?:[\w .-]+\\)?[\w .-]+\$?$`)
 
 // euid is 0 for who may change the machine, as root's number is elsewhere.
 func euid() int {
@@ -10,4 +17,5 @@ func euid() int {
 	return 1
 }
 
-func unmask(_, service string) string { return "sc config " + service + " start= auto" }
+// Unmask is the command by which an administrator lets a service start again.
+func Unmask(_, service string) string { return "sc config " + service + " start= auto" }

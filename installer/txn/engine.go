@@ -31,6 +31,9 @@ const (
 // ErrInterrupted means that an earlier transaction has not ended: recover first.
 var ErrInterrupted = errors.New("an earlier run was interrupted")
 
+// ErrHelpLeft means that the help for a recovery could not be taken away.
+var ErrHelpLeft = errors.New("take the recovery help away")
+
 // Event tells an observer what the engine does.
 type Event struct {
 	// Type is step_start, step_done or step_undone.
@@ -167,7 +170,7 @@ func (e *Engine[M]) disarm(ctx context.Context, prepared json.RawMessage) error 
 		return nil
 	}
 	if err := e.Scaffold.Disarm(context.WithoutCancel(ctx), prepared); err != nil {
-		return fmt.Errorf("take the recovery help away: %w", err)
+		return fmt.Errorf("%w: %w", ErrHelpLeft, err)
 	}
 	return nil
 }

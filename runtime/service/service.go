@@ -44,6 +44,17 @@ func StartCommand(manager, name string) string {
 	return "service " + name + " start"
 }
 
+// RestartCommand restarts a service, as somebody types it.
+func RestartCommand(manager, name string) string {
+	switch manager {
+	case Systemd:
+		return "systemctl restart " + name
+	case OpenRC:
+		return "rc-service " + name + " restart"
+	}
+	return "service " + name + " restart"
+}
+
 // AsRoot is a command as the user of this process types it who needs root's rights.
 func AsRoot(command string) string {
 	if runtime.GOOS == "windows" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -130,10 +131,10 @@ func later(a, b time.Time) time.Time {
 // is there, which no run rewrites, else those asked for.
 func (s *session) ports() (web, license int) {
 	web, license = orElse(s.options.WebPort, config.DefaultWebPort), orElse(s.options.LicensePort, config.DefaultLicensePort)
-	if c, _, found, err := config.LoadServer(s.m.FS.Real(machine.ConfigDir + "/server.toml")); err == nil && found {
+	if c, _, found, err := config.LoadServer(s.m.FS.Real(filepath.Join(machine.ConfigDir, "server.toml"))); err == nil && found {
 		web = portOf(c.ProbeAddr(), web)
 	}
-	if c, _, found, err := config.LoadLicensed(s.m.FS.Real(machine.ConfigDir + "/licensed.toml")); err == nil && found {
+	if c, _, found, err := config.LoadLicensed(s.m.FS.Real(filepath.Join(machine.ConfigDir, "licensed.toml"))); err == nil && found {
 		license = portOf(c.ProbeAddr(), license)
 	}
 	return web, license

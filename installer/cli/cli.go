@@ -177,6 +177,9 @@ func (p *programme) perform(set settings, do func(*session, context.Context) (*e
 		s.tellFailure(end, f)
 		return f
 	}
+	if s.restart {
+		p.exit, end.ExitCode = DoneRestart, DoneRestart.Number()
+	}
 	s.tellEnding(end)
 	return nil
 }
@@ -263,7 +266,7 @@ func (s *session) forget(ctx context.Context) (*ending, error) {
 
 func (s *session) recover(ctx context.Context) (*ending, error) {
 	if s.guard || s.boot {
-		return s.watch(ctx)
+		return s.asService(ctx, s.watch)
 	}
 	return s.recoverVerb(ctx)
 }
@@ -275,9 +278,9 @@ func (p *programme) reading(name, usage string, flags []cli.Flag, do func(*sessi
 		if err != nil {
 			return err
 		}
-		if os.Geteuid() > 0 && set.root == "" {
+		if !machine.Privileged() && set.root == "" {
 			return &Failure{
-				Exit: NeedsRoot, Err: fmt.Errorf("%s %s reads what only root may", program, name),
+				Exit: NeedsRoot, Err: fmt.Errorf("%s %s reads what only %s may", program, name, machine.PrivilegedUser),
 				Cure: asRoot(again(p.args...)),
 			}
 		}

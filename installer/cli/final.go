@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ss-setup/installer/machine"
+	"ss-setup/installer/step"
 	"ss-setup/runtime/config"
 )
 
@@ -29,7 +30,7 @@ const setupPage = "/init/setup"
 // run has ended well.
 func (s *session) welcome(ctx context.Context, end *ending) {
 	ctx = context.WithoutCancel(ctx)
-	c, _, _, err := config.LoadServer(s.m.FS.Real(machine.ConfigDir + "/server.toml"))
+	c, _, _, err := config.LoadServer(s.m.FS.Real(filepath.Join(machine.ConfigDir, "server.toml")))
 	if err != nil {
 		s.warn(err.Error())
 		return
@@ -92,7 +93,10 @@ func (s *session) fingerprint(generation int) string {
 // setupCode has the server make a code for a first install, whose store is empty.
 // It is a secret of five minutes: shown, never logged.
 func (s *session) setupCode(ctx context.Context, end *ending) {
-	server := machine.Current + "/release/bin/" + machine.ServerService
+	server := machine.Program(step.ReleaseOf(s.m.FS, end.Generation), machine.ServerService)
+	if link := currentProgram(machine.ServerService); link != "" {
+		server = link
+	}
 	end.NewCode = server + " genssc"
 	if _, err := exec.LookPath(machine.ServerService); err == nil {
 		end.NewCode = machine.ServerService + " genssc"

@@ -177,6 +177,7 @@ func recoverFlags() []cli.Flag {
 	flags := append([]cli.Flag{
 		&cli.BoolFlag{Name: "guard", Hidden: true},
 		&cli.BoolFlag{Name: "boot", Hidden: true},
+		&cli.BoolFlag{Name: "service", Hidden: true},
 	}, changeFlags()...)
 	return without(flags, "plan", "expect-plan", "norollback", "yes")
 }
@@ -217,7 +218,7 @@ type settings struct {
 	mirrors                         []string
 	planOnly, preflightOnly         bool
 	trace, noRollback, jsonAnswer   bool
-	guard, boot                     bool
+	guard, boot, service            bool
 	noStart                         bool
 	lockWait                        time.Duration
 	output                          output
@@ -237,7 +238,7 @@ func readSettings(c *cli.Context, args []string) (settings, error) {
 		mirrors:  c.StringSlice("mirror"),
 		planOnly: c.Bool("plan"), preflightOnly: c.Bool("preflight-only"),
 		trace: c.Bool("trace"), noRollback: c.Bool("norollback"), jsonAnswer: c.Bool("json"),
-		guard: c.Bool("guard"), boot: c.Bool("boot"),
+		guard: c.Bool("guard"), boot: c.Bool("boot"), service: c.Bool("service"),
 		noStart: c.Bool("no-start"), lockWait: c.Duration("lock-wait"),
 		output: output(c.String("output")),
 	}

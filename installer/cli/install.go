@@ -192,7 +192,7 @@ func (s *session) packageFolder(ctx context.Context, path string) (string, error
 	if archive.Is(path) && info.Mode().IsRegular() {
 		return s.unpackArchive(ctx, path)
 	}
-	files := []string{bundle.ManifestName, bundle.PayloadName, bundle.SetupName}
+	files := []string{bundle.ManifestName, bundle.PayloadName, machine.SetupName}
 	dir := path
 	if !info.IsDir() {
 		if !slices.Contains(files, filepath.Base(path)) {
@@ -227,10 +227,8 @@ func (s *session) becomePackaged(setup string) error {
 	if s.staged != "" {
 		env = append(env, stagedVariable+"="+s.staged)
 	}
-	if err := become(setup, s.args, env); err != nil {
-		return fmt.Errorf("run the %s of the package: %w; copy the package to a disk that programs may be run from", program, err)
-	}
-	return nil
+	err := become(setup, s.args, env) // which does not return
+	return fmt.Errorf("run the %s of the package: %w; copy the package to a disk that programs may be run from", program, err)
 }
 
 // keptBundle is the package that the installed release keeps, so that a repair

@@ -45,7 +45,7 @@ func namesOf(set settings) names {
 // that was downloaded do not stay, so nobody is told to call those.
 func calledAs() string {
 	name := os.Args[0]
-	passing := strings.HasPrefix(name, machine.EngineDir+"/") || os.Getenv(stagedVariable) != ""
+	passing := strings.HasPrefix(name, machine.EngineDir+string(filepath.Separator)) || os.Getenv(stagedVariable) != ""
 	if !strings.ContainsRune(name, filepath.Separator) || passing {
 		return program
 	}
@@ -58,7 +58,7 @@ func installedCopy() string {
 		return program
 	}
 	for _, dir := range []string{machine.BinDir, machine.LocalBinDir, machine.FallbackBinDir} {
-		path := filepath.Join(dir, program)
+		path := filepath.Join(dir, machine.SetupName)
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 			return path
 		}
@@ -122,17 +122,6 @@ func (n names) texts(messages []string) []string {
 	return out
 }
 
-// plainWord needs no quotes in a shell.
-var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
-
-// shellWord is a word as a person types it in a shell.
-func shellWord(word string) string {
-	if plainWord.MatchString(word) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
 // again is a command line that repeats what was typed.
 func again(words ...string) string {
 	out := []string{calledAs()}
@@ -140,12 +129,4 @@ func again(words ...string) string {
 		out = append(out, shellWord(w))
 	}
 	return strings.Join(out, " ")
-}
-
-// asRoot is a command as a user types it who is not root.
-func asRoot(command string) string {
-	if _, err := exec.LookPath("sudo"); err != nil {
-		return "run as root: " + command
-	}
-	return "run: sudo " + command
 }

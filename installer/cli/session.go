@@ -34,6 +34,8 @@ type session struct {
 	m      *step.Machine
 	engine *txn.Engine[*step.Machine]
 	lock   *txn.Lock
+	// restart: something waits for the machine's restart.
+	restart bool
 	// self is the SHA-256 of the running program.
 	self string
 	// names writes the commands that messages name.
@@ -86,6 +88,8 @@ func (s *session) open() error {
 	if s.root == "" {
 		s.m.Relabel = func(ctx context.Context, paths ...string) error { return machine.RestoreContext(ctx, nil, paths...) }
 	}
+	s.m.Removing, s.m.AtRestart = s.removing, s.atRestart
+	s.useSystem()
 	s.m.Programs = &step.Exec{FS: files, Accounts: s.m.Accounts}
 	s.engine = &txn.Engine[*step.Machine]{
 		FS: files, Dir: machine.TxnDir, Kinds: step.Kinds(), Causes: step.Causes(), Observe: s.observe, Log: s.log,
@@ -94,6 +98,19 @@ func (s *session) open() error {
 		return err
 	}
 	return s.simulate()
+}
+
+// removing ends the log before the folder goes that it lies in.
+func (s *session) removing(path string) {
+	if name := s.logTo.name(); name != "" && strings.HasPrefix(name, path+string(filepath.Separator)) {
+		s.logTo.close()
+	}
+}
+
+// atRestart notes what is removed at the next restart of the machine only.
+func (s *session) atRestart(path string) {
+	s.restart = true
+	s.warn(fmt.Sprintf("%s is open in another program; it is removed when the machine restarts", path))
 }
 
 func (s *session) openServices() error {
@@ -108,9 +125,9 @@ func (s *session) openServices() error {
 
 // openToChange is open for verbs that change the machine.
 func (s *session) openToChange() error {
-	if onlyImage := s.planOnly && s.root != ""; os.Geteuid() > 0 && !onlyImage {
+	if onlyImage := s.planOnly && s.root != ""; !machine.Privileged() && !onlyImage {
 		return &Failure{
-			Exit: NeedsRoot, Err: errors.New("only root may change the machine"),
+			Exit: NeedsRoot, Err: errors.New("only " + machine.PrivilegedUser + " may change the machine"),
 			Cure: asRoot(s.command()),
 		}
 	}
@@ -124,12 +141,16 @@ func (s *session) openToChange() error {
 	s.m.SetupSHA256 = s.self
 	s.engine.ID = s.self[:engineDigits]
 	if s.root == "" && !s.idle {
-		s.engine.Scaffold = &scaffold{
-			fs: s.m.FS, services: s.m.Services, program: selfPath, id: s.engine.ID,
-			guardEnv: s.guardEnv(),
-		}
+		s.engine.Scaffold = s.newScaffold()
 	}
 	return nil
+}
+
+// guardName is how the service manager knows the guard.
+const guardName = "ss-setup-guard"
+
+func enginePath(id string) string {
+	return filepath.Join(machine.Engine(id), machine.SetupName)
 }
 
 // engineDigits of the digest name the engine's copy: enough to never collide.
@@ -228,12 +249,10 @@ func (s *session) holder() string {
 	case pid == 0:
 		return "a process that cannot be seen from here"
 	}
-	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil || len(line) == 0 {
-		return fmt.Sprintf("process %d", pid)
+	if command := machine.HolderCommand(machine.LockFile, pid); command != "" {
+		return fmt.Sprintf("process %d: %s", pid, command)
 	}
-	words := strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
-	return fmt.Sprintf("process %d: %s", pid, strings.Join(words, " "))
+	return fmt.Sprintf("process %d", pid)
 }
 
 // recoveryHoldsLock tells whether what runs is a recovery that began by itself.

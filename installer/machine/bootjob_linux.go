@@ -54,3 +54,6 @@ func deepestFirst(dirs []string) []string {
 func escapeMount(path string) string {
 	return strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`).Replace(path)
 }
+
+// noteLine is the comment that carries the note.
+func (j BootJob) noteLine() string { return noteMark + j.Note }

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -121,26 +120,4 @@ func lookPath(name string) (string, error) {
 		}
 	}
 	return "", &exec.Error{Name: name, Err: exec.ErrNotFound}
-}
-
-// pollEvery is how often a wait looks again: short against the second that an
-// update may take from stop to start, long against the cost of looking.
-const pollEvery = 10 * time.Millisecond
-
-// waitUntil polls until done says so, for at most bound or until ctx ends.
-func waitUntil(ctx context.Context, bound time.Duration, done func() bool) bool {
-	deadline := time.Now().Add(bound)
-	for {
-		if done() {
-			return true
-		}
-		if time.Now().After(deadline) {
-			return false
-		}
-		select {
-		case <-ctx.Done():
-			return done()
-		case <-time.After(pollEvery):
-		}
-	}
 }

@@ -11,7 +11,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -47,6 +49,8 @@ type FS struct {
 	// Before, when set, is asked before every changing call; its error is
 	// returned in place of the call. Fault tests use it.
 	Before func(op Op, path string) error
+
+	later *removals
 }
 
 // Real is where the machine's path lies for this process.
@@ -185,7 +189,7 @@ func (f *FS) Rename(from, to string) error {
 		return err
 	}
 	return f.at(from, func(from string) error {
-		return f.at(to, func(to string) error { return os.Rename(from, to) })
+		return f.at(to, func(to string) error { return rename(from, to) })
 	})
 }
 
@@ -197,12 +201,52 @@ func (f *FS) Remove(path string) error {
 	if err := f.before(OpRemove, path); err != nil {
 		return err
 	}
-	err := f.at(path, os.Remove)
+	err := f.at(path, remove)
+	if f.later != nil && isNotEmpty(err) && !f.later.waitsIn(path) {
+		err = removePending(f.Real(path))
+	}
+	if f.later != nil && (errors.Is(err, ErrLocked) || isNotEmpty(err)) {
+		if err = removeAtRestart(f.Real(path)); err == nil {
+			f.later.add(path)
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
+
+// Lenient is the same door for removals that may wait: what another program
+// keeps open is removed at the next restart of the machine, where the system
+// knows how, and told to later.
+func (f *FS) Lenient(tell func(path string)) *FS {
+	lenient := *f
+	lenient.later = &removals{tell: tell}
+	return &lenient
+}
+
+// removals are those that wait for the next restart, in the order in which the
+// system will make them.
+type removals struct {
+	tell  func(path string)
+	paths []string
+}
+
+// add tells of the files, not of the folders that they are in.
+func (r *removals) add(path string) {
+	if !r.waitsIn(path) {
+		r.tell(path)
+	}
+	r.paths = append(r.paths, path)
+}
+
+// waitsIn tells whether something in a folder waits.
+func (r *removals) waitsIn(dir string) bool {
+	return slices.ContainsFunc(r.paths, func(path string) bool { return strings.HasPrefix(path, dir+string(filepath.Separator)) })
+}
+
+// ErrLocked means that another program keeps a file open.
+var ErrLocked = errors.New("another program has it open")
 
 // ErrOtherFilesystem means that something is mounted inside a tree.
 var ErrOtherFilesystem = errors.New("another file system is mounted there")
@@ -298,7 +342,7 @@ func (f *FS) Chown(path string, uid, gid int) error {
 	if err != nil {
 		return err
 	}
-	if u, g := Owner(info); u == uid && g == gid {
+	if SameOwner(info, uid, gid) {
 		return nil
 	}
 	if err := f.before(OpChown, path); err != nil {
@@ -451,7 +495,7 @@ func (f *FS) SyncFile(path string) error {
 	if err := f.before(OpSync, path); err != nil {
 		return err
 	}
-	h, err := f.open(path, os.O_RDONLY|noWait, 0)
+	h, err := f.open(path, toSync|noWait, 0)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,9 @@ import (
 // noFollow refuses to write through a link that somebody planted.
 const noFollow = unix.O_NOFOLLOW
 
+// toSync is how a file is opened whose content is to be made durable.
+const toSync = os.O_RDONLY
+
 // noWait keeps the opening of a pipe from waiting for a writer.
 const noWait = unix.O_NONBLOCK
 
@@ -32,6 +35,48 @@ func device(info fs.FileInfo) uint64 {
 	}
 	return st.Dev
 }
+
+// SameMode tells whether a file has a mode.
+func SameMode(has, wanted fs.FileMode) bool { return has == wanted }
+
+// SameOwner tells whether a file belongs to an account and a group.
+func SameOwner(info fs.FileInfo, uid, gid int) bool {
+	u, g := Owner(info)
+	return u == uid && g == gid
+}
+
+// rename and remove need no patience here: an open file hinders nobody.
+func rename(from, to string) error { return os.Rename(from, to) }
+
+func remove(path string) error { return os.Remove(path) }
+
+// isNotEmpty is never true: a file that is removed is gone from its folder at once.
+func isNotEmpty(error) bool { return false }
+
+func removePending(path string) error { return os.Remove(path) }
+
+func removeAtRestart(path string) error {
+	return &fs.PathError{Op: "remove at the next restart", Path: path, Err: errors.ErrUnsupported}
+}
+
+// ReadPointer reads where a pointer leads. A pointer is the one kind of file that
+// one rename turns from one target to another: a link here.
+func (f *FS) ReadPointer(path string) (string, error) {
+	info, err := f.Lstat(path)
+	if err != nil {
+		return "", err
+	}
+	if info.Mode()&fs.ModeSymlink == 0 {
+		return "", fmt.Errorf("%s is not a link", path)
+	}
+	return f.Readlink(path)
+}
+
+// MakePointer makes a pointer where nothing is. It is not synced: SyncDir the parent.
+func (f *FS) MakePointer(target, path string) error { return f.Symlink(target, path) }
+
+// ReplacePointer makes path a pointer to target in one rename and syncs its folder.
+func (f *FS) ReplacePointer(target, path string) error { return f.ReplaceLink(target, path) }
 
 func syncDir(path string) error {
 	d, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)

@@ -50,6 +50,8 @@ const (
 
 	// OpenFile in a generation's folder says that users may use it: the commit point.
 	OpenFile = "open"
+	// SetupName is ss-setup's file name.
+	SetupName = "ss-setup"
 )
 
 // Release is the folder of one release.
@@ -66,6 +68,22 @@ func LicensedData(n int) string { return path.Join(LicensedStateDir, strconv.Ito
 
 // Receipt is the receipt of generation n.
 func Receipt(n int) string { return path.Join(ReceiptsDir, strconv.Itoa(n)+".json") }
+
+// Program is a program of a release.
+func Program(release, name string) string { return path.Join(Release(release), "bin", name) }
+
+// CurrentTarget is what the pointer Current holds for generation n.
+func CurrentTarget(n int) string { return path.Join("generations", strconv.Itoa(n)) }
+
+// GenerationPointers are the pointers in the folder of generation n: to its
+// release and its data.
+func GenerationPointers(n int, release string) []Link {
+	return []Link{
+		{Path: "release", Target: "../../releases/" + release},
+		{Path: "data", Target: ServerData(n)},
+		{Path: "licensed", Target: LicensedData(n)},
+	}
+}
 
 // Engine is the folder of the copy of ss-setup with the given digest.
 func Engine(digest string) string { return path.Join(EngineDir, digest) }

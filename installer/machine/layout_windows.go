@@ -11,28 +11,29 @@ import (
 var (
 	ProgramDir     = filepath.Join(folder("ProgramFiles", `C:\Program Files`), "SS Server")
 	ReleasesDir    = filepath.Join(ProgramDir, "releases")
-	EngineDir      = filepath.Join(stateDir, "engine")
-	GenerationsDir = filepath.Join(stateDir, "generations")
+	EngineDir      = filepath.Join(ProgramDir, "engine")
+	GenerationsDir = filepath.Join(StateDir, "generations")
 	// Current is a file here: it names the generation that serves, for tools.
-	Current = filepath.Join(stateDir, "current")
+	Current = filepath.Join(StateDir, "current")
 
-	ServerStateDir   = filepath.Join(stateDir, "data")
-	LicensedStateDir = filepath.Join(stateDir, "licensed")
-	KeyringDir       = filepath.Join(stateDir, "keyring")
-	SnapshotsDir     = filepath.Join(stateDir, "snapshots")
+	ServerStateDir   = filepath.Join(StateDir, "data")
+	LicensedStateDir = filepath.Join(StateDir, "licensed")
+	KeyringDir       = filepath.Join(StateDir, "keyring")
+	SnapshotsDir     = filepath.Join(StateDir, "snapshots")
 	LedgerDir        = filepath.Join(LicensedStateDir, "ledger")
 
-	ConfigDir    = filepath.Join(stateDir, "config")
-	FilesDir     = filepath.Join(stateDir, "vfs")
-	ServerLogDir = filepath.Join(stateDir, "log")
-	SetupLogDir  = ServerLogDir
+	ConfigDir    = filepath.Join(StateDir, "config")
+	FilesDir     = filepath.Join(StateDir, "vfs")
+	ServerLogDir = filepath.Join(StateDir, "log")
+	SetupLogDir  = filepath.Join(ServerLogDir, "setup")
 
 	// SetupDir is ss-setup's own state.
-	SetupDir        = filepath.Join(stateDir, "setup")
-	TxnDir          = filepath.Join(SetupDir, "txn")
-	ReceiptsDir     = filepath.Join(SetupDir, "receipts")
-	OriginalsDir    = filepath.Join(SetupDir, "originals")
-	StateFile       = filepath.Join(SetupDir, "state.json")
+	SetupDir     = filepath.Join(StateDir, "setup")
+	TxnDir       = filepath.Join(SetupDir, "txn")
+	ReceiptsDir  = filepath.Join(SetupDir, "receipts")
+	OriginalsDir = filepath.Join(SetupDir, "originals")
+	StateFile    = filepath.Join(SetupDir, "state.json")
+	// OpenedPortsFile tells which ports ss-setup opened.
 	OpenedPortsFile = filepath.Join(SetupDir, "opened-ports.json")
 	// TrustFile holds the newest signed metadata that this machine has seen,
 	// UpdatesFile what the last check for updates found.
@@ -41,19 +42,23 @@ var (
 	// DownloadDir is where releases are downloaded to.
 	DownloadDir = filepath.Join(SetupDir, "download")
 
-	// LockFile stands for the global mutex.
-	LockFile = filepath.Join(SetupDir, "lock")
-
 	// BinDir is where commands for the PATH go; there is only one place.
 	BinDir         = ProgramDir
 	LocalBinDir    = ProgramDir
 	FallbackBinDir = ProgramDir
 
-	stateDir = filepath.Join(folder("ProgramData", `C:\ProgramData`), "SS Server")
+	// StateDir holds all that is not a program.
+	StateDir = filepath.Join(folder("ProgramData", `C:\ProgramData`), "SS Server")
 )
 
-// OpenFile in a generation's folder says that users may use it: the commit point.
-const OpenFile = "open"
+const (
+	// OpenFile in a generation's folder says that users may use it: the commit point.
+	OpenFile = "open"
+	// LockFile is the name of the global mutex of whoever changes the machine.
+	LockFile = "ss-setup"
+	// SetupName is ss-setup's file name.
+	SetupName = "ss-setup.exe"
+)
 
 func folder(variable, usual string) string {
 	if dir := os.Getenv(variable); dir != "" {
@@ -76,6 +81,20 @@ func LicensedData(n int) string { return filepath.Join(LicensedStateDir, strconv
 
 // Receipt is the receipt of generation n.
 func Receipt(n int) string { return filepath.Join(ReceiptsDir, strconv.Itoa(n)+".json") }
+
+// Program is a program of a release.
+func Program(release, name string) string {
+	return filepath.Join(Release(release), "bin", name+".exe")
+}
+
+// CurrentTarget is what the pointer Current holds for generation n.
+func CurrentTarget(n int) string { return strconv.Itoa(n) }
+
+// GenerationPointers are the pointers in the folder of a generation. Its data need
+// none: services are told the number.
+func GenerationPointers(_ int, release string) []Link {
+	return []Link{{Path: "release", Target: release}}
+}
 
 // Engine is the folder of the copy of ss-setup with the given digest.
 func Engine(digest string) string { return filepath.Join(EngineDir, digest) }

@@ -65,3 +65,9 @@ func holder(table string, inode uint64) int {
 	}
 	return 0
 }
+
+// HolderCommand is the command line of a process that holds a lock; empty when it
+// is not told.
+func HolderCommand(_ string, pid int) string {
+	return strings.Join(arguments(pid), " ")
+}

@@ -1,55 +1,133 @@
 package machine
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 
-// The host firewalls that are known on other systems.
-const (
-	UFW       = "ufw"
-	Firewalld = "firewalld"
-	NFTables  = "nftables"
+	"golang.org/x/sys/windows"
 )
 
-func ownProgram(string) bool { return false }
+// Runner runs one command of the system and returns what it printed, both
+// streams together. The context bounds it in time.
+type Runner func(ctx context.Context, argv ...string) (string, error)
 
-// Listeners cannot tell who listens here yet.
-func Listeners() ([]Listener, error) { return nil, unsupported("list listening ports") }
-
-// SpaceAt cannot measure disks here yet.
-func SpaceAt(_ *FS, path string) (Space, error) {
-	return Space{}, unsupported("measure the disk of " + path)
+func runCommand(ctx context.Context, argv ...string) (string, error) {
+	// Programs of the system by their full path: never one that lies in some folder of PATH.
+	program := filepath.Join(os.Getenv("SystemRoot"), "System32", argv[0]+".exe")
+	out, err := exec.CommandContext(ctx, program, argv[1:]...).CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("run %s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(string(out)))
+	}
+	return string(out), nil
 }
 
-// FilesystemAt does not know file systems here yet.
-func FilesystemAt(_ *FS, path string) (Filesystem, error) {
-	return Filesystem{}, unsupported("find the file system of " + path)
+// RestoreContext has nothing to do: there is no SELinux.
+func RestoreContext(context.Context, Runner, ...string) error { return nil }
+
+// Privileged tells whether this process may change the machine. The one question
+// that counts is put to the service manager: an Administrator whose rights are
+// still held back by UAC is refused there too.
+func Privileged() bool {
+	manager, err := windows.OpenSCManager(nil, nil, windows.SC_MANAGER_CREATE_SERVICE)
+	if err != nil {
+		return false
+	}
+	_ = windows.CloseServiceHandle(manager)
+	return true
 }
 
-// LockHolder does not know locks here yet.
-func LockHolder(_ *FS, path string) (pid int, held bool, err error) {
-	return 0, false, unsupported("look at the lock " + path)
+// PrivilegedUser is who may change the machine.
+const PrivilegedUser = "an Administrator"
+
+// oldestBuild is that of Windows Server 2016.
+const oldestBuild = 14393
+
+// supported tells whether this Windows is recent enough.
+func supported() error {
+	v := windows.RtlGetVersion()
+	if v.MajorVersion < 10 || v.BuildNumber < oldestBuild {
+		return fmt.Errorf("this is Windows %d.%d, build %d: %w; Windows Server 2016 or newer is needed", v.MajorVersion, v.MinorVersion, v.BuildNumber, errors.ErrUnsupported)
+	}
+	return nil
 }
 
-// Firewall is the host's own firewall.
-type Firewall struct{ Kind string }
-
-// FindFirewall finds none here yet.
-func FindFirewall(context.Context, *FS) (*Firewall, error) {
-	return nil, unsupported("look for a firewall")
+func ownProgram(exe string) bool {
+	prefix := ReleasesDir + `\`
+	return len(exe) > len(prefix) && strings.EqualFold(exe[:len(prefix)], prefix)
 }
 
-// OpenCommands knows no commands.
-func (*Firewall) OpenCommands([]int) []string { return nil }
+// Environment is where the machine's own variables are.
+const Environment = `HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Environment`
 
-// Lasts tells whether what Open does survives a restart.
-func (*Firewall) Lasts() bool { return false }
-
-// Opened cannot tell.
-func (*Firewall) Opened(context.Context, []int) ([]int, error) {
-	return nil, unsupported("ask the firewall")
+// existing is path or the first folder above it that is there.
+func existing(f *FS, path string) string {
+	for {
+		parent := filepath.Dir(path)
+		if info, err := os.Stat(f.Real(path)); err == nil && info.IsDir() || parent == path {
+			return path
+		}
+		path = parent
+	}
 }
 
-// Open opens nothing.
-func (*Firewall) Open(context.Context, []int) error { return unsupported("open ports") }
+// SpaceAt measures the disk where path is or would be made.
+func SpaceAt(f *FS, path string) (Space, error) {
+	s := Space{Dir: existing(f, path), Inodes: 1 << 62}
+	name, err := windows.UTF16PtrFromString(f.Real(s.Dir))
+	if err != nil {
+		return s, err
+	}
+	// What a caller may use and what is free at all differ by a quota.
+	if err := windows.GetDiskFreeSpaceEx(name, &s.Available, &s.Total, &s.Root); err != nil {
+		return s, fmt.Errorf("measure the disk of %s: %w", s.Dir, err)
+	}
+	v, err := volumeOf(f.Real(s.Dir))
+	s.Dev = uint64(v.serial)
+	return s, err
+}
 
-// Close closes nothing.
-func (*Firewall) Close(context.Context, []int) error { return unsupported("close ports") }
+type volume struct {
+	root, kind string
+	serial     uint32
+	flags      uint32
+}
+
+func volumeOf(path string) (volume, error) {
+	var v volume
+	name, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return v, err
+	}
+	root := make([]uint16, windows.MAX_LONG_PATH)
+	if err := windows.GetVolumePathName(name, &root[0], uint32(len(root))); err != nil {
+		return v, fmt.Errorf("find the volume of %s: %w", path, err)
+	}
+	v.root = windows.UTF16ToString(root)
+	kind := make([]uint16, windows.MAX_PATH+1)
+	if err := windows.GetVolumeInformation(&root[0], nil, 0, &v.serial, nil, &v.flags, &kind[0], uint32(len(kind))); err != nil {
+		return v, fmt.Errorf("ask volume %s what it is: %w", v.root, err)
+	}
+	v.kind = windows.UTF16ToString(kind)
+	return v, nil
+}
+
+// FilesystemAt tells what the volume is on which path is or would be made.
+func FilesystemAt(f *FS, path string) (Filesystem, error) {
+	found := Filesystem{Dir: existing(f, path)}
+	v, err := volumeOf(f.Real(found.Dir))
+	if err != nil {
+		return found, err
+	}
+	const readOnlyVolume = 0x00080000 // FILE_READ_ONLY_VOLUME
+	found.Type, found.MountPoint, found.Dev = v.kind, v.root, uint64(v.serial)
+	found.ReadOnly = v.flags&readOnlyVolume != 0
+	kind := windows.GetDriveType(windows.StringToUTF16Ptr(v.root))
+	found.Network = kind == windows.DRIVE_REMOTE
+	found.Memory = kind == windows.DRIVE_RAMDISK
+	return found, nil
+}

@@ -65,8 +65,6 @@ type BootJob struct {
 // service manager.
 const noteMark = "# ss-setup: "
 
-func (j BootJob) noteLine() string { return noteMark + j.Note }
-
 // BootJobNote is the note in the definition of a boot job; empty when it has none.
 func BootJobNote(definition []byte) string {
 	for line := range strings.Lines(string(definition)) {

@@ -9,7 +9,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/kardianos/service"
@@ -139,26 +138,6 @@ func (offline) Detach(context.Context, string, []string, []string) error { retur
 
 // EndDetached does nothing.
 func (offline) EndDetached(context.Context, string) error { return nil }
-
-// StartAll starts several services at once and returns when all run or failed.
-func StartAll(ctx context.Context, s Services, services ...string) error {
-	return atOnce(services, func(name string) error { return s.Start(ctx, name) })
-}
-
-// StopAll stops several services at once and returns when all are gone.
-func StopAll(ctx context.Context, s Services, services ...string) error {
-	return atOnce(services, func(name string) error { return s.Stop(ctx, name) })
-}
-
-func atOnce(names []string, act func(string) error) error {
-	errs := make([]error, len(names))
-	var all sync.WaitGroup
-	for i, name := range names {
-		all.Go(func() { errs[i] = act(name) })
-	}
-	all.Wait()
-	return errors.Join(errs...)
-}
 
 // within runs a command under a bound of its own.
 func within(ctx context.Context, run Runner, bound time.Duration, argv ...string) (string, error) {

@@ -1,6 +1,10 @@
 package plan
 
-import "ss-setup/installer/machine"
+import (
+	"path/filepath"
+
+	"ss-setup/installer/machine"
+)
 
 // binDir is where commands go: /usr/bin, or what a read-only /usr leaves.
 func binDir(f *machine.FS) string {
@@ -11,3 +15,6 @@ func binDir(f *machine.FS) string {
 	}
 	return machine.FallbackBinDir
 }
+
+// setupPath is where ss-setup itself is installed.
+func (s *Situation) setupPath() string { return filepath.Join(s.bin, machine.SetupName) }

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -21,20 +19,16 @@ import (
 // the generation and its links. No receipt lists it, since every generation has it.
 func chain(n int, release string) []receipt.Entry {
 	dir := machine.Generation(n)
-	link := func(name, target string) receipt.Entry {
-		return receipt.Entry{Path: filepath.Join(dir, name), Type: receipt.Link, Target: target}
+	entries := []receipt.Entry{{Path: dir, Type: receipt.Dir}}
+	for _, l := range machine.GenerationPointers(n, release) {
+		entries = append(entries, receipt.Entry{Path: filepath.Join(dir, l.Path), Type: receipt.Link, Target: l.Target})
 	}
-	return []receipt.Entry{
-		{Path: dir, Type: receipt.Dir},
-		link("release", "../../releases/"+release),
-		link("data", machine.ServerData(n)),
-		link("licensed", machine.LicensedData(n)),
-	}
+	return entries
 }
 
 // linkToCurrent is the link that puts a generation in force.
 func linkToCurrent(n int) receipt.Entry {
-	return receipt.Entry{Path: machine.Current, Type: receipt.Link, Target: path.Join("generations", strconv.Itoa(n))}
+	return receipt.Entry{Path: machine.Current, Type: receipt.Link, Target: machine.CurrentTarget(n)}
 }
 
 // isGone tells an entry that is not there, whatever of its path is missing.
@@ -54,6 +48,9 @@ func compareChain(m *step.Machine, entries []receipt.Entry) ([]Deviation, error)
 			continue
 		case err != nil:
 			return nil, fmt.Errorf("look at %s: %w", want.Path, err)
+		}
+		if target, err := m.FS.ReadPointer(want.Path); err == nil && want.Type == receipt.Link {
+			got.Type, got.Target = receipt.Link, target
 		}
 		want.Mode, want.Owner, want.Group, want.Config = got.Mode, got.Owner, got.Group, true
 		out = append(out, compare(want, got)...)
@@ -83,7 +80,7 @@ func FlawsOf(m *step.Machine, n int) ([]Deviation, error) {
 	}
 	dir := machine.Release(release)
 	for _, want := range r.Files {
-		if !strings.HasPrefix(want.Path, dir+"/") || want.Path == filepath.Join(dir, bundle.PayloadName) {
+		if !strings.HasPrefix(want.Path, dir+string(filepath.Separator)) || want.Path == filepath.Join(dir, bundle.PayloadName) {
 			continue
 		}
 		got, err := step.EntryOf(m, want.Path)
@@ -101,14 +98,14 @@ func FlawsOf(m *step.Machine, n int) ([]Deviation, error) {
 
 // mend is the command that puts a flaw of a generation right; empty when none does.
 func mend(f *machine.FS, d Deviation) string {
-	rest, ok := strings.CutPrefix(d.Path, machine.ReleasesDir+"/")
+	rest, ok := strings.CutPrefix(d.Path, machine.ReleasesDir+string(filepath.Separator))
 	if !ok {
 		if d.Kind == "link" {
-			return fmt.Sprintf("ln -sfn %s %s", d.Expected, f.Real(d.Path))
+			return pointCommand(d.Expected, f.Real(d.Path))
 		}
 		return ""
 	}
-	release, file, _ := strings.Cut(rest, "/")
+	release, file, _ := strings.Cut(rest, string(filepath.Separator))
 	dir := machine.Release(release)
 	payload := filepath.Join(dir, bundle.PayloadName)
 	if !f.Exists(payload) || file == bundle.ManifestName {

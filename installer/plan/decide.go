@@ -68,8 +68,8 @@ func (s *Situation) otherBundle(b *bundle.Bundle) error {
 	if semver.Compare("v"+b.Manifest.Version, "v"+s.Version) < 0 {
 		goTo = ""
 	}
-	return fmt.Errorf("%w: release %s is installed and this bundle is %s; to repair what is installed run: %s/ss-setup install --repair%s",
-		ErrUsage, s.Release, b.Release(), s.bin, goTo)
+	return fmt.Errorf("%w: release %s is installed and this bundle is %s; to repair what is installed run: %s install --repair%s",
+		ErrUsage, s.Release, b.Release(), s.setupPath(), goTo)
 }
 
 // sameRelease compares by the name of the release, which has a part of the digest.

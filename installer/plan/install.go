@@ -3,7 +3,7 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
-	"io/fs"
+	"path/filepath"
 
 	"golang.org/x/mod/semver"
 
@@ -237,9 +237,7 @@ func (i *install) plan() step.Plan {
 		add(&step.OpenFirewall{Ports: []int{i.webPort()}})
 	}
 
-	add(&step.RestoreLabels{Paths: []string{
-		machine.ProgramDir, machine.ServerStateDir, machine.LicensedStateDir, machine.ConfigDir, machine.FilesDir, machine.ServerLogDir,
-	}})
+	add(i.labels()...)
 
 	// Downtime begins.
 	if stops := i.stops(); len(stops) > 0 {
@@ -293,15 +291,7 @@ func (i *install) accountOf(service string) string {
 	if service == machine.ServerService {
 		return i.account
 	}
-	return service
-}
-
-func (i *install) accounts() []step.Step {
-	out := []step.Step{}
-	if i.account == machine.ServerService {
-		out = append(out, &step.CreateAccount{Name: machine.ServerService, Home: machine.ServerStateDir})
-	}
-	return append(out, &step.CreateAccount{Name: machine.LicensedService, Home: machine.LicensedStateDir})
+	return ownAccount(service)
 }
 
 // ourFolders are those that may have been there before the first install, and then
@@ -310,44 +300,18 @@ var ourFolders = []string{
 	machine.ProgramDir, machine.ServerStateDir, machine.LicensedStateDir, machine.ConfigDir, machine.FilesDir, machine.ServerLogDir,
 }
 
-func (i *install) folders() []step.Step {
-	var out []step.Step
-	for _, d := range []struct {
-		path, owner string
-		mode        fs.FileMode
-	}{
-		{machine.ProgramDir, "root", 0o755},
-		{machine.ReleasesDir, "root", 0o755},
-		{machine.GenerationsDir, "root", 0o755},
-		{machine.ServerStateDir, "root", 0o755},
-		{machine.KeyringDir, i.account, 0o700},
-		{machine.SnapshotsDir, i.account, 0o700},
-		{machine.LicensedStateDir, "root", 0o755},
-		{machine.LedgerDir, machine.LicensedService, 0o700},
-		{machine.ConfigDir, "root", 0o755},
-		{machine.FilesDir, i.account, 0o750},
-		{machine.ServerLogDir, i.account, 0o750},
-		{machine.ReceiptsDir, "root", 0o700},
-		{machine.OriginalsDir, "root", 0o700},
-	} {
-		keep := d.path == machine.ConfigDir || d.path == machine.FilesDir
-		out = append(out, &step.CreateFolder{Path: d.path, Owner: d.owner, Mode: d.mode, Keep: keep, Leave: i.leavesFolders()})
-	}
-	return out
-}
-
 // The files that only a first install writes.
 var (
-	serverKey      = machine.ServerStateDir + "/probe.key"
-	licensedKey    = machine.LicensedStateDir + "/probe.key"
-	serverConfig   = machine.ConfigDir + "/server.toml"
-	licensedConfig = machine.ConfigDir + "/licensed.toml"
+	serverKey      = filepath.Join(machine.ServerStateDir, "probe.key")
+	licensedKey    = filepath.Join(machine.LicensedStateDir, "probe.key")
+	serverConfig   = filepath.Join(machine.ConfigDir, "server.toml")
+	licensedConfig = filepath.Join(machine.ConfigDir, "licensed.toml")
 )
 
 func (i *install) secretsAndConfig() []step.Step {
 	return []step.Step{
 		step.NewMakeProbeKey(serverKey, i.account, ""),
-		step.NewMakeProbeKey(licensedKey, machine.LicensedService, serverKey),
+		step.NewMakeProbeKey(licensedKey, i.accountOf(machine.LicensedService), serverKey),
 		step.NewWriteFile(serverConfig, string(config.RenderServer(i.o.web())), "root", 0o644),
 		step.NewWriteFile(licensedConfig, string(i.o.licensed()), "root", 0o644),
 	}
@@ -356,60 +320,12 @@ func (i *install) secretsAndConfig() []step.Step {
 func (i *install) stores() []step.Store {
 	return []step.Store{
 		{Service: machine.ServerService, Account: i.account, From: i.data, To: i.generation},
-		{Service: machine.LicensedService, Account: machine.LicensedService, From: i.data, To: i.generation},
+		{Service: machine.LicensedService, Account: i.accountOf(machine.LicensedService), From: i.data, To: i.generation},
 	}
-}
-
-// definitions registers the services. An update leaves alone what is masked and
-// whether a service starts at boot.
-func (i *install) definitions() []step.Step {
-	out := []step.Step{&step.ReloadServices{OnUndo: true}}
-	for _, name := range []string{machine.ServerService, machine.LicensedService} {
-		if i.s.Services[name].Masked {
-			continue
-		}
-		d := i.s.services.Definition(name)
-		out = append(out, step.NewInstallDefinition(name, i.release, i.accountOf(name), i.receiptDigest(d.Path), d))
-		if i.enables() {
-			for _, l := range d.Enable {
-				out = append(out, step.NewInstallLink(l.Path, l.Target))
-			}
-		}
-	}
-	return append(out, &step.ReloadServices{})
 }
 
 func (i *install) enables() bool {
 	return i.action != ActionUpdate && i.action != ActionRebuild
-}
-
-func (i *install) receiptDigest(path string) string {
-	if i.s.Receipt == nil {
-		return ""
-	}
-	for _, e := range i.s.Receipt.Files {
-		if e.Path == path {
-			return e.SHA256
-		}
-	}
-	return ""
-}
-
-// linked are the programs of a release that get a link on the PATH.
-var linked = []string{"ss-server", "lmu"}
-
-func commandTarget(name string) string { return machine.Current + "/release/bin/" + name }
-
-func (i *install) commands() []step.Step {
-	var out []step.Step
-	if i.s.bin == machine.FallbackBinDir {
-		out = append(out, &step.CreateFolder{Path: machine.FallbackBinDir, Owner: "root", Mode: 0o755})
-	}
-	out = append(out, step.NewInstallSetup(i.s.bin+"/ss-setup", i.b.Manifest.Setup.SHA256))
-	for _, name := range linked {
-		out = append(out, step.NewInstallLink(i.s.bin+"/"+name, commandTarget(name)))
-	}
-	return out
 }
 
 // stops are the services to stop, the one that users see first.
@@ -432,25 +348,21 @@ func (i *install) receipt() step.Step {
 		Options: options,
 		Verb:    i.action, Generation: i.generation, Previous: i.s.dataFrom(), Version: i.b.Manifest.Version,
 		Release: i.release, Digest: i.b.Digest, Offline: i.o.Offline, ManagedBy: i.managedBy(),
-		Accounts: []string{i.account, machine.LicensedService},
+		Accounts: []string{i.account, i.accountOf(machine.LicensedService)},
 		Config:   []string{serverConfig, licensedConfig, serverKey, licensedKey},
 	}
 	for _, name := range []string{machine.ServerService, machine.LicensedService} {
 		enabled := i.enables() || i.s.Services[name].Enabled
 		r.Services = append(r.Services, step.ServiceEntry{Name: name, User: i.accountOf(name), Enabled: enabled})
-		d := i.s.services.Definition(name)
-		r.Files = append(r.Files, d.Path)
-		for _, l := range d.Enable {
-			r.Files = append(r.Files, l.Path)
-		}
+		r.Files = append(r.Files, i.s.definitionFiles(name)...)
 	}
-	r.Setup = step.InstalledSetup{Path: i.s.bin + "/ss-setup", SHA256: i.b.Manifest.Setup.SHA256}
+	r.Setup = step.InstalledSetup{Path: i.s.setupPath(), SHA256: i.b.Manifest.Setup.SHA256}
 	r.Files = append(r.Files, r.Setup.Path)
-	for _, name := range linked {
-		r.Files = append(r.Files, i.s.bin+"/"+name)
-	}
+	r.Files = append(r.Files, i.s.commandFiles()...)
 	for _, f := range i.folders() {
-		r.Folders = append(r.Folders, f.(*step.CreateFolder).Path)
+		if made, ok := f.(*step.CreateFolder); ok {
+			r.Folders = append(r.Folders, made.Path)
+		}
 	}
 	return r
 }

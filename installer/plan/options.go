@@ -78,6 +78,9 @@ func (o Options) checkInstall() error {
 			return fmt.Errorf("%w: %s is %d; a port is a number from 1 to 65535", ErrUsage, p.flag, p.port)
 		}
 	}
+	if err := checkServiceUser(o.ServiceUser); err != nil {
+		return err
+	}
 	if o.web() == o.license() {
 		return fmt.Errorf("%w: --web-port and --license-port are both %d; choose two", ErrUsage, o.web())
 	}
@@ -106,5 +109,5 @@ func (o Options) serverAccount() string {
 	if o.ServiceUser != "" {
 		return o.ServiceUser
 	}
-	return machine.ServerService
+	return ownAccount(machine.ServerService)
 }

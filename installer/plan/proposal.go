@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 
-	"ss-setup/installer/machine"
 	"ss-setup/installer/step"
 )
 
@@ -44,12 +43,6 @@ func (s *Situation) CheckLink() error {
 	return fmt.Errorf("%w: %s; put it back with: %s, then run ss-setup install --repair", ErrDamaged, damage, cure)
 }
 
-// LostLink says that the link current is gone and which command puts it back.
-func (s *Situation) LostLink() (damage, cure string) {
-	return fmt.Sprintf("the link %s is gone, though generation %d is there", machine.Current, s.Lost),
-		fmt.Sprintf("ln -s generations/%d %s", s.Lost, s.current)
-}
-
 // Question asks for a yes.
 type Question struct {
 	Text    string `json:"text"`
@@ -77,9 +70,6 @@ func (p *Proposal) seal(o Options, release string) (*Proposal, error) {
 
 // numberKeys are the fields of steps that hold generations' numbers.
 var numberKeys = []string{"generation", "from_generation", "kept_generation", "generations"}
-
-// numberedPath is a path that ends in a generation's number.
-var numberedPath = regexp.MustCompile(`(/ss-(?:server|licensed))/\d+"`)
 
 // repairSuffix ends the name of a release folder that a repair made.
 var repairSuffix = regexp.MustCompile(`\+r\d+`)

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"ss-setup/installer/machine"
@@ -90,6 +91,7 @@ func rollbackPlan(s *Situation, target GenerationInfo, o Options) step.Plan {
 		// The newer store may be the reason for going back, so it may be missing.
 		add(&step.HoldStore{Store: step.Store{Service: service, From: s.Current, To: target.Number}, Optional: true})
 	}
+	add(announce(target.Version)...)
 	p.Gate = len(p.Steps)
 	add(&step.SwitchGeneration{From: s.Current, To: target.Number})
 	if len(run) > 0 {
@@ -121,7 +123,7 @@ func (s *Situation) receiptAfterRollback(target GenerationInfo, o Options) step.
 	}
 	for _, e := range s.Receipt.Files {
 		switch {
-		case strings.HasPrefix(e.Path, machine.ReleasesDir+"/"):
+		case strings.HasPrefix(e.Path, machine.ReleasesDir+string(filepath.Separator)):
 		case e.Type == receipt.Dir:
 			w.Folders = append(w.Folders, e.Path)
 		case e.Config:

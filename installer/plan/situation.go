@@ -119,7 +119,7 @@ func Look(ctx context.Context, m *step.Machine) (*Situation, error) {
 	s.bin = binDir(m.FS)
 	s.config = m.FS.Exists(serverConfig)
 	s.configured, s.licensePort = webPort(m.FS), licensePort(m.FS)
-	s.files = hasHome(m.FS, machine.ServerService, machine.ServerStateDir) && (m.FS.Exists(machine.FilesDir) || m.FS.Exists(machine.KeyringDir))
+	s.files = hasFiles(m.FS)
 	if s.opened, err = step.OpenedPorts(m.FS); err != nil {
 		return nil, err
 	}
@@ -129,43 +129,6 @@ func Look(ctx context.Context, m *step.Machine) (*Situation, error) {
 		}
 	}
 	return s, s.foreign(m)
-}
-
-// leftByPurge tells a folder of ours that a purge left for the sake of what users
-// stored or the key ring: it was not there before us.
-func leftByPurge(m *step.Machine, folder receipt.Folder) bool {
-	switch folder.Path {
-	case machine.ServerStateDir:
-		return m.FS.Exists(machine.KeyringDir)
-	case machine.FilesDir:
-		uid, _, err := m.Accounts.Lookup(machine.ServerService)
-		return err == nil && uid == folder.UID && hasHome(m.FS, machine.ServerService, machine.ServerStateDir)
-	}
-	return false
-}
-
-// foreign finds accounts and groups of our names that no install made.
-func (s *Situation) foreign(m *step.Machine) error {
-	for _, name := range []string{machine.LicensedService, machine.ServerService} {
-		home := machine.ServerStateDir
-		if name == machine.LicensedService {
-			home = machine.LicensedStateDir
-		}
-		if hasHome(m.FS, name, home) {
-			continue
-		}
-		if _, _, err := m.Accounts.Lookup(name); err == nil {
-			s.accounts = append(s.accounts, name)
-		}
-		group, err := m.Accounts.HasGroup(name)
-		if err != nil {
-			return err
-		}
-		if group {
-			s.groups = append(s.groups, name)
-		}
-	}
-	return nil
 }
 
 // lost finds the generation that was in force when no link says so: the newest of
@@ -189,21 +152,6 @@ func lost(s *Situation) int {
 		return inUse
 	}
 	return served
-}
-
-// hasHome tells an account that an install made, by its home: one outlives a purge
-// that kept users' files.
-func hasHome(f *machine.FS, name, home string) bool {
-	content, err := f.ReadFile("/etc/passwd")
-	if err != nil {
-		return false
-	}
-	for line := range strings.Lines(string(content)) {
-		if fields := strings.Split(line, ":"); len(fields) > 5 && fields[0] == name {
-			return fields[5] == home
-		}
-	}
-	return false
 }
 
 func webPort(f *machine.FS) int {
@@ -271,7 +219,7 @@ func (s *Situation) missing(f *machine.FS) []string {
 	}
 	var out []string
 	for _, e := range s.Receipt.Files {
-		if _, err := f.Lstat(e.Path); strings.HasPrefix(e.Path, machine.ReleasesDir+"/") && isGone(err) {
+		if _, err := f.Lstat(e.Path); strings.HasPrefix(e.Path, machine.ReleasesDir+string(filepath.Separator)) && isGone(err) {
 			out = append(out, e.Path)
 		}
 	}
@@ -424,17 +372,4 @@ func (s *Situation) next() int {
 		n = max(n, g.Number+1)
 	}
 	return n
-}
-
-// oldVersions finds what earlier products left on Linux: v6 lies in
-// /opt/Syncplify/ServerV6 (facts: product, 1.2).
-func oldVersions(f *machine.FS) []OldVersion {
-	var out []OldVersion
-	for major := 1; major <= 6; major++ {
-		where := fmt.Sprintf("/opt/Syncplify/ServerV%d", major)
-		if f.Exists(where) {
-			out = append(out, OldVersion{Major: major, Where: where})
-		}
-	}
-	return out
 }

@@ -68,11 +68,11 @@ func uninstallPlan(s *Situation, o Options) step.Plan {
 	stop() // a machine that went down here may have started them again
 	if s.Installed() {
 		add(removeDefinitions(s)...)
-		for _, name := range linked {
-			add(step.NewRemoveInstalled(s.bin+"/"+name, "link:"+commandTarget(name)))
-		}
+		add(removeCommands(s)...)
 	}
-	add(step.NewRemoveTree(machine.FallbackBinDir))
+	if machine.FallbackBinDir != machine.ProgramDir {
+		add(step.NewRemoveTree(machine.FallbackBinDir))
+	}
 	add(step.NewRemoveInstalled(machine.Current, ""), step.NewRemoveTree(machine.GenerationsDir), step.NewRemoveTree(machine.ReleasesDir))
 	if o.Offline {
 		add(step.NewRemoveEmpty(machine.ProgramDir)) // elsewhere the engine's copy goes last, and the folder with it
@@ -86,7 +86,7 @@ func uninstallPlan(s *Situation, o Options) step.Plan {
 		add(&step.WriteState{Ended: s.Current, EndedBy: "uninstall", Kept: s.Current})
 		return p
 	}
-	add(step.NewRemoveInstalled(s.bin+"/ss-setup", s.receiptFingerprint(s.bin+"/ss-setup")))
+	add(step.NewRemoveInstalled(s.setupPath(), s.receiptFingerprint(s.setupPath())))
 	add(purgeData(s, o)...)
 	add(s.restoreFolders(ourFolders...)...)
 	add(&step.ForgetState{})
@@ -102,18 +102,6 @@ func (s *Situation) restoreFolders(paths ...string) []step.Step {
 		}
 	}
 	return out
-}
-
-func removeDefinitions(s *Situation) []step.Step {
-	var out []step.Step
-	for _, name := range []string{machine.ServerService, machine.LicensedService} {
-		d := s.services.Definition(name)
-		for _, l := range d.Enable {
-			out = append(out, step.NewRemoveInstalled(l.Path, "link:"+l.Target))
-		}
-		out = append(out, step.NewRemoveInstalled(d.Path, s.receiptFingerprint(d.Path)))
-	}
-	return append(out, &step.ReloadServices{})
 }
 
 // receiptFingerprint is what the receipt tells that stands at path.
@@ -161,22 +149,4 @@ func purgeData(s *Situation, o Options) []step.Step {
 		})
 	}
 	return out
-}
-
-// ownAccounts are the accounts that installs made: not one that was there before.
-func (s *Situation) ownAccounts() []string {
-	var out []string
-	for _, name := range []string{machine.ServerService, machine.LicensedService} {
-		if !slices.Contains(s.State.ForeignAccounts, name) {
-			out = append(out, name)
-		}
-	}
-	return out
-}
-
-func accountFolders(name string) []string {
-	if name == machine.ServerService {
-		return []string{machine.FilesDir, machine.KeyringDir}
-	}
-	return nil
 }

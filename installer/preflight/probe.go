@@ -48,7 +48,7 @@ type probe struct {
 	services machine.Services
 }
 
-func (p *probe) EUID() int { return os.Geteuid() }
+func (p *probe) EUID() int { return euid() }
 
 func (p *probe) Platform() (goos, goarch string) { return runtime.GOOS, runtime.GOARCH }
 

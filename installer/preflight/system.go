@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"time"
 
 	"ss-setup/installer/machine"
@@ -92,9 +91,6 @@ func checkClock(p Probe, in Input) Check {
 	return ok(Clock, "the clock says "+now.UTC().Format(time.DateTime)+" UTC")
 }
 
-// accountName is what useradd takes for one.
-var accountName = regexp.MustCompile(`^[A-Za-z_][\w.-]{0,30}\$?$`)
-
 // checkAccount holds the account that is to run the server to what it must be:
 // there, and never root.
 func checkAccount(p Probe, name string) Check {
@@ -147,12 +143,4 @@ func checkMasks(ctx context.Context, p Probe, in Input) []Check {
 		}
 	}
 	return checks
-}
-
-// Unmask is the command by which an administrator lets a service start again.
-func Unmask(manager, service string) string {
-	if manager == "systemd" {
-		return "systemctl unmask " + service
-	}
-	return "chmod 755 /etc/init.d/" + service
 }

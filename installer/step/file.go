@@ -29,10 +29,9 @@ func (s *placed) undo(m *Machine, undo json.RawMessage) error {
 // place writes content unless it stands there already with the same mode and owner.
 func (s *placed) place(m *Machine, content []byte, mode fs.FileMode, uid, gid int) error {
 	info, err := m.FS.Lstat(s.Path)
-	if err == nil && info.Mode() == mode {
-		u, g := machine.Owner(info)
+	if err == nil && machine.SameMode(info.Mode(), mode) {
 		now, err := fileDigest(m.FS, s.Path)
-		if err == nil && now == digest(content) && u == uid && g == gid {
+		if err == nil && now == digest(content) && machine.SameOwner(info, uid, gid) {
 			return nil
 		}
 	}
@@ -175,9 +174,8 @@ func (s *InstallSetup) Prepare(_ context.Context, m *Machine) (any, error) {
 
 // Do writes the copy.
 func (s *InstallSetup) Do(_ context.Context, m *Machine) error {
-	if info, err := m.FS.Lstat(s.Path); err == nil && info.Mode() == 0o755 {
-		uid, gid := machine.Owner(info)
-		if now, err := fileDigest(m.FS, s.Path); err == nil && now == s.SHA256 && uid == 0 && gid == 0 {
+	if info, err := m.FS.Lstat(s.Path); err == nil && machine.SameMode(info.Mode(), 0o755) {
+		if now, err := fileDigest(m.FS, s.Path); err == nil && now == s.SHA256 && machine.SameOwner(info, 0, 0) {
 			return nil
 		}
 	}

@@ -17,7 +17,8 @@ import (
 // CreateFolder makes a folder with an owner and mode, or corrects those of one
 // that is there.
 type CreateFolder struct {
-	Path  string      `json:"path"`
+	Path string `json:"path"`
+	// Owner is empty where folders have access lists instead.
 	Owner string      `json:"owner"`
 	Mode  fs.FileMode `json:"mode"`
 	// Leave: a folder that is there stays as it is.
@@ -43,6 +44,9 @@ type folderUndo struct {
 func (s *CreateFolder) Kind() string { return "create_folder" }
 
 func (s *CreateFolder) String() string {
+	if s.Owner == "" {
+		return "create folder " + s.Path
+	}
 	return fmt.Sprintf("create folder %s (%s, %04o)", s.Path, s.Owner, s.Mode)
 }
 
@@ -198,7 +202,7 @@ func refuseInForce(f *machine.FS, path string) error {
 	}
 	release := machine.Release(ReleaseOf(f, current))
 	for _, used := range []string{machine.Current, machine.Generation(current), machine.ServerData(current), machine.LicensedData(current), release} {
-		if used == path || strings.HasPrefix(used, path+"/") {
+		if used == path || strings.HasPrefix(used, path+string(filepath.Separator)) {
 			return fmt.Errorf("generation %d is in force and needs %s, which will not be removed", current, path)
 		}
 	}

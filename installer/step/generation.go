@@ -16,23 +16,16 @@ import (
 
 // CurrentGeneration reads which generation is in force; 0 when there is none.
 func CurrentGeneration(f *machine.FS) (int, error) {
-	info, err := f.Lstat(machine.Current)
+	target, err := f.ReadPointer(machine.Current)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, err
-	}
-	if info.Mode()&fs.ModeSymlink == 0 {
-		return 0, fmt.Errorf("%s is not a link; move it away and run ss-setup recover", machine.Current)
-	}
-	target, err := f.Readlink(machine.Current)
-	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w; move it away and run ss-setup recover", err)
 	}
 	n, err := strconv.Atoi(path.Base(target))
 	if err != nil || n < 1 {
-		return 0, fmt.Errorf("%s names %s, which is no generation; make it a link to one of %s and run ss-setup recover", machine.Current, target, machine.GenerationsDir)
+		return 0, fmt.Errorf("%s names %s, which is none of the generations in %s; correct it and run ss-setup recover", machine.Current, target, machine.GenerationsDir)
 	}
 	return n, nil
 }
@@ -78,12 +71,8 @@ func (s *MakeGeneration) Do(_ context.Context, m *Machine) error {
 	if err := m.FS.Mkdir(part, 0o755); err != nil {
 		return err
 	}
-	for _, l := range []machine.Link{
-		{Path: "release", Target: "../../releases/" + s.Release},
-		{Path: "data", Target: machine.ServerData(s.Generation)},
-		{Path: "licensed", Target: machine.LicensedData(s.Generation)},
-	} {
-		if err := m.FS.Symlink(l.Target, filepath.Join(part, l.Path)); err != nil {
+	for _, l := range machine.GenerationPointers(s.Generation, s.Release) {
+		if err := m.FS.MakePointer(l.Target, filepath.Join(part, l.Path)); err != nil {
 			return err
 		}
 	}
@@ -120,6 +109,10 @@ func removeTrees(f *machine.FS, paths ...string) error {
 }
 
 // SwitchGeneration puts another generation in force: release and data in one rename.
+// Where services are entries of the service manager, each entry names release and
+// generation and is changed before that rename, so that what the rename says is
+// true. Whatever is cut in between serves: each service finds its own release and
+// data.
 type SwitchGeneration struct {
 	From int `json:"from_generation"`
 	To   int `json:"generation"`
@@ -141,23 +134,32 @@ func (s *SwitchGeneration) Prepare(_ context.Context, m *Machine) (any, error) {
 	if err == nil && now != s.From {
 		err = fmt.Errorf("generation %d is in force, not %d as planned", now, s.From)
 	}
-	return nil, err
+	if err != nil {
+		return nil, err
+	}
+	return m.entryCommands()
 }
 
 // Do switches.
-func (s *SwitchGeneration) Do(_ context.Context, m *Machine) error {
+func (s *SwitchGeneration) Do(ctx context.Context, m *Machine) error {
+	if err := m.retarget(ctx, s.To); err != nil {
+		return err
+	}
 	now, err := CurrentGeneration(m.FS)
 	if err != nil {
 		return err
 	}
 	if now == s.To {
-		return m.FS.SyncDir(machine.ProgramDir)
+		return m.FS.SyncDir(filepath.Dir(machine.Current))
 	}
-	return m.FS.ReplaceLink(path.Join("generations", strconv.Itoa(s.To)), machine.Current)
+	return m.FS.ReplacePointer(machine.CurrentTarget(s.To), machine.Current)
 }
 
 // Undo switches back.
-func (s *SwitchGeneration) Undo(_ context.Context, m *Machine, _ json.RawMessage) error {
+func (s *SwitchGeneration) Undo(ctx context.Context, m *Machine, undo json.RawMessage) error {
+	if err := m.restoreCommands(ctx, undo); err != nil {
+		return err
+	}
 	if err := m.FS.Remove(machine.Current + machine.TempSuffix); err != nil {
 		return err
 	}
@@ -167,14 +169,14 @@ func (s *SwitchGeneration) Undo(_ context.Context, m *Machine, _ json.RawMessage
 	}
 	switch {
 	case now == s.From:
-		return m.FS.SyncDir(machine.ProgramDir)
+		return m.FS.SyncDir(filepath.Dir(machine.Current))
 	case s.From == 0:
 		if err := m.FS.Remove(machine.Current); err != nil {
 			return err
 		}
-		return m.FS.SyncDir(machine.ProgramDir)
+		return m.FS.SyncDir(filepath.Dir(machine.Current))
 	}
-	return m.FS.ReplaceLink(path.Join("generations", strconv.Itoa(s.From)), machine.Current)
+	return m.FS.ReplacePointer(machine.CurrentTarget(s.From), machine.Current)
 }
 
 // Passed reads whether the new generation is in force.

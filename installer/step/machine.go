@@ -34,6 +34,11 @@ type Machine struct {
 	Programs Programs
 	Prober   Prober
 	Firewall Firewall
+	// Registrar, Registry and Lists are nil where services, settings and access
+	// are told by files alone.
+	Registrar machine.Registrar
+	Registry  machine.Registry
+	Lists     machine.AccessLists
 	// Relabel gives files the labels of the machine's SELinux policy; nil where
 	// there is nothing to label.
 	Relabel func(ctx context.Context, paths ...string) error
@@ -58,6 +63,10 @@ type Machine struct {
 	Progress func(done, total int64)
 	Warn     func(message string)
 	Log      *slog.Logger
+	// Removing, when set, is told of a tree before it is removed.
+	Removing func(path string)
+	// AtRestart, when set, is told of what waits for the next restart of the machine.
+	AtRestart func(path string)
 	// Stopped and Healthy, when set, are told when users lost and got back the service.
 	Stopped, Healthy func()
 
@@ -148,6 +157,14 @@ func Kinds() txn.Kinds[*Machine] {
 		func() Step { return &InstallSetup{} },
 		func() Step { return &InstallLink{} },
 		func() Step { return &InstallDefinition{} },
+		func() Step { return &InstallCommand{} },
+		func() Step { return &RegisterService{} },
+		func() Step { return &UnregisterService{} },
+		func() Step { return &ProtectFolder{} },
+		func() Step { return &SetRegistry{} },
+		func() Step { return &RemoveRegistry{} },
+		func() Step { return &AddToPath{} },
+		func() Step { return &RemoveFromPath{} },
 		func() Step { return &ReloadServices{} },
 		func() Step { return &StopServices{} },
 		func() Step { return &StartServices{} },

@@ -125,10 +125,10 @@ func (p *HTTPProber) secret(service string) string {
 // address reads where the service is configured to listen.
 func (p *HTTPProber) address(service string) (string, error) {
 	if service == machine.LicensedService {
-		c, _, _, err := config.LoadLicensed(p.FS.Real(machine.ConfigDir + "/licensed.toml"))
+		c, _, _, err := config.LoadLicensed(p.FS.Real(filepath.Join(machine.ConfigDir, "licensed.toml")))
 		return c.ProbeAddr(), err
 	}
-	c, _, _, err := config.LoadServer(p.FS.Real(machine.ConfigDir + "/server.toml"))
+	c, _, _, err := config.LoadServer(p.FS.Real(filepath.Join(machine.ConfigDir, "server.toml")))
 	return c.ProbeAddr(), err
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -32,8 +33,8 @@ type progressLine struct {
 // caller: the accounts of the image have no meaning here.
 func (e *Exec) Run(ctx context.Context, c Command) error {
 	cmd := exec.CommandContext(ctx, e.FS.Real(c.Path), c.Args...)
-	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C"}
+	cmd.Dir = programFolder
+	cmd.Env = programEnv()
 	uid, gid := 0, 0
 	if c.User != "" && e.FS.Root == "" {
 		var err error
@@ -54,6 +55,11 @@ func (e *Exec) Run(ctx context.Context, c Command) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("run %s: %w", filepath.Base(c.Path), err)
 	}
+	release, err := tieToUs(cmd.Process)
+	if err != nil {
+		return errors.Join(fmt.Errorf("run %s: %w", filepath.Base(c.Path), err), cmd.Process.Kill(), cmd.Wait())
+	}
+	defer release()
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		var p progressLine
 		if json.Unmarshal(lines.Bytes(), &p) == nil && p.Total > 0 && c.Progress != nil {

@@ -139,7 +139,7 @@ func (s *UnpackRelease) Undo(_ context.Context, m *Machine, undo json.RawMessage
 
 // ReleaseOf reads which release a generation runs; empty when it cannot be told.
 func ReleaseOf(f *machine.FS, n int) string {
-	target, err := f.Readlink(filepath.Join(machine.Generation(n), "release"))
+	target, err := f.ReadPointer(filepath.Join(machine.Generation(n), "release"))
 	if err != nil {
 		return ""
 	}

@@ -52,6 +52,7 @@ func (s *RemoveInstalled) String() string { return "remove " + s.Path }
 
 // Do removes the file.
 func (s *RemoveInstalled) Do(_ context.Context, m *Machine) error {
+	m = m.lenient()
 	o, err := loadOriginal(m.FS, s.Path)
 	if err != nil {
 		return err
@@ -94,6 +95,17 @@ func (s *RemoveInstalled) takeAway(m *Machine, now string) error {
 // Undo is never called: the step stands after the commit.
 func (s *RemoveInstalled) Undo(context.Context, *Machine, json.RawMessage) error { return nil }
 
+// lenient is the same machine for removals after the commit: what another program
+// keeps open then may wait for the next restart.
+func (m *Machine) lenient() *Machine {
+	if m.AtRestart == nil {
+		return m
+	}
+	l := *m
+	l.FS = m.FS.Lenient(m.AtRestart)
+	return &l
+}
+
 // removingSuffix marks a tree that is being deleted: nobody finds it half gone
 // under its name.
 const removingSuffix = ".ss-removing"
@@ -127,6 +139,10 @@ func (s *RemoveTree) String() string {
 
 // Do removes the tree.
 func (s *RemoveTree) Do(_ context.Context, m *Machine) error {
+	if m.Removing != nil {
+		m.Removing(s.Path)
+	}
+	m = m.lenient()
 	parent := filepath.Dir(s.Path)
 	if !m.FS.Exists(parent) {
 		return nil
@@ -145,6 +161,9 @@ func (s *RemoveTree) Do(_ context.Context, m *Machine) error {
 		switch {
 		case errors.Is(err, syscall.EBUSY), errors.Is(err, syscall.EXDEV):
 			return s.emptyMountPoint(m)
+		case errors.Is(err, machine.ErrLocked):
+			// A folder with an open file in it keeps its name on Windows.
+			return m.FS.RemoveAll(s.Path)
 		case err != nil:
 			return err
 		}
@@ -237,6 +256,7 @@ func (s *Collect) String() string {
 
 // Do removes them.
 func (s *Collect) Do(_ context.Context, m *Machine) error {
+	m = m.lenient()
 	for _, n := range s.Generations {
 		if err := refuseCurrent(m.FS, n); err != nil {
 			return err
@@ -284,7 +304,11 @@ func removeRelease(f *machine.FS, dir string) error {
 		if err := f.RemoveAll(dir + removingSuffix); err != nil {
 			return err
 		}
-		if err := f.Rename(dir, dir+removingSuffix); err != nil {
+		err := f.Rename(dir, dir+removingSuffix)
+		switch {
+		case errors.Is(err, machine.ErrLocked):
+			return removeTrees(f, dir)
+		case err != nil:
 			return err
 		}
 		dir += removingSuffix

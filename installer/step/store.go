@@ -269,7 +269,7 @@ func (s *MigrateStore) Undo(_ context.Context, m *Machine, _ json.RawMessage) er
 }
 
 func program(release, name string) string {
-	return filepath.Join(machine.Release(release), "bin", name)
+	return machine.Program(release, name)
 }
 
 // setOwners gives a whole tree to one account, folders last: while root walks

@@ -180,6 +180,29 @@ var undoable = map[string]stepCase{
 		},
 	},
 
+	"a service":                          {step: newService(), setup: atRest()},
+	"a service that is there":            {step: newService(), setup: withEntries("ss-server")},
+	"values of a key":                    {step: newValues(), setup: withEntries()},
+	"values of a key that is there":      {step: newValues(), setup: withKey("name", "other", "mine", "x")},
+	"values of a key that has them":      {step: newValues(), setup: withKey("name", "value")},
+	"a folder in the PATH":               {step: &AddToPath{Key: "HKLM\\key", Folder: `C:\SS`}, setup: withKey("PATH", `C:\windows;`)},
+	"a folder in the PATH already":       {step: &AddToPath{Key: "HKLM\\key", Folder: `C:\SS`}, setup: withKey("Path", `"c:\ss\";C:\windows`)},
+	"a folder in a PATH that is not set": {step: &AddToPath{Key: "HKLM\\key", Folder: `C:\SS`}, setup: withKey("other", "x")},
+	"an access list":                     {step: NewProtectFolder("/srv", "D:PAI"), setup: withEntries()},
+	"an access list in place of another": {step: NewProtectFolder("/srv", "D:PAI"), setup: withList("/srv", "D:AI")},
+	"a command":                          {step: NewInstallCommand("/usr/bin/lmu.cmd", "@echo off")},
+	"a command in place of another": {
+		step:  NewInstallCommand("/usr/bin/lmu.cmd", "@echo off"),
+		setup: func(k *kit) { k.file("/usr/bin/lmu.cmd", "mine") },
+	},
+	"the switch of entries": {
+		step: &SwitchGeneration{From: 1, To: 2},
+		setup: func(k *kit) {
+			withGeneration2(k)
+			atRest("ss-server", "ss-licensed")(k)
+		},
+	},
+
 	"a reload":                 {step: &ReloadServices{}},
 	"a reload on the way back": {step: &ReloadServices{OnUndo: true}},
 	"a stop":                   {step: &StopServices{Services: []string{"ss-server", "ss-licensed"}, Generation: 1}},
@@ -407,8 +430,13 @@ var afterCommit = map[string]stepCase{
 		step: &RestoreFolder{Folder: receipt.Folder{Path: machine.FilesDir, Mode: 0o711, UID: 3, GID: 4}},
 	},
 	"the removal of an account": {step: &RemoveAccount{Name: "ss-server"}},
-	"the removal of a link":     {step: NewRemoveInstalled(wanted, "link:"+unit), setup: func(k *kit) { k.link(wanted, unit) }},
-	"the removal of a file":     {step: NewRemoveInstalled(unit, ""), setup: func(k *kit) { k.file(unit, "x") }},
+	"the removal of a service":  {step: &UnregisterService{Service: "ss-server"}, setup: withEntries("ss-server")},
+	"the removal of a key":      {step: &RemoveRegistry{Key: `HKLM\key`}, setup: withKey("name", "value")},
+	"the removal of a folder from the PATH": {
+		step: &RemoveFromPath{Key: `HKLM\key`, Folder: `C:\SS`}, setup: withKey("Path", `C:\windows;C:\SS\;D:\x`),
+	},
+	"the removal of a link": {step: NewRemoveInstalled(wanted, "link:"+unit), setup: func(k *kit) { k.link(wanted, unit) }},
+	"the removal of a file": {step: NewRemoveInstalled(unit, ""), setup: func(k *kit) { k.file(unit, "x") }},
 	"the removal of an edited file": {
 		step:  NewRemoveInstalled(unit, digest([]byte("installed"))),
 		setup: func(k *kit) { k.file(unit, "edited") },

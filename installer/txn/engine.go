@@ -416,6 +416,8 @@ func (r *run[M]) finish(ctx context.Context, o Outcome) error {
 }
 
 func (r *run[M]) tidy(ctx context.Context) error {
+	// Windows removes no file that is open.
+	_ = r.journal.close()
 	if err := r.FS.RemoveAll(PreDir(r.Dir)); err != nil {
 		return fmt.Errorf("remove pre-images: %w", err)
 	}

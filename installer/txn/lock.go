@@ -3,7 +3,7 @@ package txn
 import (
 	"context"
 	"errors"
-	"os"
+	"io"
 	"time"
 )
 
@@ -12,7 +12,7 @@ var ErrBusy = errors.New("another ss-setup is running")
 
 // Lock is the right to change the machine. The operating system takes it back
 // when the process dies, however it dies.
-type Lock struct{ f *os.File }
+type Lock struct{ f io.Closer }
 
 // WaitLock waits for the lock as long as it takes.
 func WaitLock(ctx context.Context, path string) (*Lock, error) {

@@ -76,6 +76,7 @@ func (e *Engine[M]) Recover(ctx context.Context, m M, explicit bool) (res Result
 	defer func() { _ = j.close() }()
 	if len(recs) == 0 {
 		// Cut before its first record was whole: nothing had been done.
+		_ = j.close()
 		return Result{Outcome: RolledBack, Failed: -1}, true, e.sweep(ctx)
 	}
 	r, err := e.load(m, j, recs)

@@ -36,6 +36,10 @@ func (o *Options) sources() ([]source, error) {
 		name += exeSuffix(o.OS)
 		all = append(all, source{"bin/" + name, filepath.Join(o.Bin, name), 0o755})
 	}
+	if o.OS == "windows" {
+		// Services are entries of the service manager there, which ss-setup makes.
+		return all, nil
+	}
 	err := filepath.WalkDir(o.Services, func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err

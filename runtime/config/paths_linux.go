@@ -5,3 +5,7 @@ const (
 	ServerPath   = "/etc/ss-server/server.toml"
 	LicensedPath = "/etc/ss-server/licensed.toml"
 )
+
+func restart(service string) string {
+	return "systemctl restart " + service + "    (or: service " + service + " restart)"
+}

@@ -10,3 +10,5 @@ var (
 	ServerPath   = filepath.Join(os.Getenv("ProgramData"), "SS Server", "config", "server.toml")
 	LicensedPath = filepath.Join(os.Getenv("ProgramData"), "SS Server", "config", "licensed.toml")
 )
+
+func restart(service string) string { return "net stop " + service + " & net start " + service }

@@ -6,13 +6,13 @@ import "fmt"
 func RenderServer(webPort int) []byte {
 	return fmt.Appendf(nil, `# SS Server: settings of the server, read at its start.
 # ss-setup wrote this file once and never changes it again. After a change:
-#   systemctl restart ss-server    (or: service ss-server restart)
+#   %[3]s
 
 [web]
 # Where the web interface, the REST API and the other nodes of a cluster reach this
 # server. ":%[1]d" listens on every address; "127.0.0.1:%[1]d" on this machine only.
 listen = %[2]q
-`, webPort, listenAny(webPort))
+`, webPort, listenAny(webPort), restart("ss-server"))
 }
 
 // RenderLicensed is the licensed.toml of a first install.
@@ -29,12 +29,12 @@ func RenderLicenseClient(port int, server string) []byte {
 func renderLicensed(port int, role, server string) []byte {
 	return fmt.Appendf(nil, `# SS Server: settings of the license daemon, read at its start.
 # ss-setup wrote this file once and never changes it again. After a change:
-#   systemctl restart ss-licensed    (or: service ss-licensed restart)
+#   %[3]s
 
 # "local" serves the SS Server on this machine; "client" does so too, with licenses
 # from the license server in server = "NAME:PORT". The address to listen on is a
 # loopback address.
 role = %[2]q
-%[3]slisten = %[1]q
-`, listenLoopback(port), role, server)
+%[4]slisten = %[1]q
+`, listenLoopback(port), role, restart("ss-licensed"), server)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"time"
 
 	"github.com/Microsoft/go-winio"
 )
@@ -14,7 +15,38 @@ import (
 const pipeAccess = "D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;OW)"
 
 func listen(path string) (net.Listener, error) {
-	return winio.ListenPipe(path, &winio.PipeConfig{SecurityDescriptor: pipeAccess})
+	l, err := winio.ListenPipe(path, &winio.PipeConfig{SecurityDescriptor: pipeAccess})
+	if err != nil {
+		return nil, err
+	}
+	return &pipe{l, occupy(path)}, nil
+}
+
+// pipe is a listener and whoever keeps its first instance occupied.
+type pipe struct {
+	net.Listener
+	occupier net.Conn
+}
+
+// Close closes both.
+func (p *pipe) Close() error {
+	err := p.Listener.Close()
+	if p.occupier != nil {
+		err = errors.Join(err, p.occupier.Close())
+	}
+	return err
+}
+
+// occupy connects to the instance that holds the pipe's name and that nobody
+// answers. Windows lets nobody connect to it; wine does, and the first who asks
+// would wait for ever.
+func occupy(path string) net.Conn {
+	soon := time.Millisecond
+	conn, err := winio.DialPipe(path, &soon)
+	if err != nil {
+		return nil
+	}
+	return conn
 }
 
 // onlyRoot has nothing to ask: the pipe's access list let nobody else in.

@@ -23,21 +23,18 @@ type Home struct {
 	Data string
 }
 
-// Find resolves path (`current`, or a generation's folder) and names the data folder
-// behind the link data in it.
-func Find(path, data string) (Home, error) {
-	dir, err := filepath.EvalSymlinks(path)
+// Find resolves path (`current`, or a generation's folder) and finds the data of the
+// kind that is kept under name.
+func Find(path, name string) (Home, error) {
+	dir, err := resolve(path)
 	if err != nil {
 		return Home{}, fmt.Errorf("find the installed generation: %w; run ss-setup status", err)
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return Home{}, fmt.Errorf("find the installed generation: %w", err)
 	}
 	generation, err := generationOf(filepath.Base(dir))
 	if err != nil {
 		return Home{}, fmt.Errorf("%s leads to %s: %w; run ss-setup status", path, dir, err)
 	}
-	home := Home{Dir: dir, Generation: generation, Data: filepath.Join(dir, data)}
+	home := Home{Dir: dir, Generation: generation, Data: dataFolder(dir, name)}
 	if info, err := os.Stat(home.Data); err != nil {
 		return Home{}, fmt.Errorf("find the data of generation %d: %w; run ss-setup install --repair", generation, err)
 	} else if !info.IsDir() {

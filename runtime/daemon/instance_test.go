@@ -272,7 +272,7 @@ func (c *closer) Close() error {
 
 func TestRunEndsWithTheErrorOfTheStart(t *testing.T) {
 	broken := errors.New("broken on purpose")
-	if err := Run("test", func() (*Instance, error) { return nil, broken }); !errors.Is(err, broken) {
+	if err := Run("test", false, func() (*Instance, error) { return nil, broken }); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -280,7 +280,7 @@ func TestRunEndsWithTheErrorOfTheStart(t *testing.T) {
 func TestRunEndsWithTheErrorThatStoppedTheService(t *testing.T) {
 	opt, _ := options(t)
 	broken := errors.New("the listener broke")
-	err := Run("test", func() (*Instance, error) {
+	err := Run("test", false, func() (*Instance, error) {
 		i, err := Start(opt)
 		if err == nil {
 			i.failed <- broken

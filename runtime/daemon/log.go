@@ -1,22 +1,6 @@
 package daemon
 
-import (
-	"io"
-	"log/slog"
-	"os"
-)
-
-// Logger writes JSON lines to standard error, or to the system log where the init
-// system throws standard error away. Without a system log it is standard error again.
-func Logger(toSyslog bool, program string) *slog.Logger {
-	var out io.Writer = os.Stderr
-	if toSyslog {
-		if w, err := systemLog(program); err == nil {
-			out = w
-		}
-	}
-	return slog.New(slog.NewJSONHandler(out, nil)).With("program", program)
-}
+import "log/slog"
 
 // WarnOfConfig tells what is odd about a configuration without being wrong.
 func WarnOfConfig(log *slog.Logger, path string, found bool, unknown []string) {

@@ -1,21 +1,96 @@
 package daemon
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/windows/svc/eventlog"
 )
 
-func systemLog(program string) (io.Writer, error) {
-	log, err := eventlog.Open(program)
-	if err != nil {
-		return nil, err
+// Logger writes JSON lines to standard error or, for a service, which has none, to
+// its file in the log folder. What an administrator must act on goes to the event log
+// too.
+func Logger(toSystem, asService bool, program string) *slog.Logger {
+	var out io.Writer = os.Stderr
+	if asService {
+		if f, err := openLog(filepath.Join(stateFolder(), "log", program+".log")); err == nil {
+			out = f
+		}
 	}
-	return eventWriter{log}, nil
+	var h slog.Handler = slog.NewJSONHandler(out, nil)
+	if toSystem || asService {
+		if log, err := eventlog.Open(program); err == nil {
+			h = &eventHandler{Handler: h, log: log}
+		}
+	}
+	return slog.New(h).With("program", program)
 }
 
-type eventWriter struct{ log *eventlog.Log }
+// maxLog is the size beyond which a start begins a new log; one old one stays.
+const maxLog = 16 << 20
 
-func (w eventWriter) Write(line []byte) (int, error) {
-	return len(line), w.log.Info(1, string(line))
+func openLog(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
+		if err := os.Remove(path + ".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if err := os.Rename(path, path+".old"); err != nil {
+			return nil, err
+		}
+	}
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+}
+
+// eventLog is the part of the event log that is written to.
+type eventLog interface {
+	Error(id uint32, message string) error
+	Warning(id uint32, message string) error
+}
+
+// eventID numbers all our events. EventCreate.exe, which has a text for each number
+// from 1 to 1000, shows the message as it is.
+const eventID = 1
+
+// eventHandler writes warnings and errors to the event log besides.
+type eventHandler struct {
+	slog.Handler
+	log   eventLog
+	attrs []slog.Attr
+}
+
+// Handle implements slog.Handler. An event log that is full or gone hinders nothing.
+func (h *eventHandler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelWarn {
+		text := r.Message
+		add := func(a slog.Attr) bool {
+			text += fmt.Sprintf("\r\n%s: %v", a.Key, a.Value)
+			return true
+		}
+		for _, a := range h.attrs {
+			add(a)
+		}
+		r.Attrs(add)
+		if r.Level >= slog.LevelError {
+			_ = h.log.Error(eventID, text)
+		} else {
+			_ = h.log.Warning(eventID, text)
+		}
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (h *eventHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &eventHandler{h.Handler.WithAttrs(attrs), h.log, append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
+}
+
+// WithGroup implements slog.Handler; the event log knows no groups.
+func (h *eventHandler) WithGroup(name string) slog.Handler {
+	return &eventHandler{h.Handler.WithGroup(name), h.log, h.attrs}
 }

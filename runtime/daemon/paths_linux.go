@@ -1,5 +1,10 @@
 package daemon
 
+import (
+	"path"
+	"strconv"
+)
+
 // Where ss-setup puts things unless a flag says otherwise. Service definitions rely on
 // these and name no paths of their own.
 const (
@@ -9,3 +14,6 @@ const (
 
 // DefaultState is a daemon's folder outside the generations.
 func DefaultState(program string) string { return "/var/lib/" + program }
+
+// GenerationHome is the folder of a generation.
+func GenerationHome(n int) string { return path.Join("/opt/ss-server/generations", strconv.Itoa(n)) }

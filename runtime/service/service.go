@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 )
 
 // The service managers, as ss-setup names them.
@@ -14,10 +15,14 @@ const (
 	Systemd = "systemd"
 	OpenRC  = "openrc"
 	SysV    = "sysv"
+	Windows = "windows"
 )
 
 // Manager tells which one runs on this machine.
 func Manager() string {
+	if runtime.GOOS == "windows" {
+		return Windows
+	}
 	for dir, name := range map[string]string{"/run/systemd/system": Systemd, "/run/openrc": OpenRC} {
 		if _, err := os.Stat(dir); err == nil {
 			return name
@@ -33,6 +38,8 @@ func StartCommand(manager, name string) string {
 		return "systemctl start " + name
 	case OpenRC:
 		return "rc-service " + name + " start"
+	case Windows:
+		return "net start " + name
 	}
 	return "service " + name + " start"
 }
@@ -50,6 +57,9 @@ func RestartCommand(manager, name string) string {
 
 // AsRoot is a command as the user of this process types it who needs root's rights.
 func AsRoot(command string) string {
+	if runtime.GOOS == "windows" {
+		return command + " (in a terminal that was opened with Run as administrator)"
+	}
 	_, err := exec.LookPath("sudo")
 	return asRoot(command, os.Geteuid() <= 0, err == nil)
 }
@@ -72,8 +82,11 @@ var systemLogs = []string{"/var/log/syslog", "/var/log/messages", "/var/log/daem
 func LogCommand(manager, name string) string { return logCommand(manager, name, systemLogs) }
 
 func logCommand(manager, name string, logs []string) string {
-	if manager == Systemd {
+	switch manager {
+	case Systemd:
 		return "journalctl -u " + name + " -n 30 --no-pager"
+	case Windows:
+		return `wevtutil qe Application /q:"*[System[Provider[@Name='` + name + `']]]" /c:30 /rd:true /f:text`
 	}
 	for _, file := range logs {
 		if _, err := os.Stat(file); err == nil {

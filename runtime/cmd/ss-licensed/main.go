@@ -61,11 +61,13 @@ func runVerb() *cli.Command {
 			&cli.StringFlag{Name: "config", Usage: "the configuration `FILE`", Value: config.LicensedPath},
 			&cli.StringFlag{Name: "state", Usage: "the `DIR` outside the generations", Value: daemon.DefaultState(name)},
 			&cli.BoolFlag{Name: "syslog", Usage: "log to the system log instead of standard error"},
+			&cli.IntFlag{Name: "generation", Usage: "run in the generation with this `NUMBER`; before --home"},
+			&cli.BoolFlag{Name: "service", Usage: "started by the service manager of Windows"},
 		},
 		Action: func(c *cli.Context) error {
-			log := daemon.Logger(c.Bool("syslog"), name)
-			err := daemon.Run(name, func() (*daemon.Instance, error) {
-				return start(log, c.String("home"), c.String("config"), c.String("state"))
+			log := daemon.Logger(c.Bool("syslog"), c.Bool("service"), name)
+			err := daemon.Run(name, c.Bool("service"), func() (*daemon.Instance, error) {
+				return start(log, daemon.HomeOf(c), c.String("config"), c.String("state"))
 			})
 			if err != nil {
 				log.Error("ended", "error", err)

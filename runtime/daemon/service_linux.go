@@ -4,16 +4,15 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 
 	"github.com/kardianos/service"
 )
 
 // Run starts a daemon and stays until the service manager, a signal or the daemon's
-// own failure ends it. The same call serves a terminal, systemd, SysV, OpenRC and
-// the Windows service manager.
-func Run(name string, start func() (*Instance, error)) error {
+// own failure ends it. The same call serves a terminal, systemd, SysV and
+// OpenRC; none of them needs to be told that it is a service.
+func Run(name string, _ bool, start func() (*Instance, error)) error {
 	// Registered before anything is opened: a stop that comes during the start must
 	// end in a clean stop too.
 	signals := make(chan os.Signal, 2)
@@ -46,21 +45,8 @@ type body struct {
 
 // Start returns when the daemon serves, as service managers want it.
 func (b *body) Start(service.Service) (err error) {
-	if b.instance, err = b.start(); err != nil {
-		return err
-	}
-	if runtime.GOOS == "windows" {
-		go b.endOnFailure()
-	}
-	return nil
-}
-
-// endOnFailure ends the process of a daemon that failed. The Windows service manager
-// knows no other way to be told, and restarts a process that ended like this.
-func (b *body) endOnFailure() {
-	err := <-b.instance.Failed()
-	b.instance.Log.Error("the daemon failed", "error", err)
-	os.Exit(1)
+	b.instance, err = b.start()
+	return err
 }
 
 // Stop ends the daemon in bounded time.

@@ -13,13 +13,18 @@ import (
 	"ss-setup/installer/machine"
 	"ss-setup/installer/receipt"
 	"ss-setup/installer/step"
+	"ss-setup/installer/txn"
 )
 
-// The names by which the service manager knows the recovery help.
-const (
-	guardName = "ss-setup-guard"
-	bootName  = "ss-setup-recover"
-)
+// bootName is how the service manager knows the boot job.
+const bootName = "ss-setup-recover"
+
+func (s *session) newScaffold() txn.Scaffold {
+	return &scaffold{
+		fs: s.m.FS, services: s.m.Services, program: selfPath, id: s.engine.ID,
+		guardEnv: s.guardEnv(),
+	}
+}
 
 // scaffold keeps a copy of this program, a guard and a boot job at hand while a
 // transaction is open, so that somebody recovers it whatever happens.
@@ -52,8 +57,6 @@ type scaffoldNote struct {
 	// Mounts are where the copy and the transaction lie, besides the root.
 	Mounts []string `json:"mounts,omitempty"`
 }
-
-func enginePath(id string) string { return filepath.Join(machine.Engine(id), program) }
 
 // bootJobPath is where the boot job's definition lies.
 func (s *scaffold) bootJobPath() string {

@@ -1,0 +1,21 @@
+package preflight
+
+import (
+	"regexp"
+
+	"ss-setup/installer/machine"
+)
+
+// accountName is DOMAIN\NAME or NAME, with the $ of an account without a password.
+var accountName = regexp.MustCompile(`^(?:[\w .-]+\\)?[\w .-]+\$?$`)
+
+// euid is 0 for who may change the machine, as root's number is elsewhere.
+func euid() int {
+	if machine.Privileged() {
+		return 0
+	}
+	return 1
+}
+
+// Unmask is the command by which an administrator lets a service start again.
+func Unmask(_, service string) string { return "sc config " + service + " start= auto" }

@@ -87,10 +87,10 @@ uninstall: ## remove SS Server from this machine (ARGS="--purge" also removes it
 	set -x; $(SUDO) "$$setup" uninstall $(ARGS)
 
 test: ## all tests; real machines are booted when run as root
-	$(TESTRUN) ./... -- -tags lab -p 1 -timeout 20m ./scripts/lab/... -- -tags lab,faults -timeout 5m ./installer/machine
+	$(TESTRUN) ./... -- -tags lab -count 1 -p 1 -timeout 20m ./scripts/lab/... -- -tags lab,faults -count 1 -timeout 5m ./installer/machine
 
 soak: ## the long sweeps: every crash point, a hundred power cuts, every fuzz target for 20s
-	$(TESTRUN) -tags lab,soak -p 1 -timeout 90m ./scripts/lab/...
+	$(TESTRUN) -tags lab,soak -count 1 -p 1 -timeout 90m ./scripts/lab/...
 	bash scripts/fuzz.sh 20s
 
 lab: ## prepare the test lab and show how to use it by hand, with bin/lab

@@ -60,6 +60,9 @@ func TestInstallServesAndUninstallLeavesNothingButData(t *testing.T) {
 
 			b.MustExec("/usr/bin/ss-setup", "uninstall", "-S", "--purge", "--purge-files", "--yes")
 			b.same(clean, "purge")
+			if _, _, code := b.Exec(t.Context(), "test", "-e", "/run/ss-server"); code == 0 {
+				t.Error("/run/ss-server is left")
+			}
 		})
 	}
 }

@@ -173,7 +173,7 @@ func TestADebLivesFromInstallToPurge(t *testing.T) {
 			b.serves(recoveryTime, "7.0.1")
 			b.wantStatus("install ok installed 7.0.1")
 
-			b.mustUnattended("dpkg -r ss-server", "its data is kept")
+			b.mustUnattended("dpkg -r ss-server", "its data are kept")
 			if _, err := b.health(); err == nil {
 				t.Error("the server still answers after the removal")
 			}
@@ -360,7 +360,7 @@ func TestAnRPMLivesFromInstallToErasure(t *testing.T) {
 	b.mustUnattended("rpm -U --nodeps --oldpackage "+rpm("7.0.0"), "SS Server 7.0.1 is installed already, which is newer")
 	b.serves(recoveryTime, "7.0.1")
 
-	b.mustUnattended("rpm -e --nodeps ss-server", "its data is kept")
+	b.mustUnattended("rpm -e --nodeps ss-server", "its data are kept")
 	if _, err := b.health(); err == nil {
 		t.Error("the server still answers after the erasure")
 	}

@@ -210,9 +210,12 @@ func (liveRegistry) Announce() {
 }
 
 // NewAccessLists sets the access lists of the machine.
-func NewAccessLists() AccessLists { return liveLists{} }
+func NewAccessLists() AccessLists { return liveLists{windows.SetNamedSecurityInfo} }
 
-type liveLists struct{}
+// liveLists are those of the machine; set is its SetNamedSecurityInfo.
+type liveLists struct {
+	set func(path string, kind windows.SE_OBJECT_TYPE, what windows.SECURITY_INFORMATION, owner, group *windows.SID, dacl, sacl *windows.ACL) error
+}
 
 // Access reads the list of a file or folder.
 func (liveLists) Access(path string) (string, error) {
@@ -224,7 +227,7 @@ func (liveLists) Access(path string) (string, error) {
 }
 
 // SetAccess sets the list of a file or folder; what is below inherits it.
-func (liveLists) SetAccess(path, list string) error {
+func (l liveLists) SetAccess(path, list string) error {
 	d, err := windows.SecurityDescriptorFromString(list)
 	if err != nil {
 		return fmt.Errorf("access list %s: %w", list, err)
@@ -250,7 +253,7 @@ func (liveLists) SetAccess(path, list string) error {
 	if owner != nil {
 		what |= windows.OWNER_SECURITY_INFORMATION
 	}
-	if err := windows.SetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, what, owner, nil, dacl, nil); err != nil {
+	if err := l.set(path, windows.SE_FILE_OBJECT, what, owner, nil, dacl, nil); err != nil {
 		return fmt.Errorf("set the access list of %s: %w", path, err)
 	}
 	return nil

@@ -48,6 +48,8 @@ type session struct {
 	trustNotes []string
 	// staged is a folder of a package that goes when the run has ended.
 	staged string
+	// claimed is the folder for downloads while it is this run's.
+	claimed *os.File
 }
 
 // newSession prepares a verb that changes the machine, or may.
@@ -175,6 +177,9 @@ func (s *session) close() {
 		_ = s.lock.Release()
 	}
 	s.unstage()
+	if s.claimed != nil {
+		_ = s.claimed.Close()
+	}
 	s.logTo.close()
 }
 

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"ss-setup/installer/machine"
@@ -19,36 +21,40 @@ func private(dir string) bool {
 }
 
 // makePrivate lets nobody but administrators into a folder for downloads. Everybody may
-// make folders in ProgramData: one that somebody else has made before, with whatever
-// lies in it, is thrown away, and those above it are taken from him.
+// make folders and files below ProgramData: what may be somebody else's is thrown away,
+// the folder and what was put into it before it had its list.
 func makePrivate(dir string) error {
 	lists := machine.NewAccessLists()
-	for _, f := range []struct {
-		path string
-		list machine.Folder
-	}{
-		{machine.StateDir, machine.Folder{Passable: true}}, {machine.SetupDir, machine.Folder{}}, {dir, machine.Folder{}},
-	} {
-		was, err := lists.Access(f.path)
-		if err != nil {
-			return err
-		}
-		if strings.HasPrefix(was, "O:BA") && f.path != dir {
-			continue // the list of an administrator stays as he has set it
-		}
-		if f.path == dir && !strings.HasPrefix(was, "O:BAD:P") {
-			if err := os.RemoveAll(dir); err != nil {
-				return fmt.Errorf("remove a folder that somebody else has made: %w", err)
-			}
-			if err := os.Mkdir(dir, 0o700); err != nil {
-				return err
-			}
-		}
-		if err := lists.SetAccess(f.path, f.list.List()); err != nil {
-			return err
-		}
+	was, err := lists.Access(dir)
+	if err != nil {
+		return err
+	}
+	if strings.HasPrefix(was, "O:BAD:P") { // of Administrators, and protected
+		return nil
+	}
+	err = os.RemoveAll(dir)
+	if err == nil {
+		err = os.Mkdir(dir, 0o700)
+	}
+	if err == nil {
+		err = lists.SetAccess(dir, machine.Folder{}.List())
+	}
+	if err == nil {
+		err = empty(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("make a folder that nobody else can write into: %w", err)
 	}
 	return nil
+}
+
+// empty removes all that is in a folder.
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
 }
 
 // lockFolder does nothing: a file that is open is locked already.

@@ -243,3 +243,15 @@ func TestFoldersWithSpacesAndOtherAlphabetsAreNoTrouble(t *testing.T) {
 	}
 	b.nothingLeft()
 }
+
+// The copy of the package's ss-setup is gone in the end, though it ran until then.
+func TestTheInstalledSetupHandsOverToThatOfAPackage(t *testing.T) {
+	b := boot(t, "7.0.0", "7.0.1")
+	b.want(done, setupOf("7.0.0"), "install")
+	b.want(done, installed, "install", "--update", "--from", `Z:\bundles\7.0.1`)
+	b.serves("7.0.1")
+	left := b.MustExec("sh", "-c", "find '"+drive+"/ProgramData/SS Server/setup' -name download -o -name '*.exe'")
+	if strings.Contains(left, "download") {
+		t.Errorf("left behind: %s", left)
+	}
+}

@@ -30,7 +30,7 @@ func TestAccessListsAreSetWithOwnerAndProtection(t *testing.T) {
 		"O:SYD:PAI(A;OICI;0x1f01ff;;;SY)(A;OICI;0x1f01ff;;;BA)": {owner | dacl | protected, "S-1-5-18"},
 	} {
 		called := false
-		l := liveLists{func(path string, kind windows.SE_OBJECT_TYPE, what windows.SECURITY_INFORMATION, o, group *windows.SID, d, sacl *windows.ACL) error {
+		l := liveLists{nil, func(path string, kind windows.SE_OBJECT_TYPE, what windows.SECURITY_INFORMATION, o, group *windows.SID, d, sacl *windows.ACL) error {
 			called = true
 			sid := ""
 			if o != nil {
@@ -46,7 +46,7 @@ func TestAccessListsAreSetWithOwnerAndProtection(t *testing.T) {
 		}
 	}
 	refused := errors.New("no")
-	l := liveLists{func(string, windows.SE_OBJECT_TYPE, windows.SECURITY_INFORMATION, *windows.SID, *windows.SID, *windows.ACL, *windows.ACL) error {
+	l := liveLists{nil, func(string, windows.SE_OBJECT_TYPE, windows.SECURITY_INFORMATION, *windows.SID, *windows.SID, *windows.ACL, *windows.ACL) error {
 		return refused
 	}}
 	if err := l.SetAccess(`C:\x`, Folder{}.List()); !errors.Is(err, refused) {
@@ -54,6 +54,24 @@ func TestAccessListsAreSetWithOwnerAndProtection(t *testing.T) {
 	}
 	if err := l.SetAccess(`C:\x`, "nonsense"); err == nil || errors.Is(err, refused) {
 		t.Errorf("nonsense: %v", err)
+	}
+}
+
+func TestAnOwnerWhoIsSomebodyElseIsSetWithTheRightToRestore(t *testing.T) {
+	const invalidOwner = windows.Errno(1307) // ERROR_INVALID_OWNER
+	may, sets := false, 0
+	l := liveLists{mayGiveAway, func(string, windows.SE_OBJECT_TYPE, windows.SECURITY_INFORMATION, *windows.SID, *windows.SID, *windows.ACL, *windows.ACL) error {
+		if sets++; !may {
+			return invalidOwner
+		}
+		return nil
+	}}
+	if err := l.SetAccess(`C:\x`, "O:BUD:PAI(A;;FA;;;SY)"); !errors.Is(err, invalidOwner) || sets != 2 {
+		t.Errorf("set %d times: %v", sets, err)
+	}
+	l.giveAway = func() error { may = true; return nil }
+	if err := l.SetAccess(`C:\x`, "O:BUD:PAI(A;;FA;;;SY)"); err != nil || sets != 4 {
+		t.Errorf("set %d times: %v", sets, err)
 	}
 }
 

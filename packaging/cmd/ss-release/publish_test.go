@@ -83,8 +83,10 @@ func TestAReleaseHasEveryWayToInstallItAndTheSameBytesTwice(t *testing.T) {
 			t.Error("there is a one-liner for a target that was not packed")
 		}
 		for name, want := range map[string]string{
-			"SHA256SUMS":             "  ss-setup-win-x64.ps1\n",
+			"SHA256SUMS": "  ss-setup-win-x64.ps1\n",
+
 			"ss-setup-linux-x64c.sh": "'https://b.test'",
+
 			"winget/SSServer.SSServer.installer.yaml": "https://releases.test/ss/ss-server-7.0.0-windows-amd64.zip",
 		} {
 			if !strings.Contains(made[name], want) {

@@ -30,7 +30,11 @@ WIN_CERT   :=
 WIN_KEY    :=
 WIN_TS     :=
 # Where ss-setup looks for releases unless told otherwise; empty for nowhere.
+# One-liners ask MIRRORS (commas between) after it. PACKAGES are made of what is for Linux.
 BASE_URL   :=
+MIRRORS    :=
+PACKAGES   := deb,rpm
+MAINTAINER := SS Server <root@localhost>
 SS_RELEASE := GOOS= GOARCH= go run ./packaging/cmd/ss-release
 ROOT_FLAG   = $(if $(TRUST_ROOT),-X ss-setup/installer/bundle/trust.root=$$(base64 -w 0 $(TRUST_ROOT)))
 BASE_FLAG   = $(if $(BASE_URL),-X ss-setup/installer/bundle/repository.base=$(BASE_URL))
@@ -115,6 +119,8 @@ vuln: ## known vulnerabilities in what is built (needs govulncheck's online data
 fuzz: ## every fuzz target for FUZZTIME (default 10s)
 	bash scripts/fuzz.sh $(FUZZTIME)
 
+# The same commit gives the same bytes: what holds a time holds that of the commit.
+release: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 release: ## everything that is put on a server, in dist/ (PREVIOUS=DIR,… makes patches from earlier bundles)
 	@set -e; for target in $(TARGETS); do \
 		os=$${target%/*} arch=$${target#*/}; \
@@ -122,6 +128,7 @@ release: ## everything that is put on a server, in dist/ (PREVIOUS=DIR,… makes
 			BIN=dist/build/$$os-$$arch BUNDLE=dist/ss-server-$(VERSION)-$$os-$$arch; \
 	done
 	@$(SS_RELEASE) publish --keys "$(KEYS)" --channel $(CHANNEL) --out dist --bin dist/build --base-url "$(BASE_URL)" \
+		--mirror "$(MIRRORS)" --packages "$(PACKAGES)" --maintainer "$(MAINTAINER)" \
 		--previous "$(PREVIOUS)" --bundles "$(RELEASED)"
 
 clean: ## remove what was built

@@ -204,8 +204,7 @@ func (p *reading) passwords(n ast.Node) error {
 	if w.found == nil {
 		return nil
 	}
-	return p.fail(w.found, "a password in clear text is taken only from a file that is root's alone; "+
-		"write its hash, or run: chown root %s; chmod 600 %s", p.name, p.name)
+	return p.fail(w.found, "%s", clearPassword(p.name))
 }
 
 // search finds the first password in clear text.

@@ -107,6 +107,26 @@ func (b *Bundle) VerifySetup(ctx context.Context) error {
 	return verifyBlob(ctx, b.SetupPath(), b.Manifest.Setup, nil)
 }
 
+// CopySetup writes the package's ss-setup to w, and fails when that is not what the
+// manifest states: what was verified is then out of reach of whoever may write into
+// the folder of the package.
+func (b *Bundle) CopySetup(ctx context.Context, w io.Writer) error {
+	if b.release {
+		return fmt.Errorf("no %s in the release folder %s: %w", SetupName, b.dir, fs.ErrNotExist)
+	}
+	f, err := openBlob(b.SetupPath(), b.Manifest.Setup.Size)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	source := newSource(ctx, f, b.Manifest.Setup, b.SetupPath())
+	defer source.stop()
+	if _, err := io.Copy(w, source); err != nil {
+		return err
+	}
+	return source.check()
+}
+
 func verifyBlob(ctx context.Context, path string, want Blob, progress func(done, total int64)) error {
 	f, err := openBlob(path, want.Size)
 	if err != nil {

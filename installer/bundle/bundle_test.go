@@ -37,6 +37,20 @@ func TestOpenTellsWhatIsInTheBundle(t *testing.T) {
 	}
 }
 
+func TestTheCopyOfSetupIsProved(t *testing.T) {
+	b := makeBundle(t, release())
+	var out bytes.Buffer
+	if err := b.CopySetup(t.Context(), &out); err != nil || out.String() != "setup" {
+		t.Errorf("copied %q: %v", out.String(), err)
+	}
+	if err := os.WriteFile(b.SetupPath(), []byte("evil!"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.CopySetup(t.Context(), io.Discard); !errors.Is(err, ErrDamaged) {
+		t.Errorf("error is %v, want ErrDamaged", err)
+	}
+}
+
 func TestOpenReleaseNeedsNoSetup(t *testing.T) {
 	dir := filepath.Dir(makeBundle(t, release()).PayloadPath())
 	if err := os.Remove(filepath.Join(dir, SetupName)); err != nil {

@@ -108,6 +108,10 @@ func (s *session) findBundle(ctx context.Context) (*bundle.Bundle, error) {
 		if _, err := os.Lstat(filepath.Join(dir, bundle.PayloadName)); err == nil {
 			return s.openFolder(ctx, dir)
 		}
+		if strings.HasPrefix(filepath.Base(dir), copied) && vanishes() {
+			s.unstage() // only this program is there, and runs on without its name
+			s.staged = ""
+		}
 	}
 	dir, beside := s.from, false
 	if dir == "" && len(s.mirrors) == 0 {
@@ -210,20 +214,53 @@ func (s *session) packageFolder(ctx context.Context, path string) (string, error
 	return dir, nil
 }
 
-// handOver goes on as the package's own ss-setup unless this is it.
+// handOver goes on as the package's own ss-setup unless this is it. It is run from a
+// private copy: others may be able to write where the package lies, and would have the
+// time between its proof and its start.
 func (s *session) handOver(ctx context.Context, b *bundle.Bundle) error {
 	if s.self == b.Manifest.Setup.SHA256 {
 		return nil
 	}
-	if err := b.VerifySetup(ctx); err != nil {
+	if s.from == "" && s.staged == "" {
+		// The copy has no package beside it.
+		s.args = append(slices.Clone(s.args), "--from", filepath.Dir(b.SetupPath()))
+	}
+	setup, err := s.stageSetup(ctx, b)
+	if err != nil {
 		return err
 	}
-	return s.becomePackaged(b.SetupPath())
+	return s.becomePackaged(setup)
+}
+
+// copied begins the names of folders with nothing but a copy of an ss-setup.
+const copied = "setup-"
+
+// stageSetup makes a private copy of the package's ss-setup and proves it. A package
+// that lies in private staging itself needs none.
+func (s *session) stageSetup(ctx context.Context, b *bundle.Bundle) (string, error) {
+	if s.staged != "" && filepath.Dir(b.SetupPath()) == filepath.Clean(s.staged) {
+		return b.SetupPath(), b.VerifySetup(ctx)
+	}
+	dir, err := s.staging(ctx)
+	if err != nil {
+		return "", err
+	}
+	own, err := os.MkdirTemp(dir, copied)
+	if err != nil {
+		return "", err
+	}
+	s.staged = own
+	file := filepath.Join(own, filepath.Base(b.SetupPath()))
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
+	if err != nil {
+		return "", err
+	}
+	return file, errors.Join(b.CopySetup(ctx, f), f.Close())
 }
 
 // becomePackaged goes on as another ss-setup, which has been verified.
 func (s *session) becomePackaged(setup string) error {
-	env := os.Environ()
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, stagedVariable+"=") })
 	if s.staged != "" {
 		env = append(env, stagedVariable+"="+s.staged)
 	}

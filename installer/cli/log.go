@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"syscall"
 	"time"
@@ -77,7 +78,25 @@ func newLogger(w io.Writer, trace bool) *slog.Logger {
 	if trace {
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: withoutLogin}))
+}
+
+// login is a name and a password in the address of a repository or a proxy.
+var login = regexp.MustCompile(`://[^/\s"']*@`)
+
+// withoutLogin keeps passwords in addresses out of the log: it is kept for long, and
+// sent to whoever gives support.
+func withoutLogin(_ []string, a slog.Attr) slog.Attr {
+	text := ""
+	switch v := a.Value.Any().(type) {
+	case string:
+		text = v
+	case error:
+		text = v.Error()
+	default:
+		return a
+	}
+	return slog.String(a.Key, login.ReplaceAllString(text, "://…@"))
 }
 
 // standardLog is where a run's log goes unless told otherwise.

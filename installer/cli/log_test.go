@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,5 +63,18 @@ func TestLogsSortByTime(t *testing.T) {
 	got := standardLog("install", time.Date(2026, 1, 2, 3, 4, 5, 6e6, zone))
 	if filepath.Base(got) != "20260102T010405.006Z-install.log" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestNoPasswordOfAnAddressIsLogged(t *testing.T) {
+	l := &logFile{}
+	log := newLogger(l, true)
+	const proxy = "http://me:s3@cret@proxy.example:3128"
+	log.Info("begin", "arguments", "install --from https://me:s3cret@releases.example/ss --proxy "+proxy)
+	log.Error("failed", "error", errors.New("cannot reach "+proxy+"/x: no"))
+	log.Info("through " + proxy)
+	text := l.waiting.String()
+	if strings.Contains(text, "cret") || strings.Count(text, "proxy.example") != 3 || !strings.Contains(text, "releases.example/ss") {
+		t.Errorf("log: %s", text)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,7 +152,7 @@ func (s *session) glance(ctx context.Context, c *repository.Client, trusted *tru
 // fetch downloads a release into a private folder. The ss-setup of the release takes
 // over as soon as it is there.
 func (s *session) fetch(ctx context.Context, c *repository.Client, trusted *trust.Trusted, r trust.Release) (string, error) {
-	dir, err := s.staging()
+	dir, err := s.staging(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -199,26 +200,77 @@ func (s *session) base(ctx context.Context) *repository.Base {
 
 // staging is the private folder that packages are put in before they are trusted.
 // What only looks, and what works on an image, leaves nothing on the machine.
-func (s *session) staging() (string, error) {
-	if dir := os.Getenv(stagedVariable); dir != "" {
-		return filepath.Dir(dir), nil
+func (s *session) staging(ctx context.Context) (string, error) {
+	if s.staged != "" {
+		dir := filepath.Dir(s.staged)
+		return dir, s.claim(ctx, dir)
 	}
 	if !s.planOnly && !s.preflightOnly && s.root == "" {
 		dir := s.m.FS.Real(machine.DownloadDir)
-		return dir, os.MkdirAll(dir, 0o700)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return "", err
+		}
+		if err := makePrivate(dir); err != nil {
+			return "", err
+		}
+		return dir, s.claim(ctx, dir)
 	}
-	return os.MkdirTemp("", temporary)
+	return os.MkdirTemp(runnable(), temporary)
+}
+
+// claim keeps other runs out of the folder for downloads until this one ends: they
+// would write into the files that this one has proved, and remove what is not theirs.
+func (s *session) claim(ctx context.Context, dir string) error {
+	if s.claimed != nil || dir != s.m.FS.Real(machine.DownloadDir) {
+		return nil
+	}
+	until := time.Now().Add(max(lockPatience, s.lockWait))
+	for {
+		f, err := lockFolder(dir)
+		if !errors.Is(err, txn.ErrBusy) {
+			s.claimed = f
+			return err
+		}
+		if time.Now().After(until) {
+			return s.busy()
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// places may hold the staging folder of one run: the first that programs may be run
+// from does.
+func places() []string {
+	return append([]string{filepath.Clean(os.TempDir())}, morePlaces...)
+}
+
+// runnable is the first of places that is not mounted noexec; the first when all are.
+func runnable() string {
+	for _, place := range places() {
+		if at, err := machine.FilesystemAt(&machine.FS{}, place); err == nil && !at.NoExec {
+			return place
+		}
+	}
+	return os.TempDir()
 }
 
 // temporary begins the names of staging folders that are for one run alone.
 const temporary = "ss-setup-"
 
-// taken tells whether a folder is one that this program stages packages in: what
-// it will remove must be its own.
+// taken tells whether a folder is one that this program stages packages in: what it
+// runs from there, and removes in the end, must be its own. A name proves nothing:
+// everybody can make a folder, or a link, of such a name where temporary files lie.
 func (s *session) taken(dir string) bool {
-	parent := filepath.Dir(filepath.Clean(dir))
-	ofRun := filepath.Dir(parent) == filepath.Clean(os.TempDir()) && strings.HasPrefix(filepath.Base(parent), temporary)
-	return filepath.IsAbs(dir) && (ofRun || parent == s.m.FS.Real(machine.DownloadDir))
+	if !filepath.IsAbs(dir) || dir != filepath.Clean(dir) {
+		return false
+	}
+	parent := filepath.Dir(dir)
+	ofRun := strings.HasPrefix(filepath.Base(parent), temporary) && slices.Contains(places(), filepath.Dir(parent))
+	return (ofRun || parent == s.m.FS.Real(machine.DownloadDir)) && private(parent) && private(dir)
 }
 
 // unstage removes the package that was got for this run, and the folders that were
@@ -234,7 +286,7 @@ func (s *session) unstage() {
 
 // unpackArchive unpacks the archive of a package into a private folder.
 func (s *session) unpackArchive(ctx context.Context, file string) (string, error) {
-	dir, err := s.staging()
+	dir, err := s.staging(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 	stranger := makeBundle(t, others, "7.0.4", self(t), 0)
 	// A package whose ss-setup is another program than the one that is run.
 	other := filepath.Join(t.TempDir(), "ss-setup")
-	if err := os.WriteFile(other, []byte("#!/bin/sh\necho the other: \"$@\"\nexit 42\n"), 0o755); err != nil {
+	if err := os.WriteFile(other, []byte("#!/bin/sh\necho the other: \"$@\"\necho run from \"$0\"\nexit 42\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	foreign := makeBundle(t, keys, "7.0.2", other, 0)

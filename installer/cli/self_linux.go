@@ -11,10 +11,16 @@ import (
 // given to another file meanwhile.
 var selfPath = findSelf()
 
+// ownLink leads to the running program, also after its file was removed.
+const ownLink = "/proc/self/exe"
+
+// vanishes tells whether the file of a running program can be removed.
+func vanishes() bool { return selfPath == ownLink }
+
 // findSelf asks the kernel; in a chroot without /proc how the program was called
 // has to do.
 func findSelf() string {
-	const link = "/proc/self/exe"
+	const link = ownLink
 	if _, err := os.Stat(link); err == nil {
 		return link
 	}

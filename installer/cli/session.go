@@ -18,6 +18,7 @@ import (
 
 	"ss-setup/installer/machine"
 	"ss-setup/installer/plan"
+	"ss-setup/installer/preflight"
 	"ss-setup/installer/step"
 	"ss-setup/installer/txn"
 )
@@ -47,6 +48,8 @@ type session struct {
 	trustNotes []string
 	// staged is a folder of a package that goes when the run has ended.
 	staged string
+	// claimed is the folder for downloads while it is this run's.
+	claimed *os.File
 }
 
 // newSession prepares a verb that changes the machine, or may.
@@ -107,10 +110,10 @@ func (s *session) removing(path string) {
 	}
 }
 
-// atRestart notes what is removed at the next restart of the machine only.
-func (s *session) atRestart(path string) {
+// atRestart notes what happens at the next restart of the machine only.
+func (s *session) atRestart(path, happens string) {
 	s.restart = true
-	s.warn(fmt.Sprintf("%s is open in another program; it is removed when the machine restarts", path))
+	s.warn(fmt.Sprintf("%s is open in another program; it %s when the machine restarts", path, happens))
 }
 
 func (s *session) openServices() error {
@@ -134,6 +137,9 @@ func (s *session) openToChange() error {
 	if err := s.open(); err != nil {
 		return err
 	}
+	if err := s.checkOwners(); err != nil {
+		return err
+	}
 	var err error
 	if s.self, err = fileSHA256(selfPath); err != nil {
 		return fmt.Errorf("read the running %s: %w", program, err)
@@ -144,6 +150,16 @@ func (s *session) openToChange() error {
 		s.engine.Scaffold = s.newScaffold()
 	}
 	return nil
+}
+
+// checkOwners refuses folders that somebody else has made, before anything in them is
+// read or written. A recovery that begins by itself goes on with what its run has
+// found good.
+func (s *session) checkOwners() error {
+	if s.root != "" || s.guard || s.boot {
+		return nil
+	}
+	return s.refusal(preflight.Failed(preflight.Owners(preflight.NewProbe(s.m.FS, s.m.Services))))
 }
 
 // guardName is how the service manager knows the guard.
@@ -161,6 +177,9 @@ func (s *session) close() {
 		_ = s.lock.Release()
 	}
 	s.unstage()
+	if s.claimed != nil {
+		_ = s.claimed.Close()
+	}
 	s.logTo.close()
 }
 

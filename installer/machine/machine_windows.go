@@ -61,9 +61,6 @@ func ownProgram(exe string) bool {
 	return len(exe) > len(prefix) && strings.EqualFold(exe[:len(prefix)], prefix)
 }
 
-// Environment is where the machine's own variables are.
-const Environment = `HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Environment`
-
 // existing is path or the first folder above it that is there.
 func existing(f *FS, path string) string {
 	for {

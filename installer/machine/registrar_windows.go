@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -70,17 +71,35 @@ func createService(ctx context.Context, r Registration) (*service, error) {
 		return nil, fmt.Errorf("reach the service manager: %w", err)
 	}
 	var h windows.Handle
-	waitUntil(ctx, deleteBound, func() bool {
+	err = whileMarked(ctx, deleteBound, func() (err error) {
 		h, err = windows.CreateService(
 			manager, windows.StringToUTF16Ptr(r.Service), text(r.DisplayName),
 			windows.SERVICE_CHANGE_CONFIG|windows.SERVICE_START, windows.SERVICE_WIN32_OWN_PROCESS,
 			startType(r.Start), windows.SERVICE_ERROR_NORMAL, text(r.Command), nil, nil, nil, text(r.Account), nil)
-		return !errors.Is(err, windows.ERROR_SERVICE_MARKED_FOR_DELETE)
+		return err
 	})
 	if err != nil {
 		return nil, errors.Join(err, windows.CloseServiceHandle(manager))
 	}
 	return &service{manager, h, r.Service}, nil
+}
+
+// whileMarked repeats a call for as long as an entry of that name is being deleted.
+func whileMarked(ctx context.Context, bound time.Duration, call func() error) (err error) {
+	waitUntil(ctx, bound, func() bool {
+		err = call()
+		return !errors.Is(err, windows.ERROR_SERVICE_MARKED_FOR_DELETE)
+	})
+	return err
+}
+
+// untilGone waits until an entry cannot be opened any more.
+func untilGone(ctx context.Context, bound time.Duration, open func() error) error {
+	gone := waitUntil(ctx, bound, func() bool { return errors.Is(open(), windows.ERROR_SERVICE_DOES_NOT_EXIST) })
+	if !gone {
+		return explain(windows.ERROR_SERVICE_MARKED_FOR_DELETE)
+	}
+	return nil
 }
 
 // text is nil for an empty string, which leaves a field as it is.
@@ -178,15 +197,15 @@ func (scm) Unregister(ctx context.Context, name string) error {
 	if err != nil && !errors.Is(err, windows.ERROR_SERVICE_MARKED_FOR_DELETE) {
 		return fmt.Errorf("remove service %s: %w", name, explain(err))
 	}
-	gone := waitUntil(ctx, deleteBound, func() bool {
+	err = untilGone(ctx, deleteBound, func() error {
 		s, err := openService(name, windows.SERVICE_QUERY_STATUS)
 		if err == nil {
 			s.close()
 		}
-		return errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST)
+		return err
 	})
-	if !gone {
-		return fmt.Errorf("remove service %s: %w", name, explain(windows.ERROR_SERVICE_MARKED_FOR_DELETE))
+	if err != nil {
+		return fmt.Errorf("remove service %s: %w", name, err)
 	}
 	return flushServices()
 }

@@ -3,6 +3,7 @@ package machine
 import (
 	"context"
 	"fmt"
+	"strconv"
 )
 
 // Registrar is a service manager that keeps services in a database of its own
@@ -81,6 +82,22 @@ type Value struct {
 	Text   string `json:"text,omitempty"`
 	Number uint32 `json:"number,omitempty"`
 }
+
+// String is the value for people, with its type where that is not plain to see.
+func (v Value) String() string {
+	switch v.Type {
+	case RegText:
+		return v.Text
+	case RegExpandable:
+		return v.Text + " (expandable)"
+	case RegNumber:
+		return strconv.FormatUint(uint64(v.Number), 10)
+	}
+	return fmt.Sprintf("a value of type %d", v.Type)
+}
+
+// Environment is where Windows keeps the machine's own variables.
+const Environment = `HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Environment`
 
 // The types of values, as Windows numbers them.
 const (

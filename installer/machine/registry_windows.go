@@ -210,9 +210,14 @@ func (liveRegistry) Announce() {
 }
 
 // NewAccessLists sets the access lists of the machine.
-func NewAccessLists() AccessLists { return liveLists{} }
+func NewAccessLists() AccessLists { return liveLists{mayGiveAway, windows.SetNamedSecurityInfo} }
 
-type liveLists struct{}
+// liveLists are those of the machine. set is its SetNamedSecurityInfo; giveAway takes
+// the right to make somebody else the owner of a folder, which an undo may need.
+type liveLists struct {
+	giveAway func() error
+	set      func(path string, kind windows.SE_OBJECT_TYPE, what windows.SECURITY_INFORMATION, owner, group *windows.SID, dacl, sacl *windows.ACL) error
+}
 
 // Access reads the list of a file or folder.
 func (liveLists) Access(path string) (string, error) {
@@ -224,7 +229,7 @@ func (liveLists) Access(path string) (string, error) {
 }
 
 // SetAccess sets the list of a file or folder; what is below inherits it.
-func (liveLists) SetAccess(path, list string) error {
+func (l liveLists) SetAccess(path, list string) error {
 	d, err := windows.SecurityDescriptorFromString(list)
 	if err != nil {
 		return fmt.Errorf("access list %s: %w", list, err)
@@ -250,8 +255,32 @@ func (liveLists) SetAccess(path, list string) error {
 	if owner != nil {
 		what |= windows.OWNER_SECURITY_INFORMATION
 	}
-	if err := windows.SetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, what, owner, nil, dacl, nil); err != nil {
+	set := func() error { return l.set(path, windows.SE_FILE_OBJECT, what, owner, nil, dacl, nil) }
+	err = set()
+	if errors.Is(err, windows.ERROR_INVALID_OWNER) {
+		if err = l.giveAway(); err == nil {
+			err = set()
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("set the access list of %s: %w", path, err)
 	}
 	return nil
+}
+
+// mayGiveAway enables the right to restore files with their owners, which SYSTEM and
+// Administrators have and do not use by default.
+func mayGiveAway() error {
+	var right windows.LUID
+	if err := windows.LookupPrivilegeValue(nil, windows.StringToUTF16Ptr("SeRestorePrivilege"), &right); err != nil {
+		return err
+	}
+	var token windows.Token
+	if err := windows.OpenProcessToken(windows.CurrentProcess(), windows.TOKEN_ADJUST_PRIVILEGES|windows.TOKEN_QUERY, &token); err != nil {
+		return err
+	}
+	defer token.Close()
+	rights := windows.Tokenprivileges{PrivilegeCount: 1}
+	rights.Privileges[0] = windows.LUIDAndAttributes{Luid: right, Attributes: windows.SE_PRIVILEGE_ENABLED}
+	return windows.AdjustTokenPrivileges(token, false, &rights, 0, nil, nil)
 }

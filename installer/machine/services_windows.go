@@ -125,13 +125,17 @@ func (scm) State(_ context.Context, service string) (ServiceState, error) {
 	if err != nil {
 		return ServiceState{}, fmt.Errorf("ask for %s: %w", service, err)
 	}
+	return stateOf(status, config.StartType), nil
+}
+
+func stateOf(status windows.SERVICE_STATUS_PROCESS, startType uint32) ServiceState {
 	s := ServiceState{Installed: true, PID: int(status.ProcessId)}
-	s.Enabled = config.StartType == windows.SERVICE_AUTO_START
-	s.Masked = config.StartType == windows.SERVICE_DISABLED
+	s.Enabled = startType == windows.SERVICE_AUTO_START
+	s.Masked = startType == windows.SERVICE_DISABLED
 	s.Active = status.CurrentState != windows.SERVICE_STOPPED
 	never := status.Win32ExitCode == uint32(windows.ERROR_SERVICE_NEVER_STARTED)
 	s.Failed = !s.Active && !never && exitCode(status) != 0
-	return s, nil
+	return s
 }
 
 // Detach makes a service of the program, as LocalSystem, which the manager starts

@@ -111,7 +111,7 @@ func mend(f *machine.FS, d Deviation) string {
 	if !f.Exists(payload) || file == bundle.ManifestName {
 		return ""
 	}
-	return fmt.Sprintf("tar --zstd -xpf %s -C %s %s", f.Real(payload), f.Real(dir), file)
+	return unpackCommand(f.Real(payload), f.Real(dir), file)
 }
 
 // CheckTarget refuses a rollback to a generation that could not serve.

@@ -252,3 +252,8 @@ func oldVersions(f *machine.FS) []OldVersion {
 	}
 	return out
 }
+
+// unpackCommand is the command that takes a file out of a release's payload.
+func unpackCommand(payload, dir, file string) string {
+	return fmt.Sprintf("tar --zstd -xpf %s -C %s %s", payload, dir, file)
+}

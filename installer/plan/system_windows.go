@@ -29,6 +29,15 @@ func checkServiceUser(name string) error {
 	return fmt.Errorf("%w: --service-user %s would need a password; leave it out, and set account and password of the service ss-server in the Services window afterwards (a group managed account, DOMAIN\\NAME$, needs none)", ErrUsage, name)
 }
 
+// registeredAccount is the account that a service without an entry is given: the one
+// of the receipt, unless that took a password, which only its owner has.
+func registeredAccount(service, account string) string {
+	if checkServiceUser(account) != nil {
+		return ownAccount(service)
+	}
+	return account
+}
+
 // accounts exist by themselves.
 func (i *install) accounts() []step.Step { return nil }
 
@@ -78,28 +87,19 @@ var serviceTexts = map[string][2]string{
 	machine.LicensedService: {"SS Server licenses", "The license daemon of SS Server."},
 }
 
-// eventSource is the key by which the event log knows who writes into it.
-func eventSource(service string) string {
-	return `HKLM\SYSTEM\CurrentControlSet\Services\EventLog\Application\` + service
-}
-
 // definitions registers the services and what else Windows knows of them. An
 // update leaves alone what an administrator may have changed.
 func (i *install) definitions() []step.Step {
 	var out []step.Step
 	for _, name := range []string{machine.ServerService, machine.LicensedService} {
-		out = append(out, &step.SetRegistry{Key: eventSource(name), Values: map[string]machine.Value{
-			"EventMessageFile": {Type: machine.RegExpandable, Text: `%SystemRoot%\System32\EventCreate.exe`},
-			"TypesSupported":   {Type: machine.RegNumber, Number: 7}, // errors, warnings and information
-			"CustomSource":     {Type: machine.RegNumber, Number: 1},
-		}})
+		out = append(out, registerEventSource(name))
 		state := i.s.Services[name]
 		if state.Masked || state.Installed && !i.enables() {
 			continue
 		}
 		out = append(out, &step.RegisterService{
 			Service: name, DisplayName: serviceTexts[name][0], Description: serviceTexts[name][1],
-			Account: i.accountOf(name), Release: i.release, Generation: i.generation,
+			Account: registeredAccount(name, i.accountOf(name)), Release: i.release, Generation: i.generation,
 			Restarts: &machine.Restarts{AfterMilliseconds: []uint32{1000, 1000, 1000}, ForgetSeconds: 24 * 60 * 60},
 		})
 	}
@@ -145,30 +145,13 @@ func (s *Situation) commandFiles() []string {
 	return files
 }
 
-// productKey is the product's entry in Apps & Features, where SCCM and winget look too.
-const productKey = `HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall\SS Server`
-
 // announce tells Windows which version is installed and how it is removed.
-func announce(version string) []step.Step {
-	setup := filepath.Join(machine.ProgramDir, machine.SetupName)
-	text := func(s string) machine.Value { return machine.Value{Type: machine.RegText, Text: s} }
-	return []step.Step{&step.SetRegistry{Key: productKey, Values: map[string]machine.Value{
-		"DisplayName":          text("SS Server"),
-		"DisplayVersion":       text(version),
-		"Publisher":            text("SS Server"),
-		"InstallLocation":      text(machine.ProgramDir),
-		"DisplayIcon":          text(setup),
-		"UninstallString":      text(`"` + setup + `" uninstall`),
-		"QuietUninstallString": text(`"` + setup + `" uninstall --silent`),
-		"NoModify":             {Type: machine.RegNumber, Number: 1},
-		"NoRepair":             {Type: machine.RegNumber, Number: 1},
-	}}}
-}
+func announce(version string) []step.Step { return []step.Step{registerProduct(version)} }
 
 func removeDefinitions(*Situation) []step.Step {
 	var out []step.Step
 	for _, name := range []string{machine.ServerService, machine.LicensedService} {
-		out = append(out, &step.UnregisterService{Service: name}, &step.RemoveRegistry{Key: eventSource(name)})
+		out = append(out, &step.UnregisterService{Service: name}, &step.RemoveRegistry{Key: eventSources + name})
 	}
 	return out
 }
@@ -218,3 +201,6 @@ var numberedPath = regexp.MustCompile(`(\\\\(?:data|licensed))\\\\\d+"`)
 // oldVersions finds none yet: what earlier products leave on Windows is for the
 // issue that comes from them.
 func oldVersions(*machine.FS) []OldVersion { return nil }
+
+// unpackCommand is none: no program that comes with every Windows reads a payload.
+func unpackCommand(_, _, _ string) string { return "" }

@@ -11,20 +11,30 @@ import (
 // Deviation is one place where the machine differs from the receipt.
 type Deviation struct {
 	Path string `json:"path"`
-	// Kind is missing, content, mode, owner, link, type, enabled or running; of the
-	// last two the path is the service.
+	// Kind is missing, content, mode, owner, link, type, registry, enabled, command,
+	// account or running; of the last four the path is the service.
 	Kind     string `json:"kind"`
 	Expected string `json:"expected"`
 	Found    string `json:"found"`
 }
 
-// KindRunning is the kind of a deviation that files do not show: a service failed.
-const KindRunning = "running"
+// Kinds of deviations that files do not show.
+const (
+	// KindRunning: a service failed.
+	KindRunning = "running"
+	// KindCommand: the entry of a service runs another program or generation.
+	KindCommand = "command"
+	// KindAccount: a service runs as another account.
+	KindAccount = "account"
+	// KindRegistry: a value of the registry is another.
+	KindRegistry = "registry"
+)
 
-// Verify compares every installed file, link, folder and service with the
-// receipt, and the links that lead from current to programs and data. What an administrator may edit is compared in owner and mode alone. A
-// service that failed is a deviation; one that was stopped or masked is not, since
-// that is an administrator's to do.
+// Verify compares every installed file, link, folder and service with the receipt,
+// and the links that lead from current to programs and data; on Windows entries of
+// services and the registry too. What an administrator may edit is compared in owner
+// and mode alone. A service that failed is a deviation; one that was stopped or masked
+// is not, since that is an administrator's to do.
 func Verify(_ context.Context, m *step.Machine, s *Situation) ([]Deviation, error) {
 	if err := s.CheckLink(); err != nil {
 		return nil, err
@@ -49,11 +59,19 @@ func Verify(_ context.Context, m *step.Machine, s *Situation) ([]Deviation, erro
 		if err != nil {
 			return nil, err
 		}
+		if want.SHA256 != got.SHA256 && step.WaitsForRestart(m.FS, want.Path, want.SHA256) {
+			got.SHA256 = want.SHA256 // the system puts it right by itself
+		}
 		out = append(out, compare(want, got)...)
 	}
+	entries, err := compareEntries(m, s)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, entries...)
 	for _, svc := range s.Receipt.Services {
 		now := s.Services[svc.Name]
-		if svc.Enabled && !now.Enabled && !now.Masked {
+		if m.Registrar == nil && svc.Enabled && !now.Enabled && !now.Masked {
 			out = append(out, Deviation{Path: svc.Name, Kind: "enabled", Expected: "enabled", Found: "disabled"})
 		}
 		if now.Failed && !now.Active && !now.Masked {

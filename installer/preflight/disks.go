@@ -93,13 +93,13 @@ func (d *disk) check() Check {
 			Name: DiskSpace, Status: Fail,
 			Message: fmt.Sprintf("the disk of %s has %s free and %s are needed (%s, and 10 %% more)",
 				d.space.Dir, size(free), size(d.bytes), strings.Join(d.demands, ", ")),
-			Cure: fmt.Sprintf("make %s more room there: df -h %[2]s, du -xh --max-depth 2 %[2]s", size(d.bytes-free), d.space.Dir),
+			Cure: fmt.Sprintf(say.room, size(d.bytes-free), d.space.Dir),
 		}
 	case d.space.Inodes < files:
 		return Check{
 			Name: DiskSpace, Status: Fail,
 			Message: fmt.Sprintf("the disk of %s has room for %d more files and %d are needed", d.space.Dir, d.space.Inodes, files),
-			Cure:    fmt.Sprintf("remove files there: df -i %[1]s, du -x --inodes --max-depth 2 %[1]s", d.space.Dir),
+			Cure:    fmt.Sprintf(say.inodes, d.space.Dir),
 		}
 	}
 	return ok(DiskSpace, fmt.Sprintf("the disk of %s has %s free, %s are needed", d.space.Dir, size(free), size(d.bytes)))
@@ -134,7 +134,7 @@ func checkFileSystems(p Probe) []Check {
 }
 
 func checkFileSystem(folder string, found machine.Filesystem) Check {
-	fault, cure := "", fmt.Sprintf("mount a local disk (ext4, xfs, btrfs) on %s", folder)
+	fault, cure := "", fmt.Sprintf(say.localDisk, folder)
 	switch {
 	case found.Network:
 		fault = "a network file system, which may go away and does not keep what was synced in order"
@@ -143,7 +143,7 @@ func checkFileSystem(folder string, found machine.Filesystem) Check {
 	case found.Memory:
 		fault = "memory, which is empty after a restart"
 	case found.ReadOnly:
-		fault, cure = "read-only", "mount -o remount,rw "+found.MountPoint
+		fault, cure = "read-only", fmt.Sprintf(say.remountWritable, found.MountPoint)
 	case found.NoExec && folder == machine.ProgramDir:
 		fault, cure = "mounted noexec, so no program there could be run", "mount -o remount,exec "+found.MountPoint+", and change /etc/fstab"
 	default:
@@ -165,7 +165,7 @@ func checkWriting(p Probe) []Check {
 			checks = append(checks, Check{
 				Name: Writing, Status: Fail,
 				Message: fmt.Sprintf("a file cannot be made, synced, renamed and removed in %s: %s", dir, err),
-				Cure:    fmt.Sprintf("see whether the disk works and nothing forbids it: dmesg | tail, mount, lsattr -d %s", dir),
+				Cure:    fmt.Sprintf(say.diskErrors, dir),
 			})
 		case !slices.Contains(tried, dir):
 			checks = append(checks, ok(Writing, "files can be made, synced, renamed and removed in "+dir))
@@ -189,17 +189,17 @@ func checkLinks(p Probe) []Check {
 		case target != "" && folder == machine.FilesDir:
 			checks = append(checks, Check{
 				Name: Links, Status: Warn, Message: fmt.Sprintf("%s is a link to %s; what users store will lie there", folder, target),
-				Cure: fmt.Sprintf("nothing, if that is meant; else remove the link: rm %s", folder),
+				Cure: fmt.Sprintf(say.removeLink, folder),
 			})
 		case target != "":
 			checks = append(checks, Check{
-				Name: Links, Status: Fail, Message: fmt.Sprintf("%s is a link to %s; root would write wherever that leads", folder, target),
-				Cure: fmt.Sprintf("rm %[1]s; to use another disk: mkdir %[1]s && mount --bind %[2]s %[1]s", folder, target),
+				Name: Links, Status: Fail, Message: fmt.Sprintf("%s is a link to %s; %s would write wherever that leads", folder, target, say.rootWrites),
+				Cure: fmt.Sprintf(say.otherDisk, folder, target),
 			})
 		case !info.IsDir():
 			checks = append(checks, Check{
 				Name: Links, Status: Fail, Message: folder + " is there and is no folder",
-				Cure: fmt.Sprintf("move it away: mv %[1]s %[1]s.old", folder),
+				Cure: fmt.Sprintf(say.moveAway, folder),
 			})
 		}
 	}

@@ -30,6 +30,7 @@ const (
 	Interrupted = "interrupted run"
 	Clock       = "clock"
 	Links       = "links"
+	Ownership   = "ownership"
 	FileSystems = "file systems"
 	Writing     = "writing"
 	DiskSpace   = "disk space"
@@ -104,6 +105,7 @@ func Run(ctx context.Context, p Probe, in Input) []Check {
 	if in.Account != "" {
 		checks = append(checks, checkAccount(p, in.Account))
 	}
+	checks = append(checks, Owners(p)...)
 	checks = append(checks, checkLinks(p)...)
 	if !in.Image {
 		// An image is built wherever there is room; its own disks come later.
@@ -155,7 +157,7 @@ func ok(name, message string) Check { return Check{Name: name, Status: OK, Messa
 func unknown(name string, err error) Check {
 	return Check{
 		Name: name, Status: Warn, Message: "cannot be checked: " + err.Error(),
-		Cure: "go on, or run ss-setup as root outside of a container that hides /proc",
+		Cure: say.unknown,
 	}
 }
 

@@ -25,6 +25,7 @@ type fake struct {
 	spaces      map[string]machine.Space
 	filesystems map[string]machine.Filesystem
 	writing     map[string]error
+	planted     map[string]string
 	listeners   []machine.Listener
 	states      map[string]machine.ServiceState
 	now         time.Time
@@ -63,6 +64,8 @@ func (f *fake) Lstat(path string) (fs.FileInfo, string, error) {
 	}
 	return nil, "", fs.ErrNotExist
 }
+
+func (f *fake) Planted(path string) (string, error) { return f.planted[path], f.broken }
 
 func (f *fake) Space(path string) (machine.Space, error) {
 	if s, ok := f.spaces[path]; ok {
@@ -160,16 +163,19 @@ func listener(addr string, program string) machine.Listener {
 	return machine.Listener{Addr: netip.MustParseAddrPort(addr), PID: 812, Process: "nginx", Program: program}
 }
 
-func TestEachFaultIsToldWithItsCure(t *testing.T) {
+// fault is a machine on which one thing is wrong, and what is said of it.
+type fault struct {
+	name    string
+	change  func(*fake, *Input)
+	check   string
+	status  Status
+	message string
+	cure    string
+}
+
+func faults() []fault {
 	const mib = 1 << 20
-	tests := []struct {
-		name    string
-		change  func(*fake, *Input)
-		check   string
-		status  Status
-		message string
-		cure    string
-	}{
+	return []fault{
 		{
 			"not root", func(f *fake, _ *Input) { f.uid = 1000 },
 			Root, Fail, "runs as user 1000", "sudo",
@@ -300,7 +306,10 @@ func TestEachFaultIsToldWithItsCure(t *testing.T) {
 			Masks, Warn, "stays so", "systemctl unmask ss-server",
 		},
 	}
-	for _, test := range tests {
+}
+
+func TestEachFaultIsToldWithItsCure(t *testing.T) {
+	for _, test := range faults() {
 		t.Run(test.name, func(t *testing.T) {
 			f, in := well(), input()
 			test.change(f, &in)

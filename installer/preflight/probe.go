@@ -25,6 +25,8 @@ type Probe interface {
 	LockHolder() (pid int, held bool, err error)
 	// Lstat tells about a path, and where it leads if it is a link.
 	Lstat(path string) (info fs.FileInfo, target string, err error)
+	// Planted says why a folder cannot be trusted; empty when it can, or is not there.
+	Planted(path string) (why string, err error)
 	Space(path string) (machine.Space, error)
 	Filesystem(path string) (machine.Filesystem, error)
 	// TryWriting creates, syncs, renames and removes a file where path is or
@@ -75,6 +77,8 @@ func (p *probe) Lstat(path string) (fs.FileInfo, string, error) {
 	target, err := p.fs.Readlink(path)
 	return info, target, err
 }
+
+func (p *probe) Planted(path string) (string, error) { return machine.Planted(p.fs, path) }
 
 func (p *probe) Space(path string) (machine.Space, error) { return machine.SpaceAt(p.fs, path) }
 

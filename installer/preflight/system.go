@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
+	"strings"
 	"time"
 
 	"ss-setup/installer/machine"
@@ -13,11 +15,11 @@ import (
 func checkRoot(p Probe) Check {
 	if uid := p.EUID(); uid != 0 {
 		return Check{
-			Name: Root, Status: Fail, Message: fmt.Sprintf("ss-setup runs as user %d, and only root may change the machine", uid),
-			Cure: "run the same command with sudo",
+			Name: Root, Status: Fail, Message: strings.ReplaceAll(say.root, "{uid}", strconv.Itoa(uid)),
+			Cure: say.asRoot,
 		}
 	}
-	return ok(Root, "ss-setup runs as root")
+	return ok(Root, "ss-setup may change the machine")
 }
 
 func checkPlatform(p Probe, in Input) Check {
@@ -37,7 +39,7 @@ func checkInit(p Probe) Check {
 	if err != nil {
 		return Check{
 			Name: InitSystem, Status: Fail, Message: err.Error(),
-			Cure: "use a machine with systemd, OpenRC or System V init, or prepare an image with ss-setup install --root DIR",
+			Cure: say.noManager,
 		}
 	}
 	return ok(InitSystem, "services are managed by "+name)
@@ -55,13 +57,13 @@ func checkOtherRun(p Probe, in Input) Check {
 		return ok(OtherRun, "no other ss-setup is running")
 	case pid == 0:
 		return Check{
-			Name: OtherRun, Status: Fail, Message: "another ss-setup is running, perhaps in a container that shares /run",
+			Name: OtherRun, Status: Fail, Message: say.hiddenRun,
 			Cure: "wait until it has ended",
 		}
 	}
 	return Check{
 		Name: OtherRun, Status: Fail, Message: fmt.Sprintf("another ss-setup is running (process %d)", pid),
-		Cure: fmt.Sprintf("wait until it has ended; see what it does with ps -fp %d", pid),
+		Cure: fmt.Sprintf(say.process, pid),
 	}
 }
 
@@ -85,7 +87,7 @@ func checkClock(p Probe, in Input) Check {
 			Name: Clock, Status: Fail,
 			Message: fmt.Sprintf("the clock says %s, but this release or installation is of %s: certificates made now would not be valid",
 				now.UTC().Format(time.DateTime), in.NotBefore.UTC().Format(time.DateOnly)),
-			Cure: "set the clock, best by a time service: timedatectl set-ntp true, or date -s '" + clockExample + "'",
+			Cure: say.setClock,
 		}
 	}
 	return ok(Clock, "the clock says "+now.UTC().Format(time.DateTime)+" UTC")
@@ -97,7 +99,7 @@ func checkAccount(p Probe, name string) Check {
 	if !accountName.MatchString(name) {
 		return Check{
 			Name: Account, Status: Fail, Message: fmt.Sprintf("--service-user %q is no name of an account", name),
-			Cure: "name an account of this system: getent passwd lists them",
+			Cure: say.listAccounts,
 		}
 	}
 	uid, err := p.Account(name)
@@ -105,20 +107,18 @@ func checkAccount(p Probe, name string) Check {
 	case errors.Is(err, fs.ErrNotExist):
 		return Check{
 			Name: Account, Status: Fail, Message: fmt.Sprintf("there is no account %s, which --service-user names", name),
-			Cure: fmt.Sprintf("useradd --system --user-group --shell /usr/sbin/nologin %s", name),
+			Cure: fmt.Sprintf(say.makeAccount, name),
 		}
 	case err != nil:
 		return unknown(Account, err)
 	case uid == 0:
 		return Check{
-			Name: Account, Status: Fail, Message: fmt.Sprintf("account %s has the number 0, and the server never runs as root", name),
+			Name: Account, Status: Fail, Message: fmt.Sprintf(say.mightyAccount, name),
 			Cure: "name another account, or leave out --service-user: ss-setup then makes the account " + machine.ServerService,
 		}
 	}
 	return ok(Account, fmt.Sprintf("the server can run as %s", name))
 }
-
-const clockExample = "YYYY-MM-DD hh:mm:ss"
 
 func checkMasks(ctx context.Context, p Probe, in Input) []Check {
 	checks := make([]Check, 0, len(in.Services))
@@ -132,12 +132,12 @@ func checkMasks(ctx context.Context, p Probe, in Input) []Check {
 			checks = append(checks, ok(Masks, service+" may be started"))
 		case in.Installed:
 			checks = append(checks, Check{
-				Name: Masks, Status: Warn, Message: service + " is masked by an administrator and stays so: it will not be started",
+				Name: Masks, Status: Warn, Message: service + " is " + say.masked + " by an administrator and stays so: it will not be started",
 				Cure: Unmask(manager, service),
 			})
 		default:
 			checks = append(checks, Check{
-				Name: Masks, Status: Fail, Message: service + " is masked by an administrator, so it could not be started",
+				Name: Masks, Status: Fail, Message: service + " is " + say.masked + " by an administrator, so it could not be started",
 				Cure: Unmask(manager, service),
 			})
 		}

@@ -8,6 +8,9 @@ import (
 // accountName is what useradd takes for one.
 var accountName = regexp.MustCompile(`^[A-Za-z_][\w.-]{0,30}\$?$`)
 
+// guarded are none: only root makes anything where our folders are.
+var guarded []string
+
 // euid is who runs this program.
 func euid() int { return os.Geteuid() }
 

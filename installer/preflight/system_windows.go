@@ -9,6 +9,14 @@ import (
 // accountName is DOMAIN\NAME or NAME, with the $ of an account without a password.
 var accountName = regexp.MustCompile(`^(?:[\w .-]+\\)?[\w .-]+\$?$`)
 
+// guarded are our folders below ProgramData, where every user may make some, that this
+// program or SYSTEM makes. What users store may lie elsewhere.
+var guarded = []string{
+	machine.StateDir, machine.SetupDir, machine.TxnDir, machine.ReceiptsDir, machine.OriginalsDir, machine.DownloadDir,
+	machine.GenerationsDir, machine.ServerStateDir, machine.LicensedStateDir, machine.LedgerDir, machine.KeyringDir,
+	machine.SnapshotsDir, machine.ConfigDir, machine.ServerLogDir, machine.SetupLogDir,
+}
+
 // euid is 0 for who may change the machine, as root's number is elsewhere.
 func euid() int {
 	if machine.Privileged() {

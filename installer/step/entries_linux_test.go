@@ -213,6 +213,34 @@ func TestAServiceThatIsThereKeepsItsAccountAndWhatItRuns(t *testing.T) {
 	}
 }
 
+func TestAServiceThatMayDoEverythingGetsItsOwnAccountBack(t *testing.T) {
+	k := newKit(t)
+	withEntries("ss-server")(k)
+	must(t, k.Registrar.Register(t.Context(), machine.Registration{Service: "ss-server", Account: "LocalSystem"}))
+	s := newService()
+	undo := k.prepare(s)
+	must(t, k.do(s))
+	if r, err := k.Registrar.Registered("ss-server"); err != nil || r.Account != s.Account {
+		t.Errorf("it runs as %s, %v", r.Account, err)
+	}
+	must(t, k.undo(s, undo))
+	if r, err := k.Registrar.Registered("ss-server"); err != nil || r.Account != "LocalSystem" {
+		t.Errorf("undone it runs as %s, %v", r.Account, err)
+	}
+}
+
+func TestAReceiptNamesTheAccountsThatAnAdministratorChose(t *testing.T) {
+	k := newKit(t)
+	withEntries("ss-server", "ss-licensed")(k)
+	must(t, k.Registrar.Register(t.Context(), machine.Registration{Service: "ss-licensed", Account: "localsystem"}))
+	w := &WriteReceipt{Services: []ServiceEntry{{Name: "ss-server", User: "own"}, {Name: "ss-licensed", User: "own"}, {Name: "other", User: "own"}}}
+	services, err := w.services(k.Machine)
+	must(t, err)
+	if got := fmt.Sprint(services[0].User, " ", services[1].User, " ", services[2].User); got != `DOMAIN\chosen$ own own` {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestAServiceOfAnotherProductIsNotTaken(t *testing.T) {
 	k := bareKit(t)
 	withEntries()(k)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -153,7 +154,9 @@ func (s *MakeProbeKey) Undo(_ context.Context, m *Machine, undo json.RawMessage)
 	return p.restore(m, s.Path)
 }
 
-// InstallSetup puts a copy of ss-setup where administrators find it.
+// InstallSetup puts a copy of ss-setup where administrators find it. Where another
+// program keeps the one that is there open, the system puts the copy in its place
+// when the machine restarts.
 type InstallSetup struct {
 	placed
 	SHA256 string `json:"sha256"`
@@ -162,21 +165,46 @@ type InstallSetup struct {
 // NewInstallSetup makes an InstallSetup step.
 func NewInstallSetup(path, sha256 string) *InstallSetup { return &InstallSetup{placed{path}, sha256} }
 
+// waitingSuffix marks the file that takes its place when the machine restarts.
+const waitingSuffix = ".ss-waiting"
+
+func waiting(path string) string { return path + waitingSuffix }
+
+// WaitsForRestart tells whether a file of this digest takes the place of path when
+// the machine restarts.
+func WaitsForRestart(f *machine.FS, path, sha256 string) bool {
+	sum, err := fileDigest(f, waiting(path))
+	return err == nil && sum == sha256
+}
+
+type setupUndo struct {
+	preImage
+	// Waiting is what an earlier run left to take its place at the next restart.
+	Waiting preImage `json:"waiting,omitzero"`
+}
+
 // Kind implements Step.
 func (s *InstallSetup) Kind() string { return "install_setup" }
 
 func (s *InstallSetup) String() string { return "install " + s.Path }
 
-// Prepare keeps what stands there.
+// Prepare keeps what stands there, and what waits to.
 func (s *InstallSetup) Prepare(_ context.Context, m *Machine) (any, error) {
-	return savePreImage(m, s.Path, s.SHA256)
+	var u setupUndo
+	var err error
+	if u.preImage, err = savePreImage(m, s.Path, s.SHA256); err != nil {
+		return nil, err
+	}
+	u.Waiting, err = savePreImage(m, waiting(s.Path), s.SHA256)
+	u.Waiting.Parents = nil // they are those of the file itself
+	return u, err
 }
 
 // Do writes the copy.
 func (s *InstallSetup) Do(_ context.Context, m *Machine) error {
 	if info, err := m.FS.Lstat(s.Path); err == nil && machine.SameMode(info.Mode(), 0o755) {
 		if now, err := fileDigest(m.FS, s.Path); err == nil && now == s.SHA256 && machine.SameOwner(info, 0, 0) {
-			return nil
+			return m.FS.Remove(waiting(s.Path))
 		}
 	}
 	state, err := LoadState(m.FS)
@@ -196,12 +224,38 @@ func (s *InstallSetup) Do(_ context.Context, m *Machine) error {
 	if m.SetupSHA256 != s.SHA256 && digest(content) != s.SHA256 {
 		return fmt.Errorf("install %s: %s changed while ss-setup was running", s.Path, m.SetupProgram)
 	}
-	return s.place(m, content, 0o755, 0, 0)
+	err = s.place(m, content, 0o755, 0, 0)
+	if errors.Is(err, machine.ErrLocked) && m.ReplaceAtRestart != nil {
+		return s.placeAtRestart(m, content)
+	}
+	if err != nil {
+		return err
+	}
+	return m.FS.Remove(waiting(s.Path))
 }
 
-// Undo puts back what stood there.
+// placeAtRestart lays the copy beside its place and has the system move it there.
+func (s *InstallSetup) placeAtRestart(m *Machine, content []byte) error {
+	if err := m.FS.WriteFile(waiting(s.Path), content, machine.Attr{Mode: 0o755}); err != nil {
+		return err
+	}
+	if err := m.ReplaceAtRestart(waiting(s.Path), s.Path); err != nil {
+		return fmt.Errorf("replace %s when the machine restarts: %w", s.Path, err)
+	}
+	m.tellAtRestart(s.Path, "is replaced")
+	return nil
+}
+
+// Undo puts back what stood there. A file that is gone is not moved at the restart.
 func (s *InstallSetup) Undo(_ context.Context, m *Machine, undo json.RawMessage) error {
-	return s.undo(m, undo)
+	var u setupUndo
+	if err := json.Unmarshal(undo, &u); err != nil {
+		return err
+	}
+	if err := u.Waiting.restore(m, waiting(s.Path)); err != nil {
+		return err
+	}
+	return u.preImage.restore(m, s.Path)
 }
 
 // InstallLink makes a link, for the PATH or to enable a service.

@@ -65,8 +65,12 @@ type Machine struct {
 	Log      *slog.Logger
 	// Removing, when set, is told of a tree before it is removed.
 	Removing func(path string)
-	// AtRestart, when set, is told of what waits for the next restart of the machine.
-	AtRestart func(path string)
+	// AtRestart, when set, is told of what waits for the next restart of the machine,
+	// and what happens to it then: "is removed".
+	AtRestart func(path, happens string)
+	// ReplaceAtRestart has the system put one file in the place of another when the
+	// machine restarts; nil where no file has to wait for that.
+	ReplaceAtRestart func(from, to string) error
 	// Stopped and Healthy, when set, are told when users lost and got back the service.
 	Stopped, Healthy func()
 
@@ -122,6 +126,12 @@ func (m *Machine) progress(done, total int64) {
 func (m *Machine) warn(message string) {
 	if m.Warn != nil {
 		m.Warn(message)
+	}
+}
+
+func (m *Machine) tellAtRestart(path, happens string) {
+	if m.AtRestart != nil {
+		m.AtRestart(path, happens)
 	}
 }
 

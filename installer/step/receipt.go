@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"ss-setup/installer/bundle"
 	"ss-setup/installer/bundle/trust"
@@ -261,8 +262,8 @@ func (s *WriteReceipt) Do(_ context.Context, m *Machine) error {
 		ManifestDigest: s.Digest, Previous: s.Previous, Created: m.Now().UTC(), Verb: s.Verb, Options: s.Options,
 		Offline: s.Offline, ManagedBy: s.ManagedBy, Plan: plan, Accounts: s.Accounts,
 	}
-	for _, svc := range s.Services {
-		r.Services = append(r.Services, receipt.Service(svc))
+	if r.Services, err = s.services(m); err != nil {
+		return err
 	}
 	if r.Files, err = s.entries(m); err != nil {
 		return err
@@ -275,6 +276,25 @@ func (s *WriteReceipt) Do(_ context.Context, m *Machine) error {
 		return err
 	}
 	return m.FS.WriteFile(machine.Receipt(s.Generation), content, machine.Attr{Mode: 0o600})
+}
+
+// services are those of the plan, with the accounts that their entries have, where
+// there are entries: an administrator may have chosen others.
+func (s *WriteReceipt) services(m *Machine) ([]receipt.Service, error) {
+	var out []receipt.Service
+	for _, svc := range s.Services {
+		if m.Registrar != nil {
+			r, err := m.Registrar.Registered(svc.Name)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+			if r.Account != "" && !strings.EqualFold(r.Account, allMighty) {
+				svc.User = r.Account
+			}
+		}
+		out = append(out, receipt.Service(svc))
+	}
+	return out, nil
 }
 
 func (s *WriteReceipt) entries(m *Machine) ([]receipt.Entry, error) {

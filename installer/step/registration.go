@@ -13,7 +13,7 @@ import (
 
 // RegisterService makes the entry of a service in a service manager that keeps
 // entries instead of files. One that is there keeps its account: an administrator
-// may have chosen it. Which release and generation an entry names is
+// may have chosen it, all but the one that may do everything. Which release and generation an entry names is
 // SwitchGeneration's to change.
 type RegisterService struct {
 	Service     string            `json:"service"`
@@ -24,6 +24,9 @@ type RegisterService struct {
 	Release     string            `json:"release"`
 	Generation  int               `json:"generation"`
 }
+
+// allMighty is the account under which no service of ours runs.
+const allMighty = "LocalSystem"
 
 type registerUndo struct {
 	Existed bool                 `json:"existed"`
@@ -58,12 +61,15 @@ func (s *RegisterService) Do(ctx context.Context, m *Machine) error {
 	r := machine.Registration{
 		Service: s.Service, DisplayName: s.DisplayName, Description: s.Description, Start: machine.StartAtBoot, Restarts: s.Restarts,
 	}
-	_, err := m.Registrar.Registered(s.Service)
-	if errors.Is(err, fs.ErrNotExist) {
+	now, err := m.Registrar.Registered(s.Service)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		r.Account = s.Account
 		r.Command = machine.ServiceCommand(s.Service, s.Release, s.Generation)
-	} else if err != nil {
+	case err != nil:
 		return err
+	case strings.EqualFold(now.Account, allMighty):
+		r.Account = s.Account
 	}
 	return m.Registrar.Register(ctx, r)
 }

@@ -215,6 +215,12 @@ func pathOf(m *Machine, key string) (v machine.Value, set bool, err error) {
 	return machine.Value{Type: machine.RegExpandable}, false, nil
 }
 
+// OnPath tells whether a folder is in the machine's PATH.
+func OnPath(m *Machine, key, folder string) (bool, error) {
+	v, _, err := pathOf(m, key)
+	return indexOfFolder(v.Text, folder) >= 0, err
+}
+
 func setPath(m *Machine, key string, v machine.Value) error {
 	if err := m.Registry.Write(key, map[string]machine.Value{pathVariable: v}); err != nil {
 		return err

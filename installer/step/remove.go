@@ -72,8 +72,10 @@ func (s *RemoveInstalled) Do(_ context.Context, m *Machine) error {
 }
 
 func (s *RemoveInstalled) takeAway(m *Machine, now string) error {
-	if err := m.FS.Remove(s.Path + machine.TempSuffix); err != nil {
-		return err
+	for _, beside := range []string{s.Path + machine.TempSuffix, waiting(s.Path)} {
+		if err := m.FS.Remove(beside); err != nil {
+			return err
+		}
 	}
 	switch {
 	case now == "":
@@ -102,7 +104,7 @@ func (m *Machine) lenient() *Machine {
 		return m
 	}
 	l := *m
-	l.FS = m.FS.Lenient(m.AtRestart)
+	l.FS = m.FS.Lenient(func(path string) { m.AtRestart(path, "is removed") })
 	return &l
 }
 

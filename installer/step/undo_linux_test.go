@@ -134,6 +134,22 @@ var undoable = map[string]stepCase{
 	},
 
 	"ss-setup": {step: newSetup(), setup: withSetup},
+	"ss-setup where another program has it open": {step: newSetup(), setup: func(k *kit) {
+		withSetup(k)
+		k.fileMode("/usr/bin/ss-setup", "older", 0o755)
+		keepOpen(k, "/usr/bin/ss-setup")
+	}},
+	"ss-setup where an older one waits for the restart": {step: newSetup(), setup: func(k *kit) {
+		withSetup(k)
+		k.fileMode("/usr/bin/ss-setup", "oldest", 0o755)
+		k.fileMode("/usr/bin/ss-setup.ss-waiting", "older", 0o755)
+		keepOpen(k, "/usr/bin/ss-setup")
+	}},
+	"ss-setup in place of one that waits for the restart": {step: newSetup(), setup: func(k *kit) {
+		withSetup(k)
+		k.fileMode("/usr/bin/ss-setup", "oldest", 0o755)
+		k.fileMode("/usr/bin/ss-setup.ss-waiting", "older", 0o755)
+	}},
 	"ss-setup where it is already": {step: newSetup(), setup: func(k *kit) {
 		withSetup(k)
 		k.fileMode("/usr/bin/ss-setup", "the program", 0o755)

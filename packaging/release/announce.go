@@ -47,7 +47,11 @@ func (a Announcement) Send(ctx context.Context, client *http.Client) error {
 	if a.Token != "" && !strings.Contains(a.URL, "{token}") {
 		req.Header.Set("Authorization", "Bearer "+a.Token)
 	}
-	resp, err := client.Do(req)
+	// Nobody is followed elsewhere: the token may be in the address, which the next
+	// server would be told as the one that referred to it.
+	alone := *client
+	alone.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	resp, err := alone.Do(req)
 	if err != nil {
 		return fmt.Errorf("announce to %s: %w", a.URL, a.hide(err))
 	}

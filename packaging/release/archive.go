@@ -133,7 +133,7 @@ func Sums(dir string) error {
 			if !e.Type().IsRegular() || e.Name() == name || strings.HasPrefix(e.Name(), ".") {
 				continue
 			}
-			sum, err := fileSum(filepath.Join(dir, e.Name()))
+			sum, err := FileSum(filepath.Join(dir, e.Name()))
 			if err != nil {
 				return err
 			}

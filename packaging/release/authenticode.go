@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -43,8 +44,16 @@ func (a Authenticode) Sign(ctx context.Context, file string) error {
 		return err
 	}
 	args := []string{"sign", "-h", "sha256", "-certs", a.Cert, "-key", a.Key, "-n", "SS Server"}
-	if a.TimestampURL != "" {
+	when, err := SourceDate()
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.TimestampURL != "":
 		args = append(args, "-ts", a.TimestampURL)
+	case !when.IsZero():
+		// The same program, key and time give the same signature.
+		args = append(args, "-time", strconv.FormatInt(when.Unix(), 10))
 	}
 	if err := run(ctx, tool, append(args, "-in", file, "-out", part)...); err != nil {
 		return fmt.Errorf("sign %s: %w", file, err)
@@ -96,6 +105,9 @@ func DevelopmentCertificate(dir string, now time.Time) (cert, key string, err er
 	cert, key = filepath.Join(dir, "authenticode.pem"), filepath.Join(dir, "authenticode.key")
 	if _, err := os.Stat(cert); err == nil {
 		return cert, key, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", "", err
 	}
 	private, err := rsa.GenerateKey(rand.Reader, 3072)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -39,6 +40,17 @@ var scripts = []script{
 	linuxScript("x64", "c"), linuxScript("x64", "w"),
 	linuxScript("arm", "c"), linuxScript("arm", "w"),
 	{Name: "ss-setup-win-x64.ps1", Target: "windows/amd64", template: "ss-setup-win-x64.ps1.tmpl"},
+}
+
+// ScriptTargets are the targets that there are one-liners for.
+func ScriptTargets() []string {
+	var out []string
+	for _, s := range scripts {
+		if !slices.Contains(out, s.Target) {
+			out = append(out, s.Target)
+		}
+	}
+	return out
 }
 
 func linuxScript(arch, tool string) script {
@@ -182,11 +194,7 @@ func (o *ScriptOptions) check() error {
 		}
 	}
 	for _, t := range o.Targets {
-		known := false
-		for _, s := range scripts {
-			known = known || s.Target == t
-		}
-		if !known {
+		if !slices.Contains(ScriptTargets(), t) {
 			return fmt.Errorf("there is no script for target %q; there are linux/amd64, linux/arm64 and windows/amd64", t)
 		}
 	}

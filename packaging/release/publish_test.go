@@ -168,6 +168,15 @@ func TestAnAnnouncementNeverTellsItsToken(t *testing.T) {
 			t.Errorf("%s: error is %v", url, err)
 		}
 	}
+	elsewhere := 0
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere++ }))
+	defer other.Close()
+	leads := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer leads.Close()
+	a.URL = leads.URL + "/bot{token}"
+	if err := a.Send(t.Context(), s.Client()); err == nil || elsewhere > 0 {
+		t.Errorf("it followed a redirect %d times: %v", elsewhere, err)
+	}
 	a.URL, a.Body = s.URL, `{"text": "{{.Notes}}"}`
 	if err := a.Send(t.Context(), s.Client()); err == nil || !strings.Contains(err.Error(), "no JSON") {
 		t.Errorf("error is %v", err)

@@ -29,7 +29,7 @@ func SBOM(w io.Writer, version string, when time.Time, programs []string) error 
 		if err != nil {
 			return fmt.Errorf("read what %s is made of: %w", file, err)
 		}
-		sum, err := fileSum(file)
+		sum, err := FileSum(file)
 		if err != nil {
 			return err
 		}
@@ -74,7 +74,8 @@ func goModule(path, version string) cdx.Component {
 	return cdx.Component{BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: path, Version: version, PackageURL: purl}
 }
 
-func fileSum(name string) (string, error) {
+// FileSum is the SHA-256 of a file in hexadecimal.
+func FileSum(name string) (string, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return "", err

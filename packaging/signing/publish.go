@@ -387,36 +387,82 @@ func (v *Vault) saveRoot(s *state, before *metadata.RootType, role string) (part
 // CopyMetadata puts what a client needs - every root, the newest of the rest - into
 // a folder, which is made, and takes away what else lies there.
 func (v *Vault) CopyMetadata(dir string) error {
-	unlock, err := lock(filepath.Join(v.Dir, ".lock"))
+	names, err := v.copyMetadata(dir)
 	if err != nil {
 		return err
 	}
-	defer unlock()
-	s, err := v.load()
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
-	names := []string{
-		"timestamp.json",
-		fmt.Sprintf("%d.snapshot.json", s.snapshot.Signed.Version), fmt.Sprintf("%d.targets.json", s.targets.Signed.Version),
-	}
-	for n := range s.root.Signed.Version {
-		names = append(names, fmt.Sprintf("%d.root.json", n+1))
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for _, name := range names {
-		text, err := os.ReadFile(v.file(name))
-		if err != nil {
-			return err
+	for _, e := range entries {
+		if slices.Contains(names, e.Name()) {
+			continue
 		}
-		if err := writeFile(filepath.Join(dir, name), text); err != nil {
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// UpdateSite is CopyMetadata into a repository that is being served. What lies there
+// stays: a client that has just read the timestamp before asks for it next. The new
+// timestamp comes last, when all that it leads to is there.
+func (v *Vault) UpdateSite(site string) error {
+	dir := filepath.Join(site, trust.MetadataDir)
+	names, err := v.copyMetadata(dir)
+	if err != nil {
+		return err
+	}
+	roots, err := filepath.Glob(filepath.Join(dir, "*.root.json"))
+	if err != nil {
+		return err
+	}
+	for _, root := range roots {
+		// A root that this vault has not signed, of keys that were there before, would
+		// end the chain for everybody.
+		if slices.Contains(names, filepath.Base(root)) {
+			continue
+		}
+		if err := os.Remove(root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyMetadata writes the metadata in force, the timestamp last, and returns the names
+// of their files.
+func (v *Vault) copyMetadata(dir string) ([]string, error) {
+	unlock, err := lock(filepath.Join(v.Dir, ".lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	s, err := v.load()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for n := range s.root.Signed.Version {
+		names = append(names, fmt.Sprintf("%d.root.json", n+1))
+	}
+	names = append(
+		names, fmt.Sprintf("%d.targets.json", s.targets.Signed.Version),
+		fmt.Sprintf("%d.snapshot.json", s.snapshot.Signed.Version), "timestamp.json",
+	)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(v.file(name))
+		if err != nil {
+			return nil, err
+		}
+		if err := writeFile(filepath.Join(dir, name), text); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
 }

@@ -12,18 +12,15 @@ import (
 )
 
 // WriteSite makes the repository of what is published, as it is uploaded: the
-// metadata, and the files of the publications. Files of releases before are on the
-// server already, under other names.
+// files of the publications, then the metadata that name them. Files of releases
+// before are on the server already, under other names.
 func (v *Vault) WriteSite(dir string, publications []Publication) error {
-	if err := v.CopyMetadata(filepath.Join(dir, trust.MetadataDir)); err != nil {
-		return err
-	}
 	for _, p := range publications {
 		if err := writeTargets(filepath.Join(dir, "targets"), p); err != nil {
 			return fmt.Errorf("write the files of %s into the repository: %w", p.Dir, err)
 		}
 	}
-	return nil
+	return v.UpdateSite(dir)
 }
 
 func writeTargets(dir string, p Publication) error {

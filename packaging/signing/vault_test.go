@@ -174,3 +174,34 @@ func TestADevelopmentRootSaysSo(t *testing.T) {
 		}
 	}
 }
+
+// A site is served while it is brought up to date: nothing that a client may have been
+// told of goes away, and the timestamp, which leads to all else, is there at any time.
+func TestAServedSiteLosesNothingWhileItIsRefreshed(t *testing.T) {
+	v := newVault(t)
+	site := t.TempDir()
+	if err := v.UpdateSite(site); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(site, trust.MetadataDir)
+	if err := os.WriteFile(filepath.Join(dir, "2.root.json"), []byte("of other keys"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Refresh(); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.UpdateSite(site); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"1.root.json", "timestamp.json", "1.snapshot.json", "2.snapshot.json", "1.targets.json"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if exists(filepath.Join(dir, "2.root.json")) {
+		t.Error("a root of other keys stays")
+	}
+	if err := v.CopyMetadata(dir); err != nil || exists(filepath.Join(dir, "1.snapshot.json")) {
+		t.Errorf("a package carries old metadata: %v", err)
+	}
+}

@@ -31,6 +31,10 @@ func Is(name string) bool {
 	return strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tgz") || strings.HasSuffix(name, ".zip")
 }
 
+// maxMetadata bounds all files of the metadata folder together. Each of many roots
+// could be as long as the list of targets else, and fill the disk unverified.
+const maxMetadata = 32 << 20
+
 // metadataName are the files of the metadata folder.
 var metadataName = regexp.MustCompile(`^[0-9]{0,9}\.?(root|timestamp|snapshot|targets)\.json$`)
 
@@ -59,6 +63,8 @@ type unpacking struct {
 	dir  string
 	seen map[string]bool
 	top  string
+	// metadata is how much the files of the metadata folder have so far.
+	metadata int64
 }
 
 func (u *unpacking) tar(file string) error {
@@ -169,6 +175,9 @@ func (u *unpacking) take(name string, from io.Reader) error {
 	if n > limit {
 		return damaged("%q is larger than %d bytes", name, limit)
 	}
+	if strings.HasPrefix(inner, trust.MetadataDir+"/") {
+		u.metadata += n
+	}
 	return nil
 }
 
@@ -203,7 +212,7 @@ func (u *unpacking) place(name string) (string, int64, error) {
 	case inner == bundle.PayloadName, inner == bundle.SetupName, inner == bundle.SetupName+".exe":
 		return inner, bundle.MaxFileSize, nil
 	case dir == trust.MetadataDir+"/" && metadataName.MatchString(base):
-		return inner, bundle.MaxManifestSize * 2, nil
+		return inner, min(bundle.MaxManifestSize*2, maxMetadata-u.metadata), nil
 	}
 	return "", 0, damaged("%q is no file of a package", name)
 }

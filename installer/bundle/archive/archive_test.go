@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -156,6 +157,18 @@ func TestACutArchiveIsDamaged(t *testing.T) {
 
 func TestABombIsRefused(t *testing.T) {
 	bomb := []entry{{"p/manifest.json", strings.Repeat("0", bundle.MaxManifestSize+1), tar.TypeReg}}
+	for name, content := range map[string][]byte{"x.tar.gz": tarGz(t, bomb), "x.zip": zipped(t, bomb)} {
+		if _, err := unpack(t, name, content); !errors.Is(err, bundle.ErrDamaged) || !strings.Contains(err.Error(), "larger") {
+			t.Errorf("%s: error is %v", name, err)
+		}
+	}
+}
+
+func TestManyFilesOfMetadataFillNoDisk(t *testing.T) {
+	bomb := slices.Clone(whole)
+	for i := range 6 {
+		bomb = append(bomb, entry{fmt.Sprintf("p/metadata/%d.targets.json", i+1), strings.Repeat(" ", 7<<20), tar.TypeReg})
+	}
 	for name, content := range map[string][]byte{"x.tar.gz": tarGz(t, bomb), "x.zip": zipped(t, bomb)} {
 		if _, err := unpack(t, name, content); !errors.Is(err, bundle.ErrDamaged) || !strings.Contains(err.Error(), "larger") {
 			t.Errorf("%s: error is %v", name, err)

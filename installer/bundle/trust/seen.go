@@ -2,6 +2,7 @@ package trust
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -45,7 +46,9 @@ func (s *Seen) Marshal() ([]byte, error) {
 
 // Later is whichever of two encoded Seens a machine should go on with: before, or
 // what was verified now. The former stays only where it is newer and of the same
-// vendor, which can be when two programs verified at once.
+// vendor, which can be when two programs verified at once. A newer root goes before
+// a higher timestamp: whoever stole the key of that could number it as he liked, and
+// the root that took the key away must not be forgotten for it.
 func Later(before, now []byte) []byte {
 	a, errA := ParseSeen(before)
 	b, errB := ParseSeen(now)
@@ -54,7 +57,7 @@ func Later(before, now []byte) []byte {
 		return before
 	case errA != nil || !sharesRoot(a, b):
 		return now
-	case a.version() > b.version():
+	case cmp.Or(cmp.Compare(a.root(), b.root()), cmp.Compare(a.version(), b.version())) > 0:
 		return before
 	}
 	return now
@@ -69,6 +72,17 @@ func sharesRoot(a, b *Seen) bool {
 		}
 	}
 	return false
+}
+
+// root is the version of the newest root.
+func (s *Seen) root() int64 {
+	newest := int64(-1)
+	for _, raw := range s.Roots {
+		if r, err := metadata.Root().FromBytes(raw); err == nil {
+			newest = max(newest, r.Signed.Version)
+		}
+	}
+	return newest
 }
 
 // version is that of the timestamp; it was verified when it was seen.

@@ -88,6 +88,68 @@ func TestTheLaterOfTwoMemoriesIsKept(t *testing.T) {
 	}
 }
 
+// Who has stolen the key of the timestamp can number it as high as he likes. The root
+// that takes the key away must be remembered all the same, or the stolen key would be
+// good again for whoever withholds that root.
+func TestANewRootIsRememberedAfterAStolenTimestamp(t *testing.T) {
+	v, a := vault(t)
+	stolen := signing.Open(t.TempDir())
+	if err := os.CopyFS(stolen.Dir, os.DirFS(v.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := filepath.Glob(filepath.Join(stolen.Dir, "keys", "*.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys {
+		if err := os.Chmod(k, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 5 {
+		if err := stolen.Refresh(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forged := seenOf(t, stolen, a)
+	for _, role := range []string{"timestamp", "snapshot"} {
+		if err := v.Rotate(role, rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen, err := trust.ParseSeen(forged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted, err := trust.Open(t.Context(), trust.Dir(v.MetadataDir()), trust.Options{Anchor: a, Seen: seen, Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := trusted.Seen().Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := trust.Later(forged, now)
+	if seen, err = trust.ParseSeen(kept); err != nil || len(seen.Roots) != 3 {
+		t.Fatalf("%d roots are remembered: %v", len(seen.Roots), err)
+	}
+	// The thief withholds the new roots.
+	if err := os.RemoveAll(stolen.MetadataDir()); err != nil {
+		t.Fatal(err)
+	}
+	old, err := trust.ParseSeen(forged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.WriteTo(stolen.MetadataDir()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = trust.Open(t.Context(), trust.Dir(stolen.MetadataDir()), trust.Options{Anchor: a, Seen: seen, Now: time.Now()})
+	if !refusedFor(err, trust.WrongSigner) {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestWhatWasSeenOfAnotherVendorDoesNotCount(t *testing.T) {
 	v, a := vault(t)
 	other, b := vault(t)

@@ -26,7 +26,7 @@ func makePackages(args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&o.Bundle, "bundle", "", "folder of the bundle")
 	f.StringVar(&o.Out, "out", "", "folder to write the packages into")
 	f.StringVar(&formats, "formats", strings.Join(packages.Formats, ","), "which packages to make")
-	f.StringVar(&o.Maintainer, "maintainer", "SS Server <root@localhost>", "who answers for the packages")
+	f.StringVar(&o.Maintainer, "maintainer", defaultMaintainer, "who answers for the packages")
 	if err := f.Parse(args); err != nil {
 		return 2
 	}

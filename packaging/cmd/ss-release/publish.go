@@ -16,6 +16,7 @@ import (
 	"ss-setup/installer/bundle/trust"
 	"ss-setup/packaging/release"
 	"ss-setup/packaging/signing"
+	"ss-setup/packaging/winget"
 )
 
 // publish signs bundles and makes everything that is put on a server.
@@ -31,6 +32,15 @@ func (c *command) publish(args []string) error {
 	changelog := f.String("changelog", "CHANGELOG.md", "file of the release notes")
 	previous := f.String("previous", "", "folders of bundles, with commas between, that patches are made from")
 	keep := f.Int("keep", 0, "how many releases of a target stay signed; 0 for all")
+	f.Func("mirror", "another address like --base-url that the one-liners ask (repeatable; commas between)", func(v string) error {
+		p.mirrors = append(p.mirrors, listed(v)...)
+		return nil
+	})
+	f.StringVar(&p.templates, "templates", "scripts/install", "folder with the templates of the one-liners")
+	formats := f.String("packages", "", "packages to make of the bundles for Linux, as deb,rpm")
+	f.StringVar(&p.maintainer, "maintainer", defaultMaintainer, "who answers for the packages")
+	f.StringVar(&p.winget.ID, "winget-id", defaultWingetID, "identifier of the release for winget")
+	f.StringVar(&p.winget.Publisher, "publisher", defaultPublisher, "who publishes the release, for winget")
 	bundles := f.String("bundles", "", "folders of the bundles of this release, with commas between")
 	if _, err := c.parse(f, args, 0); err != nil {
 		return err
@@ -38,7 +48,7 @@ func (c *command) publish(args []string) error {
 	if *bundles == "" || channel != trust.Stable && channel != trust.Beta {
 		return fmt.Errorf("%w: publish needs --bundles, and --channel stable or beta", errUsage)
 	}
-	p.vault, p.keep = signing.Open(*keys), *keep
+	p.vault, p.keep, p.formats = signing.Open(*keys), *keep, listed(*formats)
 	if err := p.read(*changelog); err != nil {
 		return err
 	}
@@ -59,9 +69,14 @@ type packed struct {
 	digest   string
 }
 
+// listed is what is between the commas of a list.
+func listed(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
+}
+
 func bundlesIn(list string) ([]packed, error) {
 	var out []packed
-	for _, dir := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' }) {
+	for _, dir := range listed(list) {
 		b, err := bundle.Open(dir)
 		if err != nil {
 			return nil, err
@@ -75,10 +90,16 @@ func bundlesIn(list string) ([]packed, error) {
 type publishing struct {
 	vault    *signing.Vault
 	out, bin string
-	baseURL  string
-	keep     int
-	now, old []packed
-	entries  []release.Entry
+	// baseURL and mirrors are where repository and archives will lie.
+	baseURL    string
+	mirrors    []string
+	templates  string
+	formats    []string
+	maintainer string
+	winget     winget.Options
+	keep       int
+	now, old   []packed
+	entries    []release.Entry
 }
 
 func (p *publishing) read(changelog string) error {
@@ -124,6 +145,9 @@ func (p *publishing) run(c *command, channel string) error {
 		}
 	}
 	if err := p.feed(); err != nil {
+		return err
+	}
+	if err := p.doors(c); err != nil {
 		return err
 	}
 	if err := release.Sums(p.out); err != nil {
@@ -243,7 +267,7 @@ func (c *command) vault(args []string, arguments int) (*signing.Vault, []string,
 	words, err := c.parse(f, args, arguments)
 	vault := signing.Open(*dir)
 	if *site != "" {
-		c.after = func() error { return vault.CopyMetadata(filepath.Join(*site, trust.MetadataDir)) }
+		c.after = func() error { return vault.UpdateSite(*site) }
 	}
 	return vault, words, err
 }

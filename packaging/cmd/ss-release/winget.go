@@ -23,8 +23,8 @@ func wingetManifests(args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&o.URL, "url", "", "https address of the installer")
 	f.StringVar(&o.SHA256, "sha256", "", "SHA-256 of the installer")
 	f.StringVar(&o.Type, "type", winget.Zip, "what the installer is: zip, the bundle, or nullsoft, the wizard")
-	f.StringVar(&o.ID, "id", "SSServer.SSServer", "identifier of the package")
-	f.StringVar(&o.Publisher, "publisher", "SS Server", "who publishes it")
+	f.StringVar(&o.ID, "id", defaultWingetID, "identifier of the package")
+	f.StringVar(&o.Publisher, "publisher", defaultPublisher, "who publishes it")
 	f.StringVar(&out, "out", "", "folder to write the manifests into")
 	if err := f.Parse(args); err != nil {
 		return 2

@@ -369,7 +369,7 @@ func TestADownloadIsResumedVerifiedAndTriedOnEveryMirror(t *testing.T) {
 				{"damage", nil, wrong{damage: true}, 9, []string{"damaged", m.url + "/" + archive, "nothing of it was run"}, ""},
 				{"damage after a dead mirror", []string{dead, m.url}, wrong{damage: true}, 9, []string{"damaged"}, ""},
 				{"endless data", nil, wrong{endless: true}, 9, []string{"damaged"}, ""},
-				{"no network", []string{dead, dead + "/b"}, wrong{}, 7, []string{dead + "/" + archive, dead + "/b/" + archive, "proxy: none", "tar -xzf " + archive + " && sudo ./ss-setup install"}, ""},
+				{"no network", []string{dead, dead + "/b"}, wrong{}, 7, []string{dead + "/" + archive, dead + "/b/" + archive, "proxy: none", "tar -xzf " + archive + " && sudo ./" + strings.TrimSuffix(archive, ".tar.gz") + "/ss-setup install"}, ""},
 			} {
 				t.Run(script+", "+shell+", "+c.what, func(t *testing.T) {
 					m.does(c.does)

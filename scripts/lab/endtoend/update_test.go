@@ -223,3 +223,12 @@ func TestTwoRunsAtOnceDoNotMeet(t *testing.T) {
 	}
 	b.serves(recoveryTime, "7.0.1")
 }
+
+func TestTheInstalledSetupHandsOverToThatOfAPackage(t *testing.T) {
+	b := from(t, lab.Options{}, "7.0.0", "7.0.1")
+	b.MustExec("sh", "-c", "ss-setup install --update -S --from /bundles/7.0.1")
+	b.serves(recoveryTime, "7.0.1")
+	if left := b.MustExec("sh", "-c", "find /var/lib/ss-setup /tmp /run -name 'setup-*' -o -name download"); left != "" {
+		t.Errorf("left behind: %s", left)
+	}
+}

@@ -5,6 +5,8 @@ package windows
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +53,9 @@ func TestAReleaseIsInstalledUpdatedRolledBackRepairedAndRemoved(t *testing.T) {
 
 	b.MustExec("sh", "-c", "cd '"+drive+"/Program Files/SS Server' && echo broken > lmu.cmd && rm releases/7.0.0-*/bin/lmu.exe")
 	b.run(nil, "reg", "delete", productKey, "/f")
+	if out, _, code := b.run(nil, installed, "verify"); code == 0 || !strings.Contains(out, productKey) {
+		t.Errorf("verify ends with %d and does not tell of Apps & Features:\n%s", code, out)
+	}
 	b.want(done, installed, "install", "--repair")
 	b.serves("7.0.0")
 	b.verified()
@@ -162,6 +167,53 @@ func TestAFileThatAnotherProgramKeepsOpenIsRemovedAtTheNextRestart(t *testing.T)
 	holder.Kill()
 }
 
+// holding is a program that keeps a file open and lets nobody replace it.
+const holding = `package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+func main() {
+	f, err := os.Open(os.Args[1])
+	fmt.Println(err)
+	time.Sleep(time.Hour)
+	f.Close()
+}
+`
+
+func TestAnSsSetupThatStaysOpenIsReplacedAtTheNextRestart(t *testing.T) {
+	b := boot(t, "7.0.0", "7.0.1")
+	b.want(done, setupOf("7.0.0"), "install")
+	dir := t.TempDir()
+	source, program := filepath.Join(dir, "hold.go"), filepath.Join(dir, "hold.exe")
+	if err := os.WriteFile(source, []byte(holding), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	buildForWindows(t, "build", "-o", program, source)
+	b.Copy(program, drive+"/hold.exe")
+	holder := b.Spawn("wine", `C:\hold.exe`, installed)
+	time.Sleep(5 * time.Second)
+	r := b.want(doneRestart, setupOf("7.0.1"), "install", "--update")
+	if !strings.Contains(r.output, "is replaced when the machine restarts") {
+		t.Errorf("it does not say what waits: %s", r)
+	}
+	b.verified()
+	pending := b.value(`HKLM\SYSTEM\CurrentControlSet\Control\Session Manager`, "PendingFileRenameOperations")
+	if !strings.Contains(pending, "ss-setup.exe.ss-waiting") {
+		t.Errorf("what waits for the restart is %q", pending)
+	}
+	holder.Kill()
+	b.restart()
+	b.serves("7.0.1")
+	if b.exists("Program Files/SS Server/ss-setup.exe.ss-waiting") {
+		t.Error("it waits still")
+	}
+	b.verified()
+}
+
 func TestAPackageThatIsCutAndASecondRunAreToldByTheirCodes(t *testing.T) {
 	b := boot(t, "7.0.0")
 	b.MustExec("sh", "-c", "cp -r /bundles/7.0.0 '"+drive+"/cut' && truncate -s 1000000 '"+drive+"/cut/payload.tar.zst'")
@@ -190,4 +242,16 @@ func TestFoldersWithSpacesAndOtherAlphabetsAreNoTrouble(t *testing.T) {
 		t.Errorf("purge: %d", code)
 	}
 	b.nothingLeft()
+}
+
+// The copy of the package's ss-setup is gone in the end, though it ran until then.
+func TestTheInstalledSetupHandsOverToThatOfAPackage(t *testing.T) {
+	b := boot(t, "7.0.0", "7.0.1")
+	b.want(done, setupOf("7.0.0"), "install")
+	b.want(done, installed, "install", "--update", "--from", `Z:\bundles\7.0.1`)
+	b.serves("7.0.1")
+	left := b.MustExec("sh", "-c", "find '"+drive+"/ProgramData/SS Server/setup' -name download -o -name '*.exe'")
+	if strings.Contains(left, "download") {
+		t.Errorf("left behind: %s", left)
+	}
 }

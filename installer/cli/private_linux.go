@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"ss-setup/installer/txn"
+)
+
+// morePlaces take temporary files where the folder for them is mounted noexec.
+var morePlaces = []string{"/run", "/var/tmp"}
+
+// private tells a folder, and no link to one, that nobody else can change.
+func private(dir string) bool {
+	info, err := os.Lstat(dir)
+	if err != nil || !info.IsDir() || info.Mode().Perm()&0o077 != 0 {
+		return false
+	}
+	s, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(s.Uid) == os.Geteuid()
+}
+
+// makePrivate lets nobody else into a folder of this program's.
+func makePrivate(dir string) error { return os.Chmod(dir, 0o700) }
+
+// lockFolder makes a folder this run's until the file is closed; its error matches
+// txn.ErrBusy while it is another's.
+func lockFolder(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = txn.ErrBusy
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), f.Close())
+	}
+	return f, nil
+}

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"ss-setup/installer/machine"
+	"ss-setup/installer/step"
+	"ss-setup/installer/txn"
+)
+
+// What the environment names is run as root and removed in the end: it must be what
+// this program has made, not what somebody else gave such a name.
+func TestOnlyAPrivateFolderIsTakenForStaged(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	s := &session{m: &step.Machine{FS: &machine.FS{}}}
+	mkdir := func(name string, mode os.FileMode) string {
+		dir := filepath.Join(tmp, name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	link := func(to, name string) {
+		if err := os.Symlink(to, filepath.Join(tmp, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mkdir("ss-setup-1", 0o700)
+	mkdir("ss-setup-1/good", 0o700)
+	mkdir("ss-setup-1/open", 0o755)
+	mkdir("ss-setup-2", 0o777)
+	mkdir("ss-setup-2/inner", 0o700)
+	mkdir("victim", 0o700)
+	mkdir("victim/data", 0o700)
+	link(filepath.Join(tmp, "victim"), "ss-setup-3")
+	link(filepath.Join(tmp, "victim"), "ss-setup-1/link")
+	for dir, want := range map[string]bool{
+		"ss-setup-1/good":            true,
+		"ss-setup-1/open":            false,
+		"ss-setup-1/link":            false,
+		"ss-setup-1/link/../data":    false,
+		"ss-setup-1/link/../good":    false,
+		"ss-setup-1/good/../../data": false,
+		"ss-setup-1/none":            false,
+		"ss-setup-2/inner":           false,
+		"ss-setup-3/data":            false,
+		"victim/data":                false,
+	} {
+		if got := s.taken(tmp + "/" + dir); got != want {
+			t.Errorf("%s: %v", dir, got)
+		}
+	}
+	if s.taken("ss-setup-1/good") {
+		t.Error("a relative path is taken")
+	}
+}
+
+func TestTwoRunsDoNotShareTheFolderForDownloads(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, machine.DownloadDir)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	one := &session{m: &step.Machine{FS: &machine.FS{Root: root}}}
+	two := &session{m: &step.Machine{FS: &machine.FS{Root: root}}}
+	if err := one.claim(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.claim(t.Context(), dir); err != nil {
+		t.Errorf("the same run once more: %v", err)
+	}
+	if err := two.claim(t.Context(), dir); !errors.Is(err, txn.ErrBusy) {
+		t.Errorf("error is %v, want ErrBusy", err)
+	}
+	if err := one.claimed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := two.claim(t.Context(), dir); err != nil {
+		t.Errorf("after the end of the first: %v", err)
+	}
+	if err := two.claimed.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -27,25 +27,19 @@ func Manager() string {
 }
 
 // StartCommand starts a service.
-func StartCommand(manager, name string) string {
-	switch manager {
-	case Systemd:
-		return "systemctl start " + name
-	case OpenRC:
-		return "rc-service " + name + " start"
-	}
-	return "service " + name + " start"
-}
+func StartCommand(manager, name string) string { return command(manager, "start", name) }
 
 // RestartCommand restarts a service, as somebody types it.
-func RestartCommand(manager, name string) string {
+func RestartCommand(manager, name string) string { return command(manager, "restart", name) }
+
+func command(manager, verb, name string) string {
 	switch manager {
 	case Systemd:
-		return "systemctl restart " + name
+		return "systemctl " + verb + " " + name
 	case OpenRC:
-		return "rc-service " + name + " restart"
+		return "rc-service " + name + " " + verb
 	}
-	return "service " + name + " restart"
+	return "service " + name + " " + verb
 }
 
 // AsRoot is a command as the user of this process types it who needs root's rights.

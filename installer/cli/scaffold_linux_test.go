@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -263,13 +264,7 @@ func TestABootWithATransactionOpenLeavesTheHelp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, folders...)
-			prepared, err := b.Prepare(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := b.Arm(t.Context(), prepared); err != nil {
-				t.Fatal(err)
-			}
+			armed(t, b)
 			// The disk of the program is not mounted, that of the journal is.
 			if err := os.MkdirAll(filepath.Join(b.root, machine.TxnDir), 0o700); err != nil {
 				t.Fatal(err)
@@ -306,8 +301,9 @@ func TestHalfACopyIsNotTheProgram(t *testing.T) {
 	}
 }
 
-func TestArmedScaffoldHasProgramGuardAndBootJob(t *testing.T) {
-	b := newBench(t, "opt", "etc/systemd/system")
+// armed prepares the help and puts it in place.
+func armed(t *testing.T, b *bench) json.RawMessage {
+	t.Helper()
 	prepared, err := b.Prepare(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -315,6 +311,12 @@ func TestArmedScaffoldHasProgramGuardAndBootJob(t *testing.T) {
 	if err := b.Arm(t.Context(), prepared); err != nil {
 		t.Fatal(err)
 	}
+	return prepared
+}
+
+func TestArmedScaffoldHasProgramGuardAndBootJob(t *testing.T) {
+	b := newBench(t, "opt", "etc/systemd/system")
+	armed(t, b)
 	engine := "/opt/ss-server/engine/0123456789abcdef/ss-setup"
 	info, err := b.fs.Lstat(engine)
 	if err != nil || info.Mode() != 0o755 {
@@ -334,13 +336,7 @@ func TestArmedScaffoldHasProgramGuardAndBootJob(t *testing.T) {
 
 func TestUninstallLeavesNoEmptyProgramFolder(t *testing.T) {
 	b := newBench(t, "opt/ss-server/releases", "etc/systemd/system")
-	prepared, err := b.Prepare(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Arm(t.Context(), prepared); err != nil {
-		t.Fatal(err)
-	}
+	prepared := armed(t, b)
 	if err := os.RemoveAll(filepath.Join(b.root, "opt/ss-server/releases")); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,8 @@ package config
 import (
 	"os"
 	"path/filepath"
+
+	"ss-setup/runtime/service"
 )
 
 // Where the two files lie unless a flag says otherwise.
@@ -11,4 +13,4 @@ var (
 	LicensedPath = filepath.Join(os.Getenv("ProgramData"), "SS Server", "config", "licensed.toml")
 )
 
-func restart(service string) string { return "net stop " + service + " & net start " + service }
+func restart(name string) string { return service.RestartCommand(service.Windows, name) }

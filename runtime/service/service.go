@@ -32,27 +32,21 @@ func Manager() string {
 }
 
 // StartCommand starts a service.
-func StartCommand(manager, name string) string {
-	switch manager {
-	case Systemd:
-		return "systemctl start " + name
-	case OpenRC:
-		return "rc-service " + name + " start"
-	case Windows:
-		return "net start " + name
-	}
-	return "service " + name + " start"
-}
+func StartCommand(manager, name string) string { return command(manager, "start", name) }
 
 // RestartCommand restarts a service, as somebody types it.
-func RestartCommand(manager, name string) string {
+func RestartCommand(manager, name string) string { return command(manager, "restart", name) }
+
+func command(manager, verb, name string) string {
 	switch manager {
 	case Systemd:
-		return "systemctl restart " + name
+		return "systemctl " + verb + " " + name
 	case OpenRC:
-		return "rc-service " + name + " restart"
+		return "rc-service " + name + " " + verb
+	case Windows: // one command that cmd.exe and PowerShell both take
+		return "powershell -Command " + map[string]string{"start": "Start", "restart": "Restart"}[verb] + "-Service " + name
 	}
-	return "service " + name + " restart"
+	return "service " + name + " " + verb
 }
 
 // AsRoot is a command as the user of this process types it who needs root's rights.

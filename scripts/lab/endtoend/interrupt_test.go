@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,7 +158,7 @@ var sites = []site{
 // old or the new generation serves.
 func TestAPowerCutLeavesTheOldOrTheNewGeneration(t *testing.T) {
 	rng := rand.New(rand.NewPCG(20261121, 1))
-	cuts := 0
+	cuts, done := 0, atomic.Int64{}
 	for i, s := range sites {
 		for _, v := range []verb{update, rollback, repair} {
 			for range powerCuts(s, v) {
@@ -170,13 +171,14 @@ func TestAPowerCutLeavesTheOldOrTheNewGeneration(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%s/%d", s.name, v.name, cuts), func(t *testing.T) {
 					t.Parallel()
 					cutPower(t, s, v, order, gap, rand.New(rand.NewPCG(seed, uint64(i))))
+					done.Add(1)
 				})
 			}
 		}
 	}
 	t.Cleanup(func() {
 		if !t.Failed() {
-			count(t, "power cuts of update, rollback and repair", cuts)
+			count(t, "power cuts of update, rollback and repair", int(done.Load()))
 		}
 	})
 }
@@ -224,7 +226,7 @@ func cutPower(t *testing.T, s site, v verb, order lab.Order, gap time.Duration, 
 // nothing to serve before or after.
 func TestAPowerCutLeavesAnInstallOrUninstallWholeOrUndone(t *testing.T) {
 	rng := rand.New(rand.NewPCG(20261121, 2))
-	cuts := 0
+	cuts, done := 0, atomic.Int64{}
 	for i, s := range sites {
 		for _, name := range []string{"install", "uninstall"} {
 			for range wholeCuts(s, name) {
@@ -237,13 +239,14 @@ func TestAPowerCutLeavesAnInstallOrUninstallWholeOrUndone(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%s/%d", s.name, name, cuts), func(t *testing.T) {
 					t.Parallel()
 					cutWhole(t, s, name, order, rand.New(rand.NewPCG(seed, uint64(i))))
+					done.Add(1)
 				})
 			}
 		}
 	}
 	t.Cleanup(func() {
 		if !t.Failed() {
-			count(t, "power cuts of install and uninstall", cuts)
+			count(t, "power cuts of install and uninstall", int(done.Load()))
 		}
 	})
 }

@@ -77,7 +77,7 @@ func start(log *slog.Logger, home, configPath, state, controlPath string) (*daem
 // not pay for a missing folder in /run.
 func openControl(path string, codes *setup.Codes, log *slog.Logger) io.Closer {
 	door, err := control.Serve(path, map[string]control.Verb{
-		gensscVerb: func(context.Context) (any, error) { return codes.Make() },
+		gensscVerb: func(context.Context, *control.Request) (any, error) { return codes.Make() },
 	}, log)
 	if err != nil {
 		log.Warn("commands such as `ss-server genssc` will not reach this server; start it as a service", "error", err)

@@ -1,0 +1,133 @@
+package model
+
+import (
+	"fmt"
+	"strings"
+)
+
+// FieldError is one thing that is wrong with one field. A form shows it beside the
+// field; Field is the path in the JSON form, as in "folders[2].vfs".
+type FieldError struct {
+	Field   string `json:"field"`
+	Problem string `json:"problem"`
+	Cure    string `json:"cure"`
+}
+
+func (e FieldError) String() string { return e.Field + ": " + e.Problem + "; " + e.Cure }
+
+// InvalidError is everything that is wrong with an object.
+type InvalidError struct {
+	Key    Key          `json:"object"`
+	Errors []FieldError `json:"errors"`
+}
+
+func (e *InvalidError) Error() string {
+	parts := make([]string, len(e.Errors))
+	for i, f := range e.Errors {
+		parts[i] = f.String()
+	}
+	return fmt.Sprintf("%s is not valid: %s", Describe(e.Key), strings.Join(parts, ". "))
+}
+
+// Describe names an object for people: `user "anna" of site main`.
+func Describe(k Key) string {
+	text := fmt.Sprintf("%s %q", k.Kind.Noun(), k.ID)
+	if k.Site != "" {
+		text += " of site " + k.Site
+	}
+	return text
+}
+
+var nouns = map[Kind]string{
+	KindSettings: "settings", KindNode: "node", KindSuperAdmin: "SuperAdmin", KindAdmin: "Admin",
+	KindToken: "token", KindSite: "site", KindBinding: "binding", KindGroup: "group", KindUser: "user",
+	KindVFS: "VFS", KindLDAP: "LDAP profile", KindHostKey: "host key", KindCertificate: "certificate",
+	KindEntry: "list entry", KindLegacy: "kept object",
+}
+
+// Noun is the kind in a sentence.
+func (k Kind) Noun() string {
+	if noun, ok := nouns[k]; ok {
+		return noun
+	}
+	return string(k)
+}
+
+// check gathers what is wrong with an object.
+type check struct{ errors []FieldError }
+
+func (c *check) add(field, problem, cure string) {
+	c.errors = append(c.errors, FieldError{field, problem, cure})
+}
+
+// that notes a problem unless ok.
+func (c *check) that(ok bool, field, problem, cure string) {
+	if !ok {
+		c.add(field, problem, cure)
+	}
+}
+
+func (c *check) name(field, name string) {
+	if problem, cure := nameProblem(name); problem != "" {
+		c.add(field, problem, cure)
+	}
+}
+
+func (c *check) slug(field, name string) {
+	if problem, cure := slugProblem(name); problem != "" {
+		c.add(field, problem, cure)
+	}
+}
+
+func (c *check) optionalSlug(field, name string) {
+	if name != "" {
+		c.slug(field, name)
+	}
+}
+
+func (c *check) optionalName(field, name string) {
+	if name != "" {
+		c.name(field, name)
+	}
+}
+
+// text checks what people write freely.
+func (c *check) text(field, text string) {
+	c.that(len(text) <= maxText, field, "it is too long", fmt.Sprintf("use at most %d bytes", maxText))
+	c.that(isText(text, "\n\t\r"), field, "it contains characters that cannot be seen", "write it again")
+}
+
+// line checks a text of one line.
+func (c *check) line(field, text string) {
+	c.that(len(text) <= maxText, field, "it is too long", fmt.Sprintf("use at most %d bytes", maxText))
+	c.that(isText(text, ""), field, "it is not one line of text", "write it again")
+}
+
+func (c *check) number(field string, n, low, high int64) {
+	c.that(n >= low && n <= high, field, fmt.Sprintf("%d is out of range", n), fmt.Sprintf("use %d to %d", low, high))
+}
+
+func (c *check) port(field string, port int) { c.number(field, int64(port), 1, 65535) }
+
+func (c *check) err(k Key) error {
+	if len(c.errors) == 0 {
+		return nil
+	}
+	return &InvalidError{Key: k, Errors: c.errors}
+}
+
+// oneOf checks a value out of a short list.
+func oneOf[T ~string](c *check, field string, value T, list []T) {
+	for _, known := range list {
+		if value == known {
+			return
+		}
+	}
+	words := make([]string, len(list))
+	for i, known := range list {
+		words[i] = string(known)
+	}
+	c.add(field, fmt.Sprintf("%q is not known", string(value)), "use "+strings.Join(words, ", "))
+}
+
+func at(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }

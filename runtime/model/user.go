@@ -1,0 +1,219 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// User is somebody who transfers files.
+type User struct {
+	Head
+	Site        string `json:"site"`
+	Email       string `json:"email,omitempty"`
+	Description string `json:"description,omitempty"`
+	// Groups give what the user has not of his own; the first that has it counts.
+	Groups   []string    `json:"groups,omitempty"`
+	Password Password    `json:"password,omitzero"`
+	Keys     []PublicKey `json:"keys,omitempty"`
+	TOTP     TOTP        `json:"totp,omitzero"`
+	// LDAP is the profile that checks the password instead.
+	LDAP string `json:"ldap,omitempty"`
+	Profile
+	Account
+}
+
+// PublicKey is a key that a user logs in with.
+type PublicKey struct {
+	Name string `json:"name,omitempty"`
+	// Key is a line of authorized_keys without options: type and base64.
+	Key string `json:"key"`
+	// Fingerprint is SHA256:..., made of Key by Normalize.
+	Fingerprint string    `json:"fingerprint,omitempty"`
+	Added       time.Time `json:"added,omitzero"`
+	Expires     time.Time `json:"expires,omitzero"`
+}
+
+func (k *PublicKey) normalize() {
+	k.Name = compose(k.Name)
+	key, comment, options, _, err := ssh.ParseAuthorizedKey([]byte(k.Key))
+	if err != nil || len(options) > 0 {
+		return
+	}
+	if k.Name == "" && isText(comment, "") {
+		k.Name = comment
+	}
+	k.Key = strings.TrimSuffix(string(ssh.MarshalAuthorizedKey(key)), "\n")
+	k.Fingerprint = ssh.FingerprintSHA256(key)
+}
+
+func (c *check) publicKeys(field string, list []PublicKey) {
+	c.that(len(list) <= 100, field, "there are too many keys", "keep at most 100")
+	for i, k := range list {
+		c.line(at(field, i)+".name", k.Name)
+		_, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(k.Key))
+		ok := err == nil && len(options) == 0 && len(rest) == 0 && len(k.Key) <= 16<<10
+		c.that(ok, at(field, i)+".key", "it is not a public key", "write one line as in a .pub file: type and base64, without options")
+		for j := range i {
+			c.that(list[j].Key != k.Key, at(field, i)+".key", "it is there twice", "take one away")
+		}
+	}
+}
+
+// Key is the user's identity.
+func (u *User) Key() Key { return u.key(KindUser, u.Site) }
+
+// Normalize brings the fields to their canonical form.
+func (u *User) Normalize() {
+	u.Name, u.Description = compose(u.Name), compose(u.Description)
+	u.Email = strings.TrimSpace(u.Email)
+	u.LDAP = compose(u.LDAP)
+	for i := range u.Groups {
+		u.Groups[i] = compose(u.Groups[i])
+	}
+	for i := range u.Keys {
+		u.Keys[i].normalize()
+	}
+	u.normalize()
+}
+
+// Validate tells what is wrong with the user.
+func (u *User) Validate() error {
+	var c check
+	c.name("name", u.Name)
+	c.slug("site", u.Site)
+	c.optionalEmail("email", u.Email)
+	c.text("description", u.Description)
+	c.groups(u.Groups)
+	c.password("password", u.Password)
+	c.publicKeys("keys", u.Keys)
+	c.totp("totp", u.TOTP)
+	c.optionalName("ldap", u.LDAP)
+	c.profile(u.Profile)
+	c.account(u.Account)
+	return c.err(u.Key())
+}
+
+func (c *check) groups(list []string) {
+	c.that(len(list) <= 100, "groups", "there are too many", "keep at most 100")
+	for i, group := range list {
+		c.name(at("groups", i), group)
+		same := func(other string) bool { return Fold(other) == Fold(group) }
+		c.that(!slices.ContainsFunc(list[:i], same), at("groups", i), "it is there twice", "take one away")
+	}
+}
+
+// References are the user's site, groups, LDAP profile and VFSs.
+func (u *User) References() []Reference {
+	out := siteReference(u.Site)
+	for i, group := range u.Groups {
+		out = append(out, Reference{at("groups", i), GroupKey(u.Site, group)})
+	}
+	if u.LDAP != "" {
+		out = append(out, Reference{"ldap", LDAPKey(u.Site, u.LDAP)})
+	}
+	return append(out, u.references(u.Site)...)
+}
+
+// Search is by address and description.
+func (u *User) Search() []string { return []string{u.Email, u.Description} }
+
+// Secrets are the fields kept encrypted.
+func (u *User) Secrets() []SecretField { return []SecretField{{"totp.secret", &u.TOTP.Secret}} }
+
+// Passwords are the fields that hold a hash.
+func (u *User) Passwords() []PasswordField { return []PasswordField{{"password", &u.Password}} }
+
+// Group gives its users what they have not of their own.
+type Group struct {
+	Head
+	Site        string `json:"site"`
+	Description string `json:"description,omitempty"`
+	Profile
+	Account
+}
+
+// Key is the group's identity.
+func (g *Group) Key() Key { return g.key(KindGroup, g.Site) }
+
+// Normalize brings the fields to their canonical form.
+func (g *Group) Normalize() {
+	g.Name, g.Description = compose(g.Name), compose(g.Description)
+	g.normalize()
+}
+
+// Validate tells what is wrong with the group.
+func (g *Group) Validate() error {
+	var c check
+	c.name("name", g.Name)
+	c.slug("site", g.Site)
+	c.text("description", g.Description)
+	c.profile(g.Profile)
+	c.account(g.Account)
+	return c.err(g.Key())
+}
+
+// References are the group's site and VFSs.
+func (g *Group) References() []Reference {
+	return append(siteReference(g.Site), g.references(g.Site)...)
+}
+
+// Search is by the description.
+func (g *Group) Search() []string { return []string{g.Description} }
+
+// Effective is the user with what his groups give him: of each setting his own, else
+// that of the first group in his order that has it; folders and overrides of all, his
+// own before theirs. A disabled group gives nothing away: its users may not log in.
+func (u *User) Effective(groups []*Group) *User {
+	e := *u
+	e.Folders, e.Overrides = slices.Clone(u.Folders), slices.Clone(u.Overrides)
+	for _, g := range groups {
+		if e.Home.VFS == "" {
+			e.Home = g.Home
+		}
+		if e.Quota == (Quota{}) {
+			e.Quota = g.Quota
+		}
+		if len(e.Speed) == 0 {
+			e.Speed = g.Speed
+		}
+		if len(e.AllowFrom) == 0 {
+			e.AllowFrom = g.AllowFrom
+		}
+		if len(e.Auth) == 0 {
+			e.Auth = g.Auth
+		}
+		if e.MaxSessions == 0 {
+			e.MaxSessions = g.MaxSessions
+		}
+		for _, f := range g.Folders {
+			if !slices.ContainsFunc(e.Folders, func(own VirtualFolder) bool { return Fold(own.Mount) == Fold(f.Mount) }) {
+				e.Folders = append(e.Folders, f)
+			}
+		}
+		for _, o := range g.Overrides {
+			if !slices.ContainsFunc(e.Overrides, func(own PathPermissions) bool { return own.Path == o.Path }) {
+				e.Overrides = append(e.Overrides, o)
+			}
+		}
+		e.Account = e.Account.narrowed(g)
+	}
+	return &e
+}
+
+// narrowed is the account within the bounds of a group's.
+func (a Account) narrowed(g *Group) Account {
+	if g.Disabled && !a.Disabled {
+		a.Disabled, a.Reason = true, fmt.Sprintf("the group %s is disabled", g.Name)
+	}
+	if g.EnableFrom.After(a.EnableFrom) {
+		a.EnableFrom = g.EnableFrom
+	}
+	if !g.DisableFrom.IsZero() && (a.DisableFrom.IsZero() || g.DisableFrom.Before(a.DisableFrom)) {
+		a.DisableFrom = g.DisableFrom
+	}
+	return a
+}

@@ -1,6 +1,11 @@
-// Package tlscert keeps the certificate a daemon serves HTTPS with: made by itself
-// at the first start, so that the web interface is encrypted before anybody has
-// configured anything, and read as it is from then on.
+// Package tlscert keeps the certificate a daemon serves HTTPS with. It is made by
+// itself at the first start, so that the web interface is encrypted before anybody has
+// configured anything; or it comes from PEM files of an administrator, or from an
+// authority (package acme below this one).
+//
+// The Keeper serves it and exchanges it under running connections. What it promises: a
+// certificate that cannot be used never takes the place of one that can, and a trouble
+// with certificates is told in the log and keeps nobody from serving.
 package tlscert
 
 import (

@@ -22,6 +22,19 @@ func makeDir(dir string) error {
 	return syncDir(filepath.Dir(dir))
 }
 
+// WriteNew puts a file with secrets in place whole or not at all, also over a power cut,
+// and never over one that is there. It makes dir if that is missing, but not the folder
+// above it.
+func WriteNew(dir, name string, content []byte) error {
+	if err := makeDir(dir); err != nil {
+		return fmt.Errorf("make the folder for %s: %w", name, err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+		return fmt.Errorf("write %s: %w", filepath.Join(dir, name), fs.ErrExist)
+	}
+	return writeSynced(dir, name, content)
+}
+
 // writeSynced puts a file in place whole or not at all, also over a power cut. The
 // temporary name is fixed, so a cut leaves at most one and the next start uses it.
 func writeSynced(dir, name string, content []byte) error {

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +32,9 @@ type Options struct {
 	Listen, Role string
 	Schema       store.Schema
 	Log          *slog.Logger
+	// Certificate opens what HTTPS is served with; dir is the folder for a self-signed
+	// one. Nil for that one alone.
+	Certificate func(dir string) (*tlscert.Keeper, error)
 	// Handler makes the daemon's pages.
 	Handler func(*Instance) http.Handler
 	// Started, if set, is called when the daemon serves, and what it returns is
@@ -48,7 +50,7 @@ type Instance struct {
 	Log   *slog.Logger
 
 	opt    Options
-	cert   tlscert.Pair
+	cert   *tlscert.Keeper
 	probe  Probe
 	door   net.Listener
 	web    *http.Server
@@ -82,23 +84,20 @@ func Start(opt Options) (*Instance, error) {
 		return nil, errors.Join(err, st.Close())
 	}
 	i.Log.Info("serving", "version", i.Version(), "generation", home.Generation, "schema", st.Schema(),
-		"address", i.Addr(), "open", i.Gate.Open(), "fingerprint", i.cert.Fingerprint)
+		"address", i.Addr(), "open", i.Gate.Open(), "fingerprint", i.Fingerprint())
 	return i, nil
 }
 
 func (i *Instance) serve() error {
-	now := time.Now()
-	cert, err := tlscert.Ensure(filepath.Join(i.Home.Data, "tls"), tlscert.LocalNames(), now)
+	cert, err := i.certificate(filepath.Join(i.Home.Data, "tls"))
 	if err != nil {
 		return err
-	}
-	if now.After(cert.NotAfter) {
-		i.Log.Warn("the certificate has expired; clients will refuse it", "expired", cert.NotAfter)
 	}
 	i.cert = cert
 	i.door, err = net.Listen("tcp", i.opt.Listen)
 	if err != nil {
-		return fmt.Errorf("listen for HTTPS: %w; another program may use the port: choose one in the configuration file", err)
+		err = fmt.Errorf("listen for HTTPS: %w; another program may use the port: choose one in the configuration file", err)
+		return errors.Join(err, cert.Close())
 	}
 	i.web = &http.Server{
 		Handler: i.opt.Handler(i),
@@ -109,7 +108,7 @@ func (i *Instance) serve() error {
 		// Port scanners fail TLS handshakes all day long.
 		ErrorLog:  slog.NewLogLogger(i.Log.Handler(), slog.LevelDebug),
 		ConnState: i.quiet.track,
-		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert.TLS}},
+		TLSConfig: cert.TLS(),
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	i.cancel = cancel
@@ -125,14 +124,24 @@ func (i *Instance) serve() error {
 	return nil
 }
 
+func (i *Instance) certificate(dir string) (*tlscert.Keeper, error) {
+	if i.opt.Certificate != nil {
+		return i.opt.Certificate(dir)
+	}
+	return tlscert.Open(tlscert.Options{Dir: dir, Now: time.Now, Log: i.Log})
+}
+
 // Version is the version the daemon tells.
 func (i *Instance) Version() string { return fixture.Version(version.Version) }
 
 // Addr is where the daemon listens.
 func (i *Instance) Addr() string { return i.door.Addr().String() }
 
-// Fingerprint is the SHA-256 of the certificate.
-func (i *Instance) Fingerprint() string { return i.cert.Fingerprint }
+// Certificate is what HTTPS is served with.
+func (i *Instance) Certificate() *tlscert.Keeper { return i.cert }
+
+// Fingerprint is the SHA-256 of the certificate that clients see now.
+func (i *Instance) Fingerprint() string { return i.cert.Pair().Fingerprint }
 
 // Health answers a probe: the public half to everybody, all of it to who knows the
 // secret.
@@ -140,7 +149,7 @@ func (i *Instance) Health(r *http.Request) Health {
 	h := Health{Status: "ok", Version: i.Version(), Ready: true, Role: i.opt.Role, Open: i.Gate.Open()}
 	if i.probe.Knows(r) {
 		h.Generation, h.Schema = i.Home.Generation, i.Store.Schema()
-		h.PID, h.Fingerprint = os.Getpid(), i.cert.Fingerprint
+		h.PID, h.Fingerprint = os.Getpid(), i.Fingerprint()
 	}
 	return h
 }
@@ -165,6 +174,7 @@ func (i *Instance) Stop() error {
 		err = errors.Join(err, closing)
 	}
 	i.cancel()
+	err = errors.Join(err, i.cert.Close())
 	if i.extra != nil {
 		err = errors.Join(err, i.extra.Close())
 	}

@@ -252,7 +252,7 @@ func TestKeeper(t *testing.T) {
 	open := func(t *testing.T, c *chainFixture) *Keeper {
 		t.Helper()
 		dir := t.TempDir()
-		k, err := Open(Options{Dir: filepath.Join(dir, "tls"), Files: &c.files, Now: func() time.Time { return day }, Log: slog.New(slog.DiscardHandler)})
+		k, err := Open(Options{Dir: filepath.Join(dir, "tls"), Source: Source{Files: &c.files}, Now: func() time.Time { return day }, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -325,11 +325,26 @@ func TestKeeper(t *testing.T) {
 			t.Error("the expired one is not shown")
 		}
 	})
+	t.Run("takes it from another source while it serves", func(t *testing.T) {
+		c := newChain(t)
+		c.put(t, c.leaf.keyPEM(t), c.leaf)
+		k := open(t, c)
+		if err := k.Use(Source{}); err != nil || !k.SelfSigned() {
+			t.Errorf("its own: %v", err)
+		}
+		fixed := pairOf([]*x509.Certificate{c.leaf.cert}, c.leaf.key)
+		if err := k.Use(Source{Fixed: &fixed}); err != nil || k.Pair().Fingerprint != fixed.Fingerprint {
+			t.Errorf("a fixed one: %v", err)
+		}
+		if err := k.Use(Source{Files: &Files{"gone", "gone"}}); err == nil || k.Pair().Fingerprint != fixed.Fingerprint {
+			t.Errorf("files that are not there: %v", err)
+		}
+	})
 	t.Run("finds new files by itself within a minute", func(t *testing.T) {
 		c := newChain(t)
 		c.put(t, c.leaf.keyPEM(t), c.leaf)
 		synctest.Test(t, func(t *testing.T) {
-			k, err := Open(Options{Dir: filepath.Join(t.TempDir(), "tls"), Files: &c.files, Now: func() time.Time { return day }, Log: slog.New(slog.DiscardHandler)})
+			k, err := Open(Options{Dir: filepath.Join(t.TempDir(), "tls"), Source: Source{Files: &c.files}, Now: func() time.Time { return day }, Log: slog.New(slog.DiscardHandler)})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -27,22 +27,25 @@ type Issuer interface {
 	// Challenge answers the handshake of an authority that proves the name; nil for
 	// every other handshake.
 	Challenge(*tls.ClientHelloInfo) *tls.Certificate
-	// Protocols are those that its challenges need in the handshake.
-	Protocols() []string
 }
 
-// Options say where the certificate comes from: from Files, from Issuer or, with
-// neither, from Dir, where one is made.
+// Source is where a certificate comes from: Files, an Issuer, or a Fixed pair that was
+// parsed elsewhere. The zero Source is the self-signed one.
+type Source struct {
+	Files  *Files
+	Issuer Issuer
+	Fixed  *Pair
+	// Names are those that clients use.
+	Names []string
+}
+
+// Options are what a Keeper needs.
 type Options struct {
 	// Dir holds the self-signed certificate, which also stands in for the others.
 	Dir    string
-	Files  *Files
-	Issuer Issuer
-	// Names are those that clients use. A self-signed certificate has those of the
-	// machine besides.
-	Names []string
-	Now   func() time.Time
-	Log   *slog.Logger
+	Source Source
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Keeper serves a certificate and puts a new one in its place under running
@@ -51,10 +54,12 @@ type Keeper struct {
 	opt     Options
 	own     Pair
 	current atomic.Pointer[Pair]
-	cancel  context.CancelFunc
-	done    sync.WaitGroup
+	issuer  atomic.Pointer[Issuer]
 
 	mu     sync.Mutex
+	source Source
+	cancel context.CancelFunc
+	done   sync.WaitGroup
 	seen   [2]stamp
 	warned time.Time
 }
@@ -69,37 +74,64 @@ type stamp struct {
 // an issuer that has none yet, do not keep the server from serving: until there is
 // something better it shows its self-signed certificate, and the log says why.
 func Open(opt Options) (*Keeper, error) {
-	own, err := Ensure(opt.Dir, append(LocalNames(), opt.Names...), opt.Now())
+	own, err := Ensure(opt.Dir, append(LocalNames(), opt.Source.Names...), opt.Now())
 	if err != nil {
 		return nil, err
 	}
-	k := &Keeper{opt: opt, own: own}
+	k := &Keeper{opt: opt, own: own, cancel: func() {}}
 	k.current.Store(&own)
-	ctx, cancel := context.WithCancel(context.Background())
-	k.cancel = cancel
-	switch {
-	case opt.Files != nil:
-		if err := k.Reload(); err != nil {
-			opt.Log.Error("the certificate cannot be used; clients see the self-signed one", "error", err)
-		}
-		k.done.Go(func() { k.watch(ctx) })
-	case opt.Issuer != nil:
-		if pair, ok := opt.Issuer.Pair(); ok {
-			k.current.Store(&pair)
-		} else {
-			opt.Log.Warn("there is no certificate from the authority yet; clients see the self-signed one")
-		}
-		k.done.Go(func() { opt.Issuer.Run(ctx, func(p Pair) { k.current.Store(&p) }) })
-	case opt.Now().After(own.NotAfter):
+	if err := k.Use(opt.Source); err != nil {
+		opt.Log.Error("the certificate cannot be used; clients see the self-signed one", "error", err)
+	}
+	if opt.Now().After(own.NotAfter) && k.SelfSigned() {
 		opt.Log.Warn("the certificate has expired; clients will refuse it", "expired", own.NotAfter)
 	}
 	return k, nil
 }
 
+// Use takes the certificate from another source from now on. Files that cannot be used
+// are an error: the certificate of before is served on, and the files are watched until
+// they can be.
+func (k *Keeper) Use(source Source) error {
+	k.stop()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	ctx, cancel := context.WithCancel(context.Background())
+	k.source, k.cancel = source, cancel
+	k.issuer.Store(nil)
+	switch {
+	case source.Files != nil:
+		err := k.load()
+		k.done.Go(func() { k.watch(ctx) })
+		return err
+	case source.Issuer != nil:
+		k.issuer.Store(&source.Issuer)
+		if pair, ok := source.Issuer.Pair(); ok {
+			k.current.Store(&pair)
+		} else {
+			k.opt.Log.Warn("there is no certificate from the authority yet; until then the one of before is served")
+		}
+		k.done.Go(func() { source.Issuer.Run(ctx, func(p Pair) { k.current.Store(&p) }) })
+	case source.Fixed != nil:
+		k.current.Store(source.Fixed)
+	default:
+		k.current.Store(&k.own)
+	}
+	return nil
+}
+
+// stop ends watching and renewing.
+func (k *Keeper) stop() {
+	k.mu.Lock()
+	cancel := k.cancel
+	k.mu.Unlock()
+	cancel()
+	k.done.Wait()
+}
+
 // Close ends watching and renewing.
 func (k *Keeper) Close() error {
-	k.cancel()
-	k.done.Wait()
+	k.stop()
 	return nil
 }
 
@@ -109,22 +141,27 @@ func (k *Keeper) Pair() Pair { return *k.current.Load() }
 // SelfSigned says that clients see the certificate that this machine made itself.
 func (k *Keeper) SelfSigned() bool { return k.Pair().Fingerprint == k.own.Fingerprint }
 
-// TLS is the configuration to serve with.
+// TLS is the configuration to serve with; it stays right whatever Use says later.
 func (k *Keeper) TLS() *tls.Config {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
-		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			if k.opt.Issuer != nil {
-				if proof := k.opt.Issuer.Challenge(hello); proof != nil {
-					return proof, nil
-				}
-			}
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return &k.current.Load().TLS, nil
 		},
 	}
-	if k.opt.Issuer != nil {
-		config.NextProtos = append(config.NextProtos, k.opt.Issuer.Protocols()...)
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		issuer := k.issuer.Load()
+		if issuer == nil {
+			return nil, nil
+		}
+		proof := (*issuer).Challenge(hello)
+		if proof == nil {
+			return nil, nil
+		}
+		return &tls.Config{
+			MinVersion: tls.VersionTLS12, NextProtos: hello.SupportedProtos, Certificates: []tls.Certificate{*proof},
+		}, nil
 	}
 	return config
 }
@@ -133,13 +170,19 @@ func (k *Keeper) TLS() *tls.Config {
 // that has expired takes the place only of a self-signed one. Without files there is
 // nothing to do.
 func (k *Keeper) Reload() error {
-	if k.opt.Files == nil {
-		return nil
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.seen = k.stamps()
-	pair, warnings, err := k.opt.Files.Load(k.opt.Names, k.opt.Now())
+	if k.source.Files == nil {
+		return nil
+	}
+	return k.load()
+}
+
+// load does what Reload says; the lock is held.
+func (k *Keeper) load() error {
+	files := k.source.Files
+	k.seen = stamps(files)
+	pair, warnings, err := files.Load(k.source.Names, k.opt.Now())
 	if errors.Is(err, ErrExpired) && k.SelfSigned() {
 		// An administrator knows the expired one; a stranger would raise more questions.
 		k.current.Store(&pair)
@@ -154,7 +197,7 @@ func (k *Keeper) Reload() error {
 	}
 	k.warned = k.opt.Now()
 	if before := k.current.Swap(&pair); before.Fingerprint != pair.Fingerprint {
-		k.opt.Log.Info("a certificate was loaded", "path", k.opt.Files.Cert, "fingerprint", pair.Fingerprint, "until", pair.NotAfter)
+		k.opt.Log.Info("a certificate was loaded", "path", files.Cert, "fingerprint", pair.Fingerprint, "until", pair.NotAfter)
 	}
 	return nil
 }
@@ -175,23 +218,20 @@ func (k *Keeper) watch(ctx context.Context) {
 
 func (k *Keeper) look() {
 	k.mu.Lock()
-	changed := k.stamps() != k.seen
+	defer k.mu.Unlock()
 	nag := k.opt.Now().Sub(k.warned) >= warnEvery
-	k.mu.Unlock()
-	if !changed && !nag {
+	if !nag && stamps(k.source.Files) == k.seen {
 		return
 	}
-	if err := k.Reload(); err != nil {
-		k.mu.Lock()
+	if err := k.load(); err != nil {
 		k.warned = k.opt.Now()
-		k.mu.Unlock()
 		k.opt.Log.Error("the new certificate cannot be used; the one of before is served on", "error", err)
 	}
 }
 
-func (k *Keeper) stamps() [2]stamp {
+func stamps(files *Files) [2]stamp {
 	var s [2]stamp
-	for i, path := range []string{k.opt.Files.Cert, k.opt.Files.Key} {
+	for i, path := range []string{files.Cert, files.Key} {
 		if info, err := os.Stat(path); err == nil {
 			s[i] = stamp{info.Size(), info.ModTime()}
 		}

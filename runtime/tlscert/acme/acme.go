@@ -221,14 +221,6 @@ func (m *Manager) TryNow() {
 	}
 }
 
-// Protocols implements tlscert.Issuer.
-func (m *Manager) Protocols() []string {
-	if m.opt.Challenge == TLSALPN01 {
-		return []string{acme.ALPNProto}
-	}
-	return nil
-}
-
 // Challenge implements tlscert.Issuer.
 func (m *Manager) Challenge(hello *tls.ClientHelloInfo) *tls.Certificate {
 	if len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != acme.ALPNProto {

@@ -3,6 +3,7 @@ module ss-setup
 go 1.26.0
 
 require (
+	filippo.io/age v1.3.2
 	github.com/BurntSushi/toml v1.6.0
 	github.com/CycloneDX/cyclonedx-go v0.12.0
 	github.com/kardianos/service v1.3.0
@@ -18,6 +19,8 @@ require (
 )
 
 require github.com/kr/fs v0.1.0 // indirect
+
+require filippo.io/hpke v0.4.0 // indirect
 
 require (
 	github.com/go-jose/go-jose/v4 v4.1.4 // indirect

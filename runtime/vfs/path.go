@@ -243,3 +243,21 @@ func isShortName(name string) bool {
 	before, number, ok := strings.Cut(stem, "~")
 	return ok && before != "" && number != "" && strings.Trim(number, "0123456789") == ""
 }
+
+// ParseOwn reads back what String gave: a path that the server itself wrote down, which
+// may be one of its own. ErrBadPath if it cannot be that.
+func ParseOwn(s string) (Path, error) {
+	rest, ok := strings.CutPrefix(s, "/")
+	if !ok || len(s) > 2*MaxPath {
+		return Root, fmt.Errorf("%w: %.80q", ErrBadPath, s)
+	}
+	if rest == "" {
+		return Root, nil
+	}
+	for part := range strings.SplitSeq(rest, "/") {
+		if part == "" || part == "." || part == ".." || strings.IndexByte(part, 0) >= 0 || len(part) > MaxName {
+			return Root, fmt.Errorf("%w: %.80q", ErrBadPath, s)
+		}
+	}
+	return Path{rest}, nil
+}

@@ -57,6 +57,12 @@ type FS interface {
 	StatFS(name Path) (Space, error)
 }
 
+// Salvager is an FS in whose files a crash may leave an end that cannot be read.
+type Salvager interface {
+	// Salvage cuts off what cannot be read at the end of a file that was never complete.
+	Salvage(name Path) error
+}
+
 // File is an open file. Reads and writes may overlap; each is whole by itself.
 //
 // A file ends by Close or by Abort, whichever comes first; the other is then nothing.

@@ -15,6 +15,7 @@ import (
 
 	"ss-setup/runtime/vfs"
 	"ss-setup/runtime/vfs/disk"
+	"ss-setup/runtime/vfs/vfstest"
 )
 
 // open gives a tree in a folder "tree" with a file "secret" beside it, outside.
@@ -236,5 +237,12 @@ func TestRoomOnTheDiskIsTold(t *testing.T) {
 	}
 	if left := names(t, f, "/"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestRandomWorkGivesWhatAModelGives(t *testing.T) {
+	for seed := range uint64(4) {
+		f, _ := open(t, disk.Options{})
+		vfstest.Random(t, f, seed, 600)
 	}
 }

@@ -68,6 +68,15 @@ func rootFolder(name string) (string, error) {
 	})
 }
 
+// Packages installs the Debian packages of programs that are missing, each given as
+// PROGRAM:PACKAGE. A test whose programs cannot be had is skipped by name.
+func Packages(t T, pairs ...string) {
+	t.Helper()
+	if err := installPackages(pairs...); err != nil {
+		t.Skipf("%s cannot run: %v", t.Name(), err)
+	}
+}
+
 // installPackages installs what is missing, given as program:package.
 func installPackages(pairs ...string) error {
 	missing := false

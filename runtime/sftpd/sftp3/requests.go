@@ -160,7 +160,9 @@ func (s *Session) write(length int) error {
 		s.badMessage(id)
 		return fmt.Errorf("%w: a WRITE with an impossible handle", ErrProtocol)
 	}
-	if int64(size) != int64(length-writeHead) {
+	// More than the data may follow: pkg/sftp before 1.13.6, and so rclone, sent its whole
+	// buffer after the last piece of a file.
+	if int64(size) > int64(length-writeHead) {
 		s.badMessage(id)
 		return fmt.Errorf("%w: a WRITE of %d bytes that has %d", ErrProtocol, size, length-writeHead)
 	}
@@ -169,13 +171,29 @@ func (s *Session) write(length int) error {
 	if failure == nil && offset > math.MaxInt64-maxPacket {
 		failure = vfs.ErrTooLarge
 	}
-	at, left := int64(offset), int(size)
-	for left > 0 {
-		data, err := s.in.next(left)
+	failure, err = s.writeData(h, int64(offset), int(size), failure)
+	if err == nil {
+		err = s.skip(length - writeHead - int(size))
+	}
+	if err != nil {
+		return cut(err)
+	}
+	if h != nil {
+		_ = s.failed("write", h.name, failure)
+	}
+	return s.status(id, failure)
+}
+
+// writeData passes size bytes on to the file, or nowhere after a failure. err is of the
+// stream.
+func (s *Session) writeData(h *handle, at int64, size int, before error) (failure, err error) {
+	failure = before
+	for size > 0 {
+		data, err := s.in.next(size)
 		if err != nil {
-			return cut(err)
+			return failure, err
 		}
-		left -= len(data)
+		size -= len(data)
 		if failure != nil {
 			continue
 		}
@@ -184,10 +202,18 @@ func (s *Session) write(length int) error {
 		at += int64(n)
 		s.moved(h, 0, n)
 	}
-	if h != nil {
-		_ = s.failed("write", h.name, failure)
+	return failure, nil
+}
+
+func (s *Session) skip(n int) error {
+	for n > 0 {
+		junk, err := s.in.next(n)
+		if err != nil {
+			return err
+		}
+		n -= len(junk)
 	}
-	return s.status(id, failure)
+	return nil
 }
 
 func (s *Session) lstat(id uint32, f *fields) error { return s.statBy(id, f, "lstat", s.fs.Lstat) }

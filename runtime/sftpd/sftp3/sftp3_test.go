@@ -526,6 +526,23 @@ func TestErrorsTellTheirKindAndNoPathOfTheMachine(t *testing.T) {
 	}
 }
 
+func TestOfAWriteWithMoreBehindItsDataOnlyTheDataAreWritten(t *testing.T) {
+	s := serve(t, sftp3.Options{})
+	r := s.raw(t)
+	h := r.open("f", write|create)
+	// As rclone with an old pkg/sftp at the end of a file.
+	request := packet(6, uint32(2), h, uint64(0), "data", bytes.Repeat([]byte("junk"), 20_000))
+	if code := r.status(request); code != ok {
+		t.Fatalf("WRITE: %d", code)
+	}
+	if code := r.status(packet(4, uint32(3), h)); code != ok {
+		t.Fatalf("CLOSE: %d", code)
+	}
+	if got := readFile(t, filepath.Join(s.dir, "f")); got != "data" {
+		t.Errorf("the file has %d bytes", len(got))
+	}
+}
+
 func TestHandlesAreBounded(t *testing.T) {
 	s := serve(t, sftp3.Options{MaxHandles: 3})
 	writeFile(t, filepath.Join(s.dir, "f"), "")

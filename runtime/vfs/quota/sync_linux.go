@@ -1,0 +1,15 @@
+package quota
+
+import (
+	"errors"
+	"os"
+)
+
+// syncDir makes a rename in dir survive a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

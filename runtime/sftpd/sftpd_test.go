@@ -11,8 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +23,7 @@ import (
 	"ss-setup/runtime/protector"
 	"ss-setup/runtime/sftpd"
 	"ss-setup/runtime/sftpd/sftpdtest"
+	"ss-setup/runtime/vfs"
 )
 
 // site is a site with the user kim, whose password is "secret" and whose key is key.
@@ -33,7 +32,7 @@ type site struct {
 	addr     string
 	accounts *sftpdtest.Accounts
 	key      ssh.Signer
-	home     string
+	files    vfs.FS
 
 	mu     sync.Mutex
 	events []sftpd.Event
@@ -41,12 +40,13 @@ type site struct {
 
 func start(t *testing.T, c sftpd.Config, change func(*sftpdtest.User, *sftpd.Parts)) *site {
 	t.Helper()
-	s := &site{home: t.TempDir(), key: sftpdtest.NewKey(t)}
-	files, err := sftpdtest.NewRootFS(s.home)
+	s := &site{key: sftpdtest.NewKey(t)}
+	files, err := sftpdtest.NewTree(t.TempDir(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = files.Close() })
+	s.files = files
 	kim := &sftpdtest.User{Password: "secret", Keys: []ssh.PublicKey{s.key.PublicKey()}, FS: files}
 	parts := sftpd.Parts{Events: func(e sftpd.Event) {
 		s.mu.Lock()
@@ -440,8 +440,15 @@ func TestAStopCutsATransferThatTakesTooLongAndKeepsWhatArrived(t *testing.T) {
 	if <-done == nil {
 		t.Error("the transfer went on")
 	}
-	if b, err := os.ReadFile(filepath.Join(s.home, "f")); err != nil || !strings.HasPrefix(string(b), "more more ") {
-		t.Errorf("kept: %q, %v", b, err)
+	name, _ := vfs.Parse("/f", vfs.HostRules())
+	kept, err := s.files.Open(name, vfs.Read, 0)
+	if err != nil {
+		t.Fatalf("nothing is kept for a resume: %v", err)
+	}
+	defer kept.Close()
+	start := make([]byte, 10)
+	if _, err := kept.ReadAt(start, 0); err != nil || string(start) != "more more " {
+		t.Errorf("kept: %q, %v", start, err)
 	}
 }
 

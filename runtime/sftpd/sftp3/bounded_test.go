@@ -41,3 +41,10 @@ func (f boundedFile) SetStat(c vfs.Change) error {
 	}
 	return f.File.SetStat(c)
 }
+
+// withQuota has 10 GiB, of which 9 are free.
+type withQuota struct{ vfs.FS }
+
+func (withQuota) StatFS(vfs.Path) (vfs.Space, error) {
+	return vfs.Space{Total: 10 << 30, Free: 9 << 30, Files: vfs.Unlimited, FreeFiles: vfs.Unlimited}, nil
+}

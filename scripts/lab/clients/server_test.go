@@ -34,7 +34,7 @@ type server struct {
 func serve(t *testing.T, c sftpd.Config) *server {
 	t.Helper()
 	s := &server{t: t, home: t.TempDir(), local: t.TempDir()}
-	files, err := sftpdtest.NewRootFS(s.home)
+	files, err := sftpdtest.NewTree(s.home, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,348 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+
+	"ss-setup/runtime/sftpd"
+	"ss-setup/runtime/sftpd/sftpdtest"
+	"ss-setup/scripts/lab"
+)
+
+const (
+	// sftpSize is what is moved to measure throughput.
+	sftpSize = 1 << 30
+	// sftpLogins is how many clients come one after the other, each with a small file.
+	sftpLogins = 20
+	// sftpSessions are at work at once.
+	sftpSessions = 1000
+)
+
+// serverMemory are the settings of the garbage collector that ss-server runs with.
+const (
+	serverGC     = 400
+	serverMemory = 200 << 20
+)
+
+// serveSFTP is the server under measurement, a process of its own: kim's key is in
+// DIR/key.pub and her files are in DIR/files. It prints its port and serves until its
+// standard input ends.
+func serveSFTP(dir string, encrypted bool) error {
+	debug.SetGCPercent(serverGC)
+	debug.SetMemoryLimit(serverMemory)
+	text, err := os.ReadFile(filepath.Join(dir, "key.pub"))
+	if err != nil {
+		return err
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey(text)
+	if err != nil {
+		return err
+	}
+	tree, err := sftpdtest.NewTree(filepath.Join(dir, "files"), encrypted)
+	if err != nil {
+		return err
+	}
+	host, err := newSigner()
+	if err != nil {
+		return err
+	}
+	accounts := sftpdtest.NewAccounts(map[string]*sftpdtest.User{"kim": {Keys: []ssh.PublicKey{key}, FS: tree}})
+	site, err := sftpd.New(sftpd.Config{Name: "bench", HostKeys: []ssh.Signer{host}}, sftpd.Parts{Accounts: accounts})
+	if err != nil {
+		return err
+	}
+	if err := site.Listen("127.0.0.1:0"); err != nil {
+		return err
+	}
+	_, port, _ := net.SplitHostPort(site.Addrs()[0].String())
+	fmt.Println(port)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	site.Stop(context.Background())
+	return nil
+}
+
+func newSigner() (ssh.Signer, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return ssh.NewSignerFromKey(private)
+}
+
+// sftpServer is one side: where it listens, who logs in, and where files go.
+type sftpServer struct {
+	port, user string
+	dir        string // folder for files as the client names it
+	key        string
+	pid        int
+}
+
+// sftpBench has files in memory: disks are not what is compared.
+func sftpBench(b *bench) (dir string) {
+	lab.Packages(b, "sftp:openssh-client", "/usr/sbin/sshd:openssh-server")
+	dir, err := os.MkdirTemp("/dev/shm", "bench-sftp-")
+	b.must(err)
+	b.Cleanup(func() { _ = os.RemoveAll(dir) })
+	b.must(os.Chmod(dir, 0o755))
+	return dir
+}
+
+// keyPair writes a key for a client to dir/key and dir/key.pub.
+func keyPair(b *bench, dir string) string {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	b.must(err)
+	block, err := ssh.MarshalPrivateKey(private, "")
+	b.must(err)
+	file := filepath.Join(dir, "key")
+	b.must(os.WriteFile(file, pem.EncodeToMemory(block), 0o600))
+	signer, err := ssh.NewSignerFromKey(private)
+	b.must(err)
+	b.must(os.WriteFile(file+".pub", ssh.MarshalAuthorizedKey(signer.PublicKey()), 0o644))
+	return file
+}
+
+// ours starts our server on a folder of its own.
+func startOurs(b *bench, dir string, encrypted bool) sftpServer {
+	dir, err := os.MkdirTemp(dir, "ours-")
+	b.must(err)
+	key := keyPair(b, dir)
+	b.must(os.Mkdir(filepath.Join(dir, "files"), 0o700))
+	self, err := os.Executable()
+	b.must(err)
+	cmd := exec.Command(self, "-serve-sftp", dir, "-encrypted="+strconv.FormatBool(encrypted))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	b.must(err)
+	out, err := cmd.StdoutPipe()
+	b.must(err)
+	b.must(cmd.Start())
+	b.Cleanup(func() { _ = in.Close(); _ = cmd.Wait() })
+	port, err := bufio.NewReader(out).ReadString('\n')
+	b.must(err)
+	return sftpServer{port: strings.TrimSpace(port), user: "kim", dir: "/", key: key, pid: cmd.Process.Pid}
+}
+
+// startPeer starts OpenSSH's server with its internal SFTP, as Debian has it.
+func startPeer(b *bench, dir string) sftpServer {
+	dir, err := os.MkdirTemp(dir, "peer-")
+	b.must(err)
+	key, hostKey := keyPair(b, dir), filepath.Join(dir, "host")
+	b.must(os.Mkdir(hostKey, 0o700))
+	hostKey = keyPair(b, hostKey)
+	b.must(os.MkdirAll("/run/sshd", 0o755)) // sshd wants it
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	b.must(err)
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	b.must(listener.Close())
+	config := filepath.Join(dir, "config")
+	b.must(os.WriteFile(config, []byte(strings.Join([]string{
+		"Port " + port, "ListenAddress 127.0.0.1", "HostKey " + hostKey, "AuthorizedKeysFile " + key + ".pub", "StrictModes no",
+		"PermitRootLogin yes", "UsePAM no", "PidFile none", "UseDNS no", "MaxStartups 1000", "Subsystem sftp internal-sftp", "",
+	}, "\n")), 0o600))
+	cmd := exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", config)
+	b.must(cmd.Start())
+	b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if c, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
+			_ = c.Close()
+			break
+		} else if time.Now().After(end) {
+			b.must(err)
+		}
+	}
+	return sftpServer{port: port, user: "root", dir: dir + "/", key: key}
+}
+
+// client runs a batch of OpenSSH's client and returns how long it took.
+func (s sftpServer) client(b *bench, batch string) time.Duration {
+	cmd := exec.Command("sftp", "-F", "none", "-i", s.key, "-P", s.port, "-b", "-",
+		"-o", "Ciphers=aes128-gcm@openssh.com", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+		"-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR", s.user+"@127.0.0.1")
+	cmd.Stdin = strings.NewReader(batch)
+	return b.timed(cmd)
+}
+
+// sftpRows compares with OpenSSH's server, by OpenSSH's client, and our encrypted
+// storage with our plain one.
+func sftpRows(b *bench) []row {
+	dir := sftpBench(b)
+	big, small, back := filepath.Join(dir, "big"), filepath.Join(dir, "small"), filepath.Join(dir, "back")
+	b.must(randomFile(big, sftpSize))
+	b.must(randomFile(small, 1<<10))
+	ours, sealed, peer := startOurs(b, dir, false), startOurs(b, dir, true), startPeer(b, dir)
+	// Each put is of a new file: the last one is removed before, untimed.
+	up := func(s sftpServer) func(*bench, int) time.Duration {
+		return func(t *bench, _ int) time.Duration {
+			s.client(t, "-rm "+s.dir+"big\n")
+			return s.client(t, "put "+big+" "+s.dir+"big\n")
+		}
+	}
+	down := func(s sftpServer) func(*bench, int) time.Duration {
+		return func(t *bench, _ int) time.Duration {
+			_ = os.Remove(back)
+			return s.client(t, "get "+s.dir+"big "+back+"\n")
+		}
+	}
+	logins := func(s sftpServer) func(*bench, int) time.Duration {
+		return func(t *bench, _ int) (sum time.Duration) {
+			for i := range sftpLogins {
+				name := fmt.Sprintf("%ssmall%d", s.dir, i)
+				sum += s.client(t, "put "+small+" "+name+"\nget "+name+" "+back+"\n")
+			}
+			return sum
+		}
+	}
+	var rows []row
+	compare := func(key string, g goal, one, other func(*bench, int) time.Duration, note string) {
+		o, p := b.interleave(b.runs, one, other)
+		rows = append(rows, speedRow(key, o, p, g, note))
+	}
+	compare("sftp_up_vs_openssh", atLeast(1.05), up(ours), up(peer), "upload of 1 GiB by OpenSSH's client, aes128-gcm; peer: OpenSSH's server")
+	compare("sftp_down_vs_openssh", atLeast(1.4), down(ours), down(peer), "download of 1 GiB by OpenSSH's client, aes128-gcm; peer: OpenSSH's server")
+	compare("sftp_small_vs_openssh", atLeast(1.8), logins(ours), logins(peer), fmt.Sprintf("%d log-ins by key, each with 1 KiB up and down; peer: OpenSSH's server", sftpLogins))
+	compare("evfs_write_vs_plain", atLeast(0.95), up(sealed), up(ours), "upload of 1 GiB to encrypted storage; peer: our plain one")
+	compare("evfs_read_vs_plain", atLeast(0.95), down(sealed), down(ours), "download of 1 GiB from encrypted storage; peer: our plain one")
+	return rows
+}
+
+// speedRow says how many times as fast as the peer we are.
+func speedRow(key string, ours, peers []time.Duration, g goal, note string) row {
+	o, p := median(ours), median(peers)
+	note = fmt.Sprintf("ours %.3f s, peer %.3f s; %s", o.Seconds(), p.Seconds(), note)
+	return newRow(key, p.Seconds()/o.Seconds(), "x", g, min(len(ours), len(peers)), note).against(p)
+}
+
+func randomFile(name string, size int64) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.CopyN(f, rand.Reader, size)
+	return err
+}
+
+// sessionRows measures the memory of many sessions that all work at once.
+func sessionRows(b *bench) []row {
+	dir := sftpBench(b)
+	var peaks, afters []float64
+	for range 5 {
+		b.turn(func(t *bench) {
+			s := startOurs(t, dir, false)
+			peak, after := s.crowd(t)
+			t.Logf("sessions: %.0f MB peak, %.0f MB after", peak, after)
+			peaks, afters = append(peaks, peak), append(afters, after)
+		})
+	}
+	note := fmt.Sprintf("%d sessions, each with 1 MiB up and 1 MiB down at once, as long as they stay", sftpSessions)
+	return []row{
+		newRow("sessions_1000_rss_mb", middle(peaks), "MB", atMost(350), len(peaks), "peak; "+note),
+		newRow("sessions_1000_after_rss_mb", middle(afters), "MB", atMost(200), len(afters), "5 s later, all still logged in; "+note),
+	}
+}
+
+// crowd lets all sessions work and returns the server's memory in MB.
+func (s sftpServer) crowd(b *bench) (peak, after float64) {
+	text, err := os.ReadFile(s.key)
+	b.must(err)
+	signer, err := ssh.ParsePrivateKey(text)
+	b.must(err)
+	clients := make([]*sftp.Client, sftpSessions)
+	failed := make(chan error, 2*sftpSessions)
+	each := func(atOnce int, do func(i int) error) {
+		places := make(chan struct{}, atOnce)
+		var wg sync.WaitGroup
+		for i := range sftpSessions {
+			places <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-places }()
+				if err := do(i); err != nil {
+					failed <- err
+				}
+			})
+		}
+		wg.Wait()
+		select {
+		case err := <-failed:
+			b.must(err)
+		default:
+		}
+	}
+	data := make([]byte, 1<<20)
+	each(20, func(i int) error {
+		c, err := ssh.Dial("tcp", "127.0.0.1:"+s.port, &ssh.ClientConfig{
+			User: s.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
+		})
+		if err != nil {
+			return err
+		}
+		if clients[i], err = sftp.NewClient(c, sftp.UseConcurrentWrites(true)); err != nil || i > 0 {
+			return err
+		}
+		return put(clients[i], "/shared", data)
+	})
+	each(sftpSessions, func(i int) error {
+		up := make(chan error, 1)
+		go func() { up <- put(clients[i], fmt.Sprintf("/up%d", i), data) }()
+		f, err := clients[i].Open("/shared")
+		if err != nil {
+			return err
+		}
+		if n, err := f.WriteTo(io.Discard); err != nil || n != 1<<20 {
+			return fmt.Errorf("download of %d bytes: %w", n, err)
+		}
+		return <-up
+	})
+	time.Sleep(5 * time.Second)
+	peak, after = s.memory(b, "VmHWM"), s.memory(b, "VmRSS")
+	each(100, func(i int) error { return clients[i].Close() })
+	return peak, after
+}
+
+func put(c *sftp.Client, name string, data []byte) error {
+	f, err := c.Create(name)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// memory is a figure of the server in MB.
+func (s sftpServer) memory(b *bench, name string) float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
+	b.must(err)
+	_, rest, _ := strings.Cut(string(text), name+":")
+	kb, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+	b.must(err)
+	return kb / 1024
+}
+
+func middle(values []float64) float64 {
+	var d []time.Duration
+	for _, v := range values {
+		d = append(d, time.Duration(v*1000))
+	}
+	return float64(median(d)) / 1000
+}

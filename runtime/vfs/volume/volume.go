@@ -1,0 +1,377 @@
+// Package volume is a VFS as a whole: it makes one in a folder of the machine, opens it
+// with its key, and gives each session its tree.
+package volume
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"ss-setup/runtime/vfs"
+	"ss-setup/runtime/vfs/crypt"
+	"ss-setup/runtime/vfs/disk"
+	"ss-setup/runtime/vfs/keyring"
+	"ss-setup/runtime/vfs/stage"
+)
+
+// Kind says how a VFS keeps files.
+type Kind string
+
+// The kinds.
+const (
+	Disk      Kind = "disk"
+	Encrypted Kind = "encrypted"
+)
+
+// Config is what a VFS needs.
+type Config struct {
+	Kind Kind
+	Dir  string // on this machine, absolute
+	// Apart are folders of the server's own, which a VFS may neither hold nor lie in.
+	Apart []string
+
+	Disk disk.Options
+	Keep time.Duration // of what is left of uploads; stage.DefaultKeep
+
+	// For an encrypted VFS: where its key is kept, and the passphrase where that wraps
+	// it instead of the node's master key.
+	Ring       *keyring.Ring
+	Passphrase string
+	// KeyID is the key's name, as Create gave it, for when the copy in the VFS is gone.
+	KeyID string
+
+	Log *slog.Logger     // slog.Default()
+	Now func() time.Time // time.Now
+}
+
+// What can be wrong with the folder of a VFS. Messages name the folder and the cure.
+var (
+	// ErrFolder: the folder cannot be used.
+	ErrFolder = errors.New("folder cannot hold a VFS")
+	// ErrKind: the VFS in the folder is of the other kind.
+	ErrKind = errors.New("VFS of another kind")
+)
+
+var (
+	private = vfs.Root.Reserved(vfs.Private)
+	keyPath = private.Reserved("key")
+)
+
+// Create makes a VFS: its folder, where there is none, and its key. As what the service
+// will do is tried - make, write, read, rename, remove - it must run under the service's
+// account. It gives the name of the key of an encrypted VFS.
+func Create(c Config) (keyID string, err error) {
+	if err := apart(c.Dir, c.Apart); err != nil {
+		return "", err
+	}
+	if err := makeDir(c.Dir); err != nil {
+		return "", err
+	}
+	root, err := disk.Open(c.Dir, c.Disk)
+	if err != nil {
+		return "", explain(c.Dir, "open", err)
+	}
+	defer root.Close()
+	if err := vacant(root, c); err != nil {
+		return "", err
+	}
+	if err := try(root); err != nil {
+		return "", err
+	}
+	if c.Kind != Encrypted {
+		return "", nil
+	}
+	return createKey(root, c)
+}
+
+// apart refuses folders of the server, those above them and those in them.
+func apart(dir string, others []string) error {
+	if !filepath.IsAbs(dir) {
+		return fmt.Errorf("%w: %q is no absolute path", ErrFolder, dir)
+	}
+	real := realPath(dir)
+	for _, other := range others {
+		o := realPath(other)
+		if holds(o, real) || holds(real, o) {
+			return fmt.Errorf("%w: %s and the server's own folder %s lie one in the other; choose another folder", ErrFolder, dir, other)
+		}
+	}
+	return nil
+}
+
+func realPath(dir string) string {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		return real
+	}
+	return filepath.Clean(dir)
+}
+
+func holds(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// vacant refuses what is the wrong kind already and, for an encrypted VFS, any folder
+// with something in it: what lies there in plain would stay so.
+func vacant(root *disk.FS, c Config) error {
+	if _, err := root.Lstat(keyPath); err == nil {
+		return fmt.Errorf("%w: %s holds an encrypted VFS already; open it instead, or choose another folder", ErrKind, c.Dir)
+	}
+	if c.Kind != Encrypted {
+		return nil
+	}
+	d, err := root.ReadDir(vfs.Root)
+	if err != nil {
+		return explain(c.Dir, "list", err)
+	}
+	defer d.Close()
+	if infos, err := d.Next(1); !errors.Is(err, io.EOF) {
+		if err != nil {
+			return explain(c.Dir, "list", err)
+		}
+		return fmt.Errorf("%w: %s is not empty (%s); an encrypted VFS needs an empty folder: make it elsewhere and upload the files through the server", ErrFolder, c.Dir, infos[0].Name)
+	}
+	return nil
+}
+
+// try does once what the service will do all the time.
+func try(root *disk.FS) error {
+	from, to := vfs.Root.Reserved(vfs.TempPrefix+"try"), vfs.Root.Reserved(vfs.TempPrefix+"tried")
+	steps := []struct {
+		what string
+		do   func() error
+	}{
+		{"write to", func() error { return put(root, from, []byte("try"), vfs.Create|vfs.Truncate) }},
+		{"read in", func() error {
+			file, err := root.Open(from, vfs.Read, 0)
+			if err != nil {
+				return err
+			}
+			_, err = file.ReadAt(make([]byte, 3), 0)
+			return errors.Join(err, file.Close())
+		}},
+		{"rename in", func() error { return root.Rename(from, to, true) }},
+		{"remove from", func() error { return root.Remove(to) }},
+		{"make folders in", func() error { return errors.Join(root.Mkdir(to, 0), root.Rmdir(to)) }},
+	}
+	for _, s := range steps {
+		if err := s.do(); err != nil {
+			return explain(root.Dir(), s.what, err)
+		}
+	}
+	return nil
+}
+
+// put writes a file and syncs it.
+func put(root *disk.FS, name vfs.Path, raw []byte, flag vfs.Flag) error {
+	file, err := root.Open(name, flag|vfs.Write, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteAt(raw, 0)
+	return errors.Join(err, file.Sync(), file.Close())
+}
+
+// explain names the account and what gives it the right.
+func explain(dir, what string, err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	if !errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: cannot %s %s: %w", ErrFolder, what, dir, err)
+	}
+	name := account()
+	return fmt.Errorf("%w: account %s may not %s %s (%w); give it the right with: %s", ErrFolder, name, what, dir, err, cure(name, dir))
+}
+
+// createKey makes the key of a new VFS: first in the key ring, then in the VFS.
+func createKey(root *disk.FS, c Config) (string, error) {
+	key, err := crypt.NewKey()
+	if err != nil {
+		return "", err
+	}
+	wrapped, err := wrap(key, c)
+	if err != nil {
+		return "", err
+	}
+	if err := c.Ring.Keep(wrapped); err != nil {
+		return "", err
+	}
+	return key.ID(), writeKey(root, wrapped)
+}
+
+func wrap(key crypt.Key, c Config) (crypt.Wrapped, error) {
+	if c.Passphrase != "" {
+		return crypt.WrapByPassphrase(key, c.Passphrase)
+	}
+	master, err := c.Ring.Master()
+	if err != nil {
+		return crypt.Wrapped{}, err
+	}
+	return crypt.WrapByMaster(key, master)
+}
+
+func writeKey(root *disk.FS, w crypt.Wrapped) error {
+	raw, err := w.Encode()
+	if err != nil {
+		return err
+	}
+	if err := root.Mkdir(private, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("write the VFS's key to its root: %w", err)
+	}
+	// Under another name first: half a key would be taken for a damaged one.
+	part := private.Reserved("key.part")
+	err = put(root, part, raw, vfs.Create|vfs.Truncate)
+	if err == nil {
+		err = root.Rename(part, keyPath, false)
+	}
+	if err == nil {
+		err = errors.Join(root.SyncDir(private), root.SyncDir(vfs.Root))
+	}
+	if err != nil {
+		return fmt.Errorf("write the VFS's key to its root: %w", err)
+	}
+	return nil
+}
+
+// Volume is a VFS that is open. One process opens a VFS once.
+type Volume struct {
+	root    *disk.FS
+	crypt   *crypt.Volume // nil if it is plain
+	uploads *stage.Uploads
+	folds   bool
+}
+
+// Open opens a VFS that Create has made. Overwriting that a crash cut is finished.
+func Open(c Config) (*Volume, error) {
+	c.Log = cmp.Or(c.Log, slog.Default())
+	root, err := disk.Open(c.Dir, c.Disk)
+	if err != nil {
+		return nil, explain(c.Dir, "open", err)
+	}
+	v := &Volume{root: root}
+	if err := v.open(c); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the VFS in %s: %w", c.Dir, err), root.Close())
+	}
+	return v, nil
+}
+
+func (v *Volume) open(c Config) error {
+	var content vfs.FS = v.root
+	if c.Kind == Encrypted {
+		key, err := v.key(c)
+		if err != nil {
+			return err
+		}
+		if v.crypt, err = crypt.NewVolume(v.root, c.Log, key); err != nil {
+			return err
+		}
+		content = v.crypt.Tree(v.root, vfs.Root)
+	} else if _, err := v.root.Lstat(keyPath); err == nil {
+		return fmt.Errorf("%w: it is encrypted", ErrKind)
+	}
+	var err error
+	if v.folds, err = v.root.FoldsCase(); err != nil {
+		return err
+	}
+	v.uploads, err = stage.Open(content, v.root, stage.Options{Keep: c.Keep, Folds: v.folds, Now: c.Now, Log: c.Log})
+	return err
+}
+
+// key unwraps the VFS's key: from its root, or where that copy is gone from the ring,
+// which then puts it back.
+func (v *Volume) key(c Config) (crypt.Key, error) {
+	wrapped, err := v.wrapped(c)
+	if err != nil {
+		return crypt.Key{}, err
+	}
+	if wrapped.NeedsPassphrase() {
+		if c.Passphrase == "" {
+			return crypt.Key{}, crypt.ErrNeedsPassphrase
+		}
+		return wrapped.UnwrapByPassphrase(c.Passphrase)
+	}
+	masters, err := c.Ring.Masters()
+	if err != nil {
+		return crypt.Key{}, err
+	}
+	return wrapped.UnwrapByMaster(masters...)
+}
+
+func (v *Volume) wrapped(c Config) (crypt.Wrapped, error) {
+	file, err := v.root.Open(keyPath, vfs.Read, 0)
+	if errors.Is(err, fs.ErrNotExist) && c.KeyID != "" {
+		wrapped, err := c.Ring.Wrapped(c.KeyID)
+		if err != nil {
+			return wrapped, err
+		}
+		c.Log.Warn("the copy of a VFS's key at its root was gone; it is put back from the key ring", "folder", c.Dir)
+		return wrapped, writeKey(v.root, wrapped)
+	}
+	if err != nil {
+		return crypt.Wrapped{}, fmt.Errorf("read its key: %w", err)
+	}
+	raw, err := io.ReadAll(io.NewSectionReader(file, 0, 64<<10))
+	if err := errors.Join(err, file.Close()); err != nil {
+		return crypt.Wrapped{}, err
+	}
+	return crypt.ParseWrapped(raw)
+}
+
+// Tree is a folder of a VFS as one user sees it. It is closed by who opened it.
+type Tree struct {
+	vfs.FS
+	root *disk.FS
+}
+
+// Close lets go of the folder. Files that are open stay so.
+func (t *Tree) Close() error { return t.root.Close() }
+
+// Tree shows what lies below dir to owner, a name that is the user's alone; nothing leads
+// out of dir. A folder that is missing is made.
+func (v *Volume) Tree(dir vfs.Path, owner string) (*Tree, error) {
+	root, err := v.root.Sub(dir, true)
+	if err != nil {
+		return nil, err
+	}
+	return &Tree{v.uploads.Tree(v.content(root, dir), dir, owner), root}, nil
+}
+
+// Content shows what lies below dir as it is stored, with what uploads have left: for
+// counting, not for users.
+func (v *Volume) Content(dir vfs.Path) (*Tree, error) {
+	root, err := v.root.Sub(dir, false)
+	if err != nil {
+		return nil, err
+	}
+	return &Tree{v.content(root, dir), root}, nil
+}
+
+func (v *Volume) content(root *disk.FS, dir vfs.Path) vfs.FS {
+	if v.crypt == nil {
+		return root
+	}
+	return v.crypt.Tree(root, dir)
+}
+
+// FoldsCase says that the VFS takes upper and lower case for one.
+func (v *Volume) FoldsCase() bool { return v.folds }
+
+// Sweep removes what uploads have left and is too old, and says how many; all walks the
+// whole VFS for it.
+func (v *Volume) Sweep(ctx context.Context, all bool) (removed int, err error) {
+	if all {
+		return v.uploads.SweepAll(ctx)
+	}
+	return v.uploads.Sweep()
+}
+
+// Close lets go of the VFS. Trees and files of it are closed before.
+func (v *Volume) Close() error { return v.root.Close() }

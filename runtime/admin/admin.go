@@ -25,9 +25,11 @@ const retryAfter = "2"
 
 // Options are what the pages need of the server.
 type Options struct {
-	Health  func(*http.Request) daemon.Health
-	Open    func() bool
-	Codes   Codes
+	Health func(*http.Request) daemon.Health
+	Open   func() bool
+	Codes  Codes
+	// Metrics is the page /metrics; nil for none.
+	Metrics http.Handler
 	Version string
 	Log     *slog.Logger
 }
@@ -51,6 +53,10 @@ func Handler(opt Options) http.Handler {
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", p.health)
+	if opt.Metrics != nil {
+		// Like health it is there before the generation is committed.
+		mux.Handle("GET /metrics", opt.Metrics)
+	}
 	mux.Handle("/", p.whenOpen(protected(pages, p.crossOrigin)))
 	return withHeaders(mux)
 }

@@ -65,11 +65,15 @@ type Event struct {
 
 // Log is an open audit log. Its methods may be called at once.
 type Log struct {
+	dir string
 	now func() time.Time
 	log *slog.Logger
 
-	mu    sync.Mutex
+	mu     sync.Mutex
+	limits logfile.Limits
+	// file is nil while it cannot be opened, tried when that was tried last.
 	file  *logfile.File
+	tried time.Time
 	seq   uint64
 	dirty bool
 	lost  lost
@@ -85,24 +89,46 @@ type lost struct {
 	Error  string    `json:"error"`
 }
 
-// Open opens the log in dir, whose parent must be there, and goes on with the number
-// after the last event.
-func Open(dir string, limits logfile.Limits, now func() time.Time, log *slog.Logger) (*Log, error) {
-	if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("open the audit log: %w", err)
+// Open goes on with the log in dir, whose parent must be there. A log that cannot be
+// opened does not keep the server from starting: it is like a full disk, and tried again
+// with the events.
+func Open(dir string, limits logfile.Limits, now func() time.Time, log *slog.Logger) *Log {
+	l := &Log{dir: dir, limits: limits, now: now, log: log, subs: map[*subscriber]struct{}{}, stop: make(chan struct{})}
+	if err := l.ready(); err != nil {
+		log.Error("the audit log cannot be written; events are counted until it can", "error", err)
 	}
-	seq, err := lastSeq(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open the audit log: %w", err)
-	}
-	file, err := logfile.Open(filepath.Join(dir, FileName), limits, now)
-	if err != nil {
-		return nil, fmt.Errorf("open the audit log: %w", err)
-	}
-	l := &Log{now: now, log: log, file: file, seq: seq, subs: map[*subscriber]struct{}{}, stop: make(chan struct{})}
 	l.done.Go(l.syncNowAndThen)
-	return l, nil
+	return l
 }
+
+// ready opens the file unless it is open; the number of the last event is found in it.
+func (l *Log) ready() error {
+	if l.file != nil {
+		return nil
+	}
+	if now := l.now(); now.Sub(l.tried) < tryEvery && !l.tried.IsZero() {
+		return errNotYet
+	}
+	l.tried = l.now()
+	if err := os.Mkdir(l.dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("open the audit log: %w", err)
+	}
+	seq, err := lastSeq(l.dir)
+	if err != nil {
+		return fmt.Errorf("open the audit log: %w", err)
+	}
+	file, err := logfile.Open(filepath.Join(l.dir, FileName), l.limits, l.now)
+	if err != nil {
+		return fmt.Errorf("open the audit log: %w", err)
+	}
+	l.file, l.seq = file, seq
+	return nil
+}
+
+// tryEvery is the pause between two attempts to open the log.
+const tryEvery = 10 * time.Second
+
+var errNotYet = errors.New("the audit log could not be opened a moment ago")
 
 // Append records an event; its number and, if it has none, its time are set here. The
 // server goes on whether it worked or not: what is missing is told by a GapEvent later.
@@ -123,6 +149,9 @@ func (l *Log) Append(e Event) {
 }
 
 func (l *Log) write(e Event) error {
+	if err := l.ready(); err != nil {
+		return err
+	}
 	e.Seq = l.seq + 1
 	line, err := json.Marshal(e)
 	if err != nil {
@@ -153,6 +182,9 @@ func (l *Log) tellGap() bool {
 	if err != nil {
 		return false
 	}
+	if l.ready() != nil {
+		return false
+	}
 	before := l.seq
 	l.seq += l.lost.Events
 	if err := l.write(Event{Time: l.now().UTC(), Event: GapEvent, By: "system", Outcome: Failed, Data: data}); err != nil {
@@ -172,20 +204,38 @@ func (l *Log) Lost() uint64 {
 }
 
 // SetLimits bounds the files from now on.
-func (l *Log) SetLimits(limits logfile.Limits) { l.file.SetLimits(limits) }
+func (l *Log) SetLimits(limits logfile.Limits) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limits = limits
+	if l.file != nil {
+		l.file.SetLimits(limits)
+	}
+}
 
 // Reopen begins the file again after somebody has moved it away.
-func (l *Log) Reopen() error { return l.file.Reopen() }
+func (l *Log) Reopen() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		return l.file.Reopen()
+	}
+	l.tried = time.Time{}
+	return l.ready()
+}
 
 // Close puts everything on disk and ends the subscriptions.
 func (l *Log) Close() error {
 	close(l.stop)
 	l.done.Wait()
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	for s := range l.subs {
 		l.drop(s)
 	}
-	l.mu.Unlock()
+	if l.file == nil {
+		return nil
+	}
 	return l.file.Close()
 }
 
@@ -198,11 +248,11 @@ func (l *Log) syncNowAndThen() {
 			return
 		case <-tick.C:
 			l.mu.Lock()
-			dirty := l.dirty
+			dirty, file := l.dirty, l.file
 			l.dirty = false
 			l.mu.Unlock()
 			if dirty {
-				if err := l.file.Sync(); err != nil {
+				if err := file.Sync(); err != nil {
 					l.log.Error("the audit log is not safe on disk", "error", err)
 				}
 			}

@@ -21,11 +21,7 @@ var day = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 func open(t *testing.T, dir string, limits logfile.Limits) *Log {
 	t.Helper()
-	l, err := Open(dir, limits, func() time.Time { return day }, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
+	return Open(dir, limits, func() time.Time { return day }, slog.New(slog.DiscardHandler))
 }
 
 func read(t *testing.T, dir string, filter Filter) (events []Event, damaged int) {
@@ -178,6 +174,25 @@ func TestManyAppendAtOnce(t *testing.T) {
 	l.Close()
 	if events, damaged := read(t, dir, Filter{}); len(events) != 1600 || damaged != 0 || !slices.IsSortedFunc(events, func(a, b Event) int { return int(a.Seq) - int(b.Seq) }) {
 		t.Errorf("%d events, %d damaged", len(events), damaged)
+	}
+}
+
+func TestALogThatCannotBeOpenedYetStopsNobody(t *testing.T) {
+	parent, now := filepath.Join(t.TempDir(), "log"), day
+	l := Open(filepath.Join(parent, "audit"), DefaultLimits(), func() time.Time { return now }, slog.New(slog.DiscardHandler))
+	defer l.Close()
+	l.Append(Event{Event: "a.lost"})
+	if err := os.Mkdir(parent, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l.Append(Event{Event: "a.lost"})
+	if l.Lost() != 2 {
+		t.Errorf("%d lost before the pause is over", l.Lost())
+	}
+	now = now.Add(tryEvery)
+	l.Append(Event{Event: "a.kept"})
+	if events, _ := read(t, filepath.Join(parent, "audit"), Filter{}); seqs(events) != "3 4" || events[0].Event != GapEvent {
+		t.Errorf("%+v", events)
 	}
 }
 

@@ -36,10 +36,7 @@ func limitFiles(t *testing.T, n uint64) (lift func()) {
 func TestAFullDiskStopsNobodyAndTheGapIsTold(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "audit")
 	var said bytes.Buffer
-	l, err := Open(dir, DefaultLimits(), func() time.Time { return day }, slog.New(slog.NewTextHandler(&said, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := Open(dir, DefaultLimits(), func() time.Time { return day }, slog.New(slog.NewTextHandler(&said, nil)))
 	defer l.Close()
 	l.Append(Event{Event: "a.first"})
 	lift := limitFiles(t, 200)

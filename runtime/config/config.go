@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,11 +39,15 @@ const maxSize = 1 << 20
 // Server is server.toml.
 type Server struct {
 	Web Web `toml:"web"`
+	TLS TLS `toml:"tls"`
+	Log Log `toml:"log"`
 }
 
 // Web is the section [web]: where the web interface listens.
 type Web struct {
 	Listen string `toml:"listen"`
+	// MetricsFrom are the networks that may read /metrics.
+	MetricsFrom []string `toml:"metrics_from"`
 }
 
 // Licensed is licensed.toml.
@@ -57,11 +62,16 @@ type Licensed struct {
 // release does not know.
 func ParseServer(text []byte) (c Server, unknown []string, err error) {
 	c.Web.Listen = listenAny(DefaultWebPort)
+	c.Web.MetricsFrom = slices.Clone(loopback)
+	c.Log.Level = LevelInfo
 	if unknown, err = decode(text, &c); err != nil {
 		return Server{}, nil, err
 	}
 	if _, _, err := splitListen(c.Web.Listen); err != nil {
 		return Server{}, nil, fmt.Errorf("[web] listen: %w", err)
+	}
+	if err := c.checkOperations(); err != nil {
+		return Server{}, nil, err
 	}
 	return c, unknown, nil
 }

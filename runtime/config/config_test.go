@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -44,12 +45,16 @@ func TestConfigTellsUnknownKeysAndGoesOn(t *testing.T) {
 
 func TestConfigErrorsNameTheCure(t *testing.T) {
 	for text, want := range map[string]string{
-		"[web]\nlisten = \"6443\"":        `[web] listen: "6443" is not an address with a port, such as ":6443" or "127.0.0.1:6443"`,
-		"[web]\nlisten = \":0\"":          `[web] listen: ":0" has no port between 1 and 65535`,
-		"[web]\nlisten = \":https\"":      `[web] listen: ":https" has no port between 1 and 65535`,
-		"[web]\nlisten = \"/tmp/sock:1\"": `[web] listen: "/tmp/sock" is not a host name or address`,
-		"[web]\n\nlisten = 6443":          `line 3 (last key "web.listen"): incompatible types: TOML value has type int64; destination has type string`,
-		"[web\nlisten = \":6443\"":        "line 2: expected '.' or ']' to end table name, but got '\\n' instead",
+		"[web]\nlisten = \"6443\"":                         `[web] listen: "6443" is not an address with a port, such as ":6443" or "127.0.0.1:6443"`,
+		"[web]\nlisten = \":0\"":                           `[web] listen: ":0" has no port between 1 and 65535`,
+		"[web]\nlisten = \":https\"":                       `[web] listen: ":https" has no port between 1 and 65535`,
+		"[web]\nlisten = \"/tmp/sock:1\"":                  `[web] listen: "/tmp/sock" is not a host name or address`,
+		"[web]\n\nlisten = 6443":                           `line 3 (last key "web.listen"): incompatible types: TOML value has type int64; destination has type string`,
+		"[web]\nmetrics_from = [\"all\"]":                  `[web] metrics_from: "all" is not an address or network, such as "192.0.2.7" or "10.0.0.0/8"`,
+		"[log]\nlevel = \"loud\"":                          `[log] level: "loud" is none of ["debug" "info" "warn" "error"]`,
+		"[tls]\ncert = \"/c\"":                             `[tls] cert and key: write both, they may be the same file`,
+		"[tls]\ncert = \"/c\"\nkey = \"/k\"\n[tls.acme]\n": `[tls] cert and [tls.acme]: a certificate comes from files or from an authority; take one of them out`,
+		"[web\nlisten = \":6443\"":                         "line 2: expected '.' or ']' to end table name, but got '\\n' instead",
 	} {
 		if _, _, err := ParseServer([]byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%q:\n got %v\nwant %s", text, err, want)
@@ -175,4 +180,37 @@ func FuzzParseLicensed(f *testing.F) {
 			t.Errorf("accepted %q, which is not on this machine: %v", c.Listen, err)
 		}
 	})
+}
+
+func TestChangesTellWhatNeedsARestart(t *testing.T) {
+	parse := func(text string) Server {
+		t.Helper()
+		c, unknown, err := ParseServer([]byte(text))
+		if err != nil || len(unknown) != 0 {
+			t.Fatal(unknown, err)
+		}
+		return c
+	}
+	old := parse("")
+	if live, restart := old.Changes(parse("[log]\nlevel = \"info\"")); len(live)+len(restart) != 0 {
+		t.Errorf("nothing changed: %q, %q", live, restart)
+	}
+	live, restart := old.Changes(parse(`
+[web]
+listen = ":7000"
+metrics_from = ["10.1.2.3"]
+[log]
+level = "debug"
+[tls]
+names = ["files.example.org"]
+[tls.acme]
+accept_terms = true
+`))
+	if got := strings.Join(live, ", ") + "; " + strings.Join(restart, ", "); got != "[web] metrics_from, [tls], [log] level; [web] listen" {
+		t.Error(got)
+	}
+	// Every setting is told of: one that is added to the file is added there too.
+	if n := reflect.TypeFor[Web]().NumField() + reflect.TypeFor[Log]().NumField(); n != 3 || reflect.TypeFor[Server]().NumField() != 3 {
+		t.Error("add the new setting to Changes and to this test")
+	}
 }

@@ -37,6 +37,8 @@ type Options struct {
 	Certificate func(dir string) (*tlscert.Keeper, error)
 	// Handler makes the daemon's pages.
 	Handler func(*Instance) http.Handler
+	// Reload, if set, reads the configuration again; it logs what it finds.
+	Reload func()
 	// Started, if set, is called when the daemon serves, and what it returns is
 	// closed before the store is.
 	Started func(*Instance) io.Closer
@@ -156,6 +158,15 @@ func (i *Instance) Health(r *http.Request) Health {
 
 // Failed gives the error of a daemon that stopped serving by itself.
 func (i *Instance) Failed() <-chan error { return i.failed }
+
+// Reload reads the configuration again.
+func (i *Instance) Reload() {
+	if i.opt.Reload == nil {
+		i.Log.Warn("the configuration is read at the start only; restart the service")
+		return
+	}
+	i.opt.Reload()
+}
 
 // Stop ends the daemon: running requests finish, within stopLimit; then the store is
 // closed, so that its lock is free when the process is gone.

@@ -2,50 +2,40 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/windows/svc/eventlog"
+
+	"ss-setup/runtime/logfile"
 )
 
 // Logger writes JSON lines to standard error or, for a service, which has none, to
 // its file in the log folder. What an administrator must act on goes to the event log
-// too.
-func Logger(toSystem, asService bool, program string) *slog.Logger {
+// too. The level may be changed at any time.
+func Logger(toSystem, asService bool, program string) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
 	var out io.Writer = os.Stderr
 	if asService {
-		if f, err := openLog(filepath.Join(stateFolder(), "log", program+".log")); err == nil {
+		if f, err := logfile.Open(filepath.Join(stateFolder(), "log", program+".log"), logLimits, time.Now); err == nil {
 			out = f
 		}
 	}
-	var h slog.Handler = slog.NewJSONHandler(out, nil)
+	var h slog.Handler = slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level})
 	if toSystem || asService {
 		if log, err := eventlog.Open(program); err == nil {
 			h = &eventHandler{Handler: h, log: log}
 		}
 	}
-	return slog.New(h).With("program", program)
+	return slog.New(h).With("program", program), level
 }
 
-// maxLog is the size beyond which a start begins a new log; one old one stays.
-const maxLog = 16 << 20
-
-func openLog(path string) (*os.File, error) {
-	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
-		if err := os.Remove(path + ".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		if err := os.Rename(path, path+".old"); err != nil {
-			return nil, err
-		}
-	}
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-}
+// logLimits bound the log of a service.
+var logLimits = logfile.Limits{Size: 16 << 20, Files: 10}
 
 // eventLog is the part of the event log that is written to.
 type eventLog interface {

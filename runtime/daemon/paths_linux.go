@@ -17,3 +17,6 @@ func DefaultState(program string) string { return "/var/lib/" + program }
 
 // GenerationHome is the folder of a generation.
 func GenerationHome(n int) string { return path.Join("/opt/ss-server/generations", strconv.Itoa(n)) }
+
+// DefaultLogs is where the server keeps its own logs, such as the audit log.
+const DefaultLogs = "/var/log/ss-server"

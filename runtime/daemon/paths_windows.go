@@ -25,3 +25,6 @@ func DefaultState(program string) string {
 	folder := map[string]string{"ss-server": "data", "ss-licensed": "licensed"}[program]
 	return filepath.Join(stateFolder(), folder)
 }
+
+// DefaultLogs is where the server keeps its own logs, such as the audit log.
+var DefaultLogs = filepath.Join(stateFolder(), "log")

@@ -10,20 +10,27 @@ import (
 )
 
 // Run starts a daemon and stays until the service manager, a signal or the daemon's
-// own failure ends it. The same call serves a terminal, systemd, SysV and
+// own failure ends it; SIGHUP reads the configuration again. The same call serves a terminal, systemd, SysV and
 // OpenRC; none of them needs to be told that it is a service.
 func Run(name string, _ bool, start func() (*Instance, error)) error {
 	// Registered before anything is opened: a stop that comes during the start must
 	// end in a clean stop too.
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
 	defer signal.Stop(signals)
 
 	b := &body{start: start}
 	wait := func() {
-		select {
-		case <-signals:
-		case b.err = <-b.instance.Failed():
+		for {
+			select {
+			case s := <-signals:
+				if s != syscall.SIGHUP {
+					return
+				}
+				b.instance.Reload()
+			case b.err = <-b.instance.Failed():
+				return
+			}
 		}
 	}
 	s, err := service.New(b, &service.Config{Name: name, Option: service.KeyValue{"RunWait": wait}})

@@ -65,7 +65,7 @@ func runVerb() *cli.Command {
 			&cli.BoolFlag{Name: "service", Usage: "started by the service manager of Windows"},
 		},
 		Action: func(c *cli.Context) error {
-			log := daemon.Logger(c.Bool("syslog"), c.Bool("service"), name)
+			log, _ := daemon.Logger(c.Bool("syslog"), c.Bool("service"), name)
 			err := daemon.Run(name, c.Bool("service"), func() (*daemon.Instance, error) {
 				return start(log, daemon.HomeOf(c), c.String("config"), c.String("state"))
 			})

@@ -29,7 +29,7 @@ func genssc() *cli.Command {
 		Action: func(c *cli.Context) error {
 			code, err := makeCode(c.Context, c.String("control"), c.String("home"))
 			if err != nil {
-				return forRoot(fmt.Errorf("make a setup code: %w", err), os.Geteuid())
+				return forRoot(gensscVerb, fmt.Errorf("make a setup code: %w", err), os.Geteuid())
 			}
 			if c.Bool("json") {
 				return json.NewEncoder(c.App.Writer).Encode(code)
@@ -60,9 +60,9 @@ func makeCode(ctx context.Context, controlPath, homePath string) (setup.Code, er
 }
 
 // forRoot adds the command that works to what another user than root was refused.
-func forRoot(err error, uid int) error {
-	if uid > 0 && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w; run: %s", err, service.AsRoot(name+" "+gensscVerb))
+func forRoot(verb string, err error, uid int) error {
+	if err != nil && uid > 0 && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; run: %s", err, service.AsRoot(name+" "+verb))
 	}
 	return err
 }

@@ -34,7 +34,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"get":      get,
 			"exitcode": exitCode,
-			"term":     terminate,
+			"term":     sendSignal(syscall.SIGTERM),
+			"hup":      sendSignal(syscall.SIGHUP),
 		},
 		// The control socket lets only root in; other users test that it refuses them.
 		Condition: func(cond string) (bool, error) {
@@ -48,7 +49,7 @@ func TestScripts(t *testing.T) {
 
 // setUp lays out generation 3 as ss-setup does, with a free port in server.toml.
 func setUp(env *testscript.Env) error {
-	for _, dir := range []string{"generations/3", "var/3", "run"} {
+	for _, dir := range []string{"generations/3", "var/3", "run", "log"} {
 		if err := os.MkdirAll(filepath.Join(env.WorkDir, dir), 0o700); err != nil {
 			return err
 		}
@@ -114,9 +115,11 @@ func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// terminate ends what runs in the background as service managers do.
-func terminate(ts *testscript.TestScript, _ bool, _ []string) {
-	for _, c := range ts.BackgroundCmds() {
-		ts.Check(c.Process.Signal(syscall.SIGTERM))
+// sendSignal signals what runs in the background as service managers do.
+func sendSignal(signal syscall.Signal) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, _ bool, _ []string) {
+		for _, c := range ts.BackgroundCmds() {
+			ts.Check(c.Process.Signal(signal))
+		}
 	}
 }

@@ -174,7 +174,7 @@ func TestFilesOfAnAdministratorAreLoaded(t *testing.T) {
 func TestFilesThatCannotServeAreToldWithFileAndCure(t *testing.T) {
 	c := newChain(t)
 	key := c.leaf.keyPEM(t)
-	weak, err := x509.ParsePKCS1PrivateKey(weakKey(t))
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,17 +235,6 @@ func TestFilesThatCannotServeAreToldWithFileAndCure(t *testing.T) {
 			}
 		}
 	})
-}
-
-// weakKey is an RSA key of 1024 bits, which the standard library no longer makes.
-func weakKey(t *testing.T) []byte {
-	t.Helper()
-	text, err := os.ReadFile("testdata/weak-rsa-1024.pem")
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, _ := pem.Decode(text)
-	return block.Bytes
 }
 
 func TestKeeper(t *testing.T) {

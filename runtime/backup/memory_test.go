@@ -14,7 +14,7 @@ import (
 var made = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 func header() Header {
-	return Header{Version: "7.0.0", Schema: 3, Made: made, Node: "romantic-lovelace"}
+	return Header{Version: "7.0.0", Schema: 1, Made: made, Node: "romantic-lovelace"}
 }
 
 // memory is a source and a sink.

@@ -18,6 +18,6 @@ func app() *cli.App {
 	return &cli.App{
 		Name:     name,
 		Usage:    "the SS Server file transfer server",
-		Commands: append([]*cli.Command{runVerb(), genssc(), reloadCommand(), logLevelCommand(), auditCommand()}, append(verbs.ForStore(schema()), fixtureVerbs()...)...),
+		Commands: append([]*cli.Command{runVerb(), genssc(), reloadCommand(), logLevelCommand(), auditCommand(), checkBackupCommand()}, append(verbs.ForStore(schema()), fixtureVerbs()...)...),
 	}
 }

@@ -47,7 +47,7 @@ func TestAKeyIsUnwrappedByWhatWrappedItAndNothingElse(t *testing.T) {
 
 func TestAKeyPrintsAsItsNameOnly(t *testing.T) {
 	secret := fmt.Sprintf("%x", testKey.Secret())
-	for _, printed := range []string{fmt.Sprint(testKey), fmt.Sprintf("%+v", testKey), fmt.Sprintf("%#v", testKey), fmt.Sprintf("%s", testKey)} {
+	for _, printed := range []string{fmt.Sprint(testKey), fmt.Sprintf("%+v", testKey), fmt.Sprintf("%#v", testKey), fmt.Sprintf("the %s", testKey)} {
 		if strings.Contains(printed, secret) || !strings.Contains(printed, testKey.ID()) {
 			t.Errorf("printed as %s", printed)
 		}

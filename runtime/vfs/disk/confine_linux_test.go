@@ -168,3 +168,18 @@ func TestALinkInsideIsMadeAndFollowed(t *testing.T) {
 		t.Errorf("links are off unless asked for: %v", err)
 	}
 }
+
+func TestAFolderOfATreeIsATreeThatNothingLeadsOutOf(t *testing.T) {
+	f, dir := open(t, disk.Options{})
+	alice, err := f.Sub(path(t, "/home/alice"), true)
+	must(t, err)
+	defer alice.Close()
+	put(t, f, "/home/bob", "bob's")
+	must(t, os.Symlink("../bob", filepath.Join(dir, "home/alice/link")))
+	if _, err := alice.Open(path(t, "/link"), vfs.Read, 0); !errors.Is(err, vfs.ErrBadPath) {
+		t.Errorf("a link from one home into another: %v", err)
+	}
+	if got := get(t, f, "/home/alice/link"); got != "bob's" {
+		t.Errorf("a link that stays inside: %q", got)
+	}
+}

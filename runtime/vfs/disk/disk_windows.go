@@ -37,6 +37,9 @@ func meaning(err error) error {
 		return meant(vfs.ErrReadOnly, err)
 	case errors.Is(err, windows.ERROR_FILE_TOO_LARGE):
 		return meant(vfs.ErrTooLarge, err)
+	case errors.Is(err, windows.ERROR_NOT_SUPPORTED), errors.Is(err, windows.ERROR_INVALID_FUNCTION), errors.Is(err, windows.ERROR_PRIVILEGE_NOT_HELD):
+		// Links need a right that services do not have unless it is given to them.
+		return meant(vfs.ErrUnsupported, err)
 	case busy(err):
 		return meant(vfs.ErrBusy, err)
 	case errors.Is(err, windows.ERROR_INVALID_NAME), errors.Is(err, windows.ERROR_BAD_PATHNAME),

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -113,7 +114,8 @@ func TestEachRightAllowsItsOperationAndNothingElse(t *testing.T) {
 				must(t, inner.Mkdir(vfstest.Path(t, "/dir"), 0))
 				f := newTree(t, tree.View{Mounts: home(inner), Rules: []tree.Rule{{Allow: allow}}})
 				err := op.do(t, f)
-				if allow == op.need && err != nil {
+				noLinks := name == "link" && runtime.GOOS == "windows" && errors.Is(err, vfs.ErrUnsupported)
+				if allow == op.need && err != nil && !noLinks {
 					t.Errorf("refused although it is allowed: %v", err)
 				}
 				lax := name == "append" && allow.Has(tree.Overwrite) || name == "read and append" && !allow.Has(tree.Append)

@@ -100,8 +100,6 @@ func (l *LDAP) Authenticate(ctx context.Context, name string, password []byte) (
 		return Person{}, err
 	}
 	defer c.Close()
-	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
-	defer stop()
 	person, err := l.find(c, name)
 	if err != nil {
 		return Person{}, err
@@ -131,7 +129,7 @@ func (l *LDAP) Test(ctx context.Context) error {
 }
 
 // connect binds at the first server that answers.
-func (l *LDAP) connect(ctx context.Context) (*ldap.Conn, error) {
+func (l *LDAP) connect(ctx context.Context) (*conn, error) {
 	var failed []error
 	for _, server := range l.profile.URLs {
 		c, err := l.connectTo(ctx, server)
@@ -146,16 +144,17 @@ func (l *LDAP) connect(ctx context.Context) (*ldap.Conn, error) {
 	return nil, errors.Join(failed...)
 }
 
-func (l *LDAP) connectTo(ctx context.Context, server string) (*ldap.Conn, error) {
+func (l *LDAP) connectTo(ctx context.Context, server string) (*conn, error) {
 	p := l.profile
 	dialer := &net.Dialer{Timeout: p.Timeout}
 	if deadline, ok := ctx.Deadline(); ok {
 		dialer.Deadline = deadline
 	}
-	c, err := ldap.DialURL(server, ldap.DialWithDialer(dialer), ldap.DialWithTLSConfig(p.tlsFor(server)))
+	dialed, err := ldap.DialURL(server, ldap.DialWithDialer(dialer), ldap.DialWithTLSConfig(p.tlsFor(server)))
 	if err != nil {
 		return nil, err
 	}
+	c := &conn{Conn: dialed, stop: context.AfterFunc(ctx, func() { _ = dialed.Close() })}
 	c.SetTimeout(p.Timeout)
 	if p.StartTLS && strings.HasPrefix(server, "ldap:") {
 		err = c.StartTLS(p.tlsFor(server))
@@ -166,10 +165,23 @@ func (l *LDAP) connectTo(ctx context.Context, server string) (*ldap.Conn, error)
 		}
 	}
 	if err != nil {
-		_ = c.Close()
+		c.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// conn is a connection that ends with its context: the library waits for answers by
+// time alone.
+type conn struct {
+	*ldap.Conn
+	stop func() bool
+}
+
+// Close ends the connection.
+func (c *conn) Close() {
+	c.stop()
+	_ = c.Conn.Close()
 }
 
 // tlsFor is the configuration for a server, whose name the certificate must have.
@@ -185,7 +197,7 @@ func (p Profile) tlsFor(server string) *tls.Config {
 }
 
 // find is the one entry of a name. Two are as good as none: nobody could say who it is.
-func (l *LDAP) find(c *ldap.Conn, name string) (Person, error) {
+func (l *LDAP) find(c *conn, name string) (Person, error) {
 	p := l.profile
 	attributes := []string{"1.1"} // none
 	if p.Groups != "" {

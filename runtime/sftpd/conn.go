@@ -27,7 +27,21 @@ const (
 type memory struct {
 	ahead, out sync.Pool
 	left       chan struct{}
+	// unread is what came in and was not taken by a session yet, of all connections:
+	// x/crypto/ssh keeps up to 2 MiB for each.
+	unread atomic.Int64
 }
+
+const (
+	// maxUnread is what all connections may have unread together before each is held
+	// back to shareUnread.
+	maxUnread   = 48 << 20
+	shareUnread = 64 << 10
+	// holdStep and maxHold are how a connection is held back: sockets fill, and their
+	// clients wait. It ends by itself because what is unread is an estimate.
+	holdStep = 5 * time.Millisecond
+	maxHold  = 200 * time.Millisecond
+)
 
 func newMemory(gathering int) *memory {
 	m := &memory{left: make(chan struct{}, gathering)}
@@ -87,6 +101,7 @@ type conn struct {
 	speed  atomic.Pointer[speed] // nil for none
 	read   atomic.Int64
 	sent   atomic.Int64
+	unread atomic.Int64
 
 	// Of the one reader.
 	ahead      *[readAhead]byte
@@ -113,9 +128,15 @@ func newConn(c net.Conn, m *memory) *conn {
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.rest) == 0 {
+		c.holdBack()
 		n, err := c.fill(p)
 		if n > 0 {
 			c.read.Add(int64(n))
+			c.unread.Add(int64(n))
+			c.memory.unread.Add(int64(n))
+			if c.ctx.Err() != nil { // nobody will take it
+				c.forget(c.unread.Load())
+			}
 			c.hot = n >= hot
 			if s := c.speed.Load(); s != nil {
 				wait(c.ctx, s.up, n)
@@ -132,6 +153,38 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.ahead = nil
 	}
 	return n, nil
+}
+
+// holdBack waits while all connections together have too much unread, and this one its
+// share of it.
+func (c *conn) holdBack() {
+	for held := time.Duration(0); held < maxHold && c.unread.Load() > shareUnread && c.memory.unread.Load() > maxUnread; held += holdStep {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-time.After(holdStep):
+		}
+	}
+}
+
+// taken says that a session has taken n bytes that came in, or has sent them, which its
+// client acknowledges. What SSH adds to them is estimated on the high side.
+func (c *conn) taken(n int) { c.forget(int64(n + n/16 + 128)) }
+func (c *conn) gave(n int)  { c.forget(int64(n/256 + 128)) }
+
+// forget takes n bytes, or as many as there are, from what is unread.
+func (c *conn) forget(n int64) {
+	for {
+		have := c.unread.Load()
+		n = min(n, have)
+		if n <= 0 {
+			return
+		}
+		if c.unread.CompareAndSwap(have, have-n) {
+			c.memory.unread.Add(-n)
+			return
+		}
+	}
 }
 
 // fill reads ahead on a connection on which much comes in, else into p.
@@ -270,5 +323,6 @@ func (c *conn) Close() error {
 // abort closes without regard to what was not sent.
 func (c *conn) abort() error {
 	c.cancel()
+	c.forget(c.unread.Load())
 	return c.Conn.Close()
 }

@@ -64,6 +64,7 @@ func (c *connection) run() {
 		return
 	}
 	_ = c.conn.SetDeadline(time.Time{})
+	c.conn.forget(c.conn.unread.Load()) // the log-in was read
 	account := sshConn.Permissions.ExtraData[accountKey{}].(Account)
 	if account.Release != nil {
 		defer account.Release()
@@ -303,6 +304,7 @@ type progressing struct {
 func (p *progressing) Read(b []byte) (int, error) {
 	p.c.waiting.Add(1)
 	n, err := p.Channel.Read(b)
+	p.c.conn.taken(n)
 	p.c.progress()
 	p.c.waiting.Add(-1)
 	return n, err
@@ -311,6 +313,7 @@ func (p *progressing) Read(b []byte) (int, error) {
 func (p *progressing) Write(b []byte) (int, error) {
 	p.c.waiting.Add(1)
 	n, err := p.Channel.Write(b)
+	p.c.conn.gave(n)
 	p.c.progress()
 	p.c.waiting.Add(-1)
 	return n, err

@@ -85,7 +85,7 @@ type Parts struct {
 // Memory of a site's transfers: buffers for large reads in bytes, and how many
 // connections may gather what they send.
 const (
-	largeReads = 64 << 20
+	largeReads = 32 << 20
 	gathering  = 256
 )
 

@@ -295,9 +295,12 @@ i=0; while [ $i -lt 250 ]; do echo $i >d/many$i; i=$((i+1)); done; [ "$(ls d | w
 }
 
 func TestSshfsWithRandomAccess(t *testing.T) {
-	s := serve(t, sftpd.Config{})
-	dir := s.mount("direct_io")
-	randomAccess(t, filepath.Join(dir, "f"), 300)
+	for name, encrypted := range map[string]bool{"plain": false, "encrypted": true} {
+		t.Run(name, func(t *testing.T) {
+			s := serveOn(t, sftpd.Config{}, encrypted)
+			randomAccess(t, filepath.Join(s.mount("direct_io"), "f"), randomSteps)
+		})
+	}
 }
 
 // randomAccess does at random what programs do to a file and compares it with a copy

@@ -33,8 +33,13 @@ type server struct {
 
 func serve(t *testing.T, c sftpd.Config) *server {
 	t.Helper()
+	return serveOn(t, c, false)
+}
+
+func serveOn(t *testing.T, c sftpd.Config, encrypted bool) *server {
+	t.Helper()
 	s := &server{t: t, home: t.TempDir(), local: t.TempDir()}
-	files, err := sftpdtest.NewTree(s.home, false)
+	files, err := sftpdtest.NewTree(s.home, encrypted)
 	if err != nil {
 		t.Fatal(err)
 	}

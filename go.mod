@@ -28,7 +28,11 @@ require (
 	github.com/kr/fs v0.1.0 // indirect
 )
 
-require filippo.io/hpke v0.4.0 // indirect
+require (
+	filippo.io/hpke v0.4.0 // indirect
+	github.com/fxamacker/cbor/v2 v2.9.6 // indirect
+	github.com/x448/float16 v0.8.4 // indirect
+)
 
 require (
 	github.com/go-jose/go-jose/v4 v4.1.4 // indirect

@@ -95,7 +95,9 @@ func (list Permissions) canonical() Permissions {
 
 func (c *check) permissions(field string, list Permissions) {
 	for i, p := range list {
-		oneOf(c, at(field, i), p, allPermissions)
+		if !slices.Contains(allPermissions, p) {
+			oneOf(c, at(field, i), p, allPermissions)
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package model
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -118,10 +120,8 @@ func (c *check) err(k Key) error {
 
 // oneOf checks a value out of a short list.
 func oneOf[T ~string](c *check, field string, value T, list []T) {
-	for _, known := range list {
-		if value == known {
-			return
-		}
+	if slices.Contains(list, value) {
+		return
 	}
 	words := make([]string, len(list))
 	for i, known := range list {
@@ -130,4 +130,4 @@ func oneOf[T ~string](c *check, field string, value T, list []T) {
 	c.add(field, fmt.Sprintf("%q is not known", string(value)), "use "+strings.Join(words, ", "))
 }
 
-func at(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }
+func at(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }

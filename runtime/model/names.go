@@ -21,8 +21,8 @@ const (
 // Fold is the form under which a name is compared and found: case, width and the
 // composition of accents make no difference. Fold(Fold(x)) is Fold(x).
 func Fold(name string) string {
-	if isPlain(name) {
-		return name
+	if isASCII(name) {
+		return strings.ToLower(name)
 	}
 	// Folding can undo the composition and composing the folding, for a few letters;
 	// two rounds have always been enough, the bound is for certainty.
@@ -36,10 +36,10 @@ func Fold(name string) string {
 	return name
 }
 
-// isPlain tells the names that are their own folded form without a look into tables.
-func isPlain(name string) bool {
+// isASCII tells the names that need no look into tables: most of them.
+func isASCII(name string) bool {
 	for i := range len(name) {
-		if c := name[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
+		if name[i] >= utf8.RuneSelf {
 			return false
 		}
 	}
@@ -63,18 +63,19 @@ func init() {
 // nameProblem says what is wrong with the name of a user, a group, a VFS: such names
 // are also names of folders, on every system, and stand in logs.
 func nameProblem(name string) (problem, cure string) {
+	folded := Fold(name)
 	switch {
 	case name == "":
 		return "it is missing", "give one"
 	case !utf8.ValidString(name):
 		return "it is not text in UTF-8", "write it again"
-	case utf8.RuneCountInString(name) > maxName || len(name) > maxNameBytes || len(Fold(name)) > maxNameBytes:
+	case utf8.RuneCountInString(name) > maxName || len(name) > maxNameBytes || len(folded) > maxNameBytes:
 		return "it is too long", "use at most 64 characters"
 	case strings.TrimSpace(name) != name || strings.HasSuffix(name, "."):
 		return "it begins or ends with a blank, or ends with a dot", "take that away"
 	}
 	// The folded form is a name as well: a wide "／" folds to "/".
-	for _, form := range []string{name, Fold(name)} {
+	for _, form := range []string{name, folded} {
 		for _, r := range form {
 			if strings.ContainsRune(`/\:*?"<>|`, r) {
 				return `it contains one of / \ : * ? " < > |`, "use letters, digits, - _ . @ or blanks"
@@ -87,7 +88,7 @@ func nameProblem(name string) (problem, cure string) {
 			return "it is not a name", "use letters, digits, - _ . @ or blanks"
 		}
 	}
-	stem, _, _ := strings.Cut(Fold(name), ".")
+	stem, _, _ := strings.Cut(folded, ".")
 	if reservedNames[strings.TrimRight(stem, " ")] {
 		return "Windows reserves it for a device", "choose another"
 	}

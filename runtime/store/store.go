@@ -36,6 +36,9 @@ var (
 	ErrOlderSchema = errors.New("older schema")
 	// ErrCorrupt: the file is damaged, or is not a store.
 	ErrCorrupt = errors.New("damaged store")
+	// ErrInconsistent: the content can be read, but what is derived of it does not fit
+	// and is to be made anew.
+	ErrInconsistent = errors.New("inconsistent store")
 	// ErrInUse: another process holds the store's lock.
 	ErrInUse = errors.New("store in use")
 )

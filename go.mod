@@ -30,7 +30,7 @@ require (
 
 require (
 	filippo.io/hpke v0.4.0 // indirect
-	github.com/fxamacker/cbor/v2 v2.9.6 // indirect
+	github.com/fxamacker/cbor/v2 v2.9.6
 	github.com/x448/float16 v0.8.4 // indirect
 )
 

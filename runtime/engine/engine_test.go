@@ -343,20 +343,20 @@ func TestSearchesFindPartsOfNamesAddressesAndDescriptions(t *testing.T) {
 		set  func(*engine.Query)
 		want int
 	}{
-		"all":                     {func(*engine.Query) {}, 2001},
-		"a part of a name":        {func(q *engine.Query) { q.Text = "ÜRGEN" }, 200},
-		"decomposed":              {func(q *engine.Query) { q.Text = "ju\u0308rgen" }, 200},
-		"an address":              {func(q *engine.Query) { q.Text = "anna@EXAMPLE.com" }, 1},
-		"a description":           {func(q *engine.Query) { q.Text = "department 39, " }, 50},
-		"nothing":                 {func(q *engine.Query) { q.Text = "zzz" }, 0},
-		"nothing across fields":   {func(q *engine.Query) { q.Text = "anna\x1fanna" }, 0},
-		"how a name begins":       {func(q *engine.Query) { q.Prefix = "Otto.M" }, 18},
-		"begins and has":          {func(q *engine.Query) { q.Prefix, q.Text = "otto.", "department 1," }, 50},
-		"the users of a VFS":      {func(q *engine.Query) { q.RefersTo = model.VFSKey("main", "files") }, 2001},
-		"the members of a group":  {func(q *engine.Query) { q.RefersTo = model.GroupKey("main", "staff") }, 2000},
-		"members of no group":     {func(q *engine.Query) { q.RefersTo = model.GroupKey("main", "none") }, 0},
-		"users of another site":   {func(q *engine.Query) { q.Site = "other" }, 0},
-		"groups":                  {func(q *engine.Query) { q.Kind = model.KindGroup }, 1},
+		"all":                    {func(*engine.Query) {}, 2001},
+		"a part of a name":       {func(q *engine.Query) { q.Text = "ÜRGEN" }, 200},
+		"decomposed":             {func(q *engine.Query) { q.Text = "ju\u0308rgen" }, 200},
+		"an address":             {func(q *engine.Query) { q.Text = "anna@EXAMPLE.com" }, 1},
+		"a description":          {func(q *engine.Query) { q.Text = "department 39, " }, 50},
+		"nothing":                {func(q *engine.Query) { q.Text = "zzz" }, 0},
+		"nothing across fields":  {func(q *engine.Query) { q.Text = "anna\x1fanna" }, 0},
+		"how a name begins":      {func(q *engine.Query) { q.Prefix = "Otto.M" }, 18},
+		"begins and has":         {func(q *engine.Query) { q.Prefix, q.Text = "otto.", "department 1," }, 50},
+		"the users of a VFS":     {func(q *engine.Query) { q.RefersTo = model.VFSKey("main", "files") }, 2001},
+		"the members of a group": {func(q *engine.Query) { q.RefersTo = model.GroupKey("main", "staff") }, 2000},
+		"members of no group":    {func(q *engine.Query) { q.RefersTo = model.GroupKey("main", "none") }, 0},
+		"users of another site":  {func(q *engine.Query) { q.Site = "other" }, 0},
+		"groups":                 {func(q *engine.Query) { q.Kind = model.KindGroup }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := users

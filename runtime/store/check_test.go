@@ -57,7 +57,8 @@ func checkContent(t testing.TB, dir string, content []byte) error {
 	if err := os.WriteFile(filepath.Join(dir, "test.db"), content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return testSchema(1).Check(dir)
+	_, err := testSchema(1).Check(dir)
+	return err
 }
 
 func TestCheckAcceptsASoundStore(t *testing.T) {
@@ -65,7 +66,7 @@ func TestCheckAcceptsASoundStore(t *testing.T) {
 	if err := checkContent(t, dir, content); err != nil {
 		t.Fatal(err)
 	}
-	if err := testSchema(2).Check(dir); err != nil {
+	if _, err := testSchema(2).Check(dir); err != nil {
 		t.Errorf("a store of an older schema: %v", err)
 	}
 }
@@ -112,7 +113,7 @@ func TestCheckTellsDamageAsSuchAndSurvives(t *testing.T) {
 
 func TestCheckRefusesWhatIsNoStore(t *testing.T) {
 	dir := t.TempDir()
-	if err := testSchema(1).Check(dir); !errors.Is(err, ErrNoStore) {
+	if _, err := testSchema(1).Check(dir); !errors.Is(err, ErrNoStore) {
 		t.Errorf("missing: got %v, want ErrNoStore", err)
 	}
 	for _, size := range []int{1, pageSize, 3 * pageSize, 0} {
@@ -129,7 +130,7 @@ func TestCheckRefusesWhatIsNoStore(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "test.db"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := testSchema(1).Check(dir); !errors.Is(err, ErrCorrupt) {
+	if _, err := testSchema(1).Check(dir); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a folder: got %v, want ErrCorrupt", err)
 	}
 }

@@ -70,6 +70,12 @@ type Schema struct {
 	Product    string
 	File       string
 	Migrations []Migration
+	// Verify, if set, reads the content of a store of the current schema. faults are
+	// for people to look at; err is ErrCorrupt, or ErrInconsistent for what Rebuild
+	// puts right.
+	Verify func(tx *bbolt.Tx) (faults []string, err error)
+	// Rebuild, if set, makes anew what is derived of the content.
+	Rebuild func(tx *bbolt.Tx) error
 	// LockWait bounds the wait for another process's lock; 0 means 3 s.
 	LockWait time.Duration
 }
@@ -104,22 +110,37 @@ func (s Schema) Open(dir string) (*Store, error) {
 	return &Store{db: db, schema: at}, nil
 }
 
-// Check reads the whole store in dir and reports the first fault as ErrCorrupt. Any
-// schema up to the program's own is accepted; nothing is written.
-func (s Schema) Check(dir string) (err error) {
+// Check reads the whole store in dir and reports the first fault as ErrCorrupt or
+// ErrInconsistent. Any schema up to the program's own is accepted, the content of the
+// own one is read as well; nothing is written. faults are what of the content is for
+// people to look at.
+func (s Schema) Check(dir string) (faults []string, err error) {
 	db, err := s.open(dir, true)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	return s.checkDB(db)
+}
+
+func (s Schema) checkDB(db *bbolt.DB) (faults []string, err error) {
 	at, err := s.schemaOf(db)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if at > s.Version() {
-		return s.accept(db.Path(), at)
+		return nil, s.accept(db.Path(), at)
 	}
-	return checkAll(db)
+	if err := checkAll(db); err != nil || at < s.Version() || s.Verify == nil {
+		return nil, err
+	}
+	err = guard(db.Path(), func() error {
+		return db.View(func(tx *bbolt.Tx) error {
+			faults, err = s.Verify(tx)
+			return err
+		})
+	})
+	return faults, err
 }
 
 // Schema is the schema number the store is at.

@@ -117,7 +117,7 @@ func TestOpen(t *testing.T) {
 		if _, err := testSchema(1).Open(dir); !errors.Is(err, ErrInUse) {
 			t.Errorf("open: got %v, want ErrInUse", err)
 		}
-		if err := testSchema(1).Check(dir); !errors.Is(err, ErrInUse) {
+		if _, err := testSchema(1).Check(dir); !errors.Is(err, ErrInUse) {
 			t.Errorf("check: got %v, want ErrInUse", err)
 		}
 		if _, err := testSchema(1).Migrate(dir, true, quiet); !errors.Is(err, ErrInUse) {

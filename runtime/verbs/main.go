@@ -29,6 +29,8 @@ const (
 	ExitNewerSchema = 21
 	ExitOlderSchema = 22
 	ExitCorrupt     = 23
+	// ExitInconsistent: repair makes anew what does not fit.
+	ExitInconsistent = 24
 )
 
 // ErrUsage marks what the caller typed wrongly.
@@ -75,6 +77,8 @@ func ExitCode(err error) int {
 		return ExitOlderSchema
 	case errors.Is(err, store.ErrCorrupt):
 		return ExitCorrupt
+	case errors.Is(err, store.ErrInconsistent):
+		return ExitInconsistent
 	}
 	return ExitFailed
 }

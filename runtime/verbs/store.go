@@ -54,12 +54,21 @@ func check(schema store.Schema) *cli.Command {
 		Usage: "read a whole store and tell whether it is sound",
 		Flags: []cli.Flag{dataFlag()},
 		Action: func(c *cli.Context) error {
-			if err := schema.Check(c.String("data")); err != nil {
+			faults, err := schema.Check(c.String("data"))
+			tellFaults(c.App.Writer, faults)
+			if err != nil {
 				return err
 			}
 			fmt.Fprintln(c.App.Writer, schema.Path(c.String("data")), "is sound")
 			return nil
 		},
+	}
+}
+
+// tellFaults names what of a store's content is for people to look at.
+func tellFaults(w io.Writer, faults []string) {
+	for _, fault := range faults {
+		fmt.Fprintln(w, "to look at:", fault)
 	}
 }
 
@@ -90,7 +99,8 @@ func trySelf(schema store.Schema) (err error) {
 	if _, err := schema.Migrate(dir, true, func(int64, int64, string) {}); err != nil {
 		return err
 	}
-	return schema.Check(dir)
+	_, err = schema.Check(dir)
+	return err
 }
 
 // Version is the verb version of a program whose store has the given schema; 0 means

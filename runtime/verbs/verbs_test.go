@@ -22,6 +22,7 @@ func TestExitCodesAreTheContractBetweenReleases(t *testing.T) {
 		21: store.ErrNewerSchema,
 		22: store.ErrOlderSchema,
 		23: store.ErrCorrupt,
+		24: store.ErrInconsistent,
 	} {
 		if err != nil {
 			err = Logged(fmt.Errorf("around: %w", err))

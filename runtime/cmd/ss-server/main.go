@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,8 +17,11 @@ func main() { os.Exit(verbs.Main(app(), os.Args)) }
 
 func app() *cli.App {
 	return &cli.App{
-		Name:     name,
-		Usage:    "the SS Server file transfer server",
-		Commands: append([]*cli.Command{runVerb(), genssc(), reloadCommand(), logLevelCommand(), auditCommand(), checkBackupCommand()}, append(verbs.ForStore(schema()), fixtureVerbs()...)...),
+		Name:  name,
+		Usage: "the SS Server file transfer server",
+		Commands: slices.Concat([]*cli.Command{
+			runVerb(), genssc(), reloadCommand(), logLevelCommand(), auditCommand(), checkBackupCommand(),
+			snapshotCommand(), repairCommand(),
+		}, verbs.ForStore(schema()), fixtureVerbs()),
 	}
 }

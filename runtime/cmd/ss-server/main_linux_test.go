@@ -49,7 +49,7 @@ func TestScripts(t *testing.T) {
 
 // setUp lays out generation 3 as ss-setup does, with a free port in server.toml.
 func setUp(env *testscript.Env) error {
-	for _, dir := range []string{"generations/3", "var/3", "run", "log"} {
+	for _, dir := range []string{"generations/3", "var/3", "var/snapshots", "run", "log"} {
 		if err := os.MkdirAll(filepath.Join(env.WorkDir, dir), 0o700); err != nil {
 			return err
 		}

@@ -85,8 +85,9 @@ func start(log *slog.Logger, level *slog.LevelVar, at paths) (*daemon.Instance, 
 				Metrics: ops.metrics.Handler(ops.mayReadMetrics(daemon.NewProbe(at.state))),
 			})
 		},
-		Started: func(*daemon.Instance) io.Closer {
-			return closers{openControl(at.control, codes, ops, log), ops}
+		Started: func(i *daemon.Instance) io.Closer {
+			snapshots := keepSnapshots(at.state, i.Store, log)
+			return closers{openControl(at.control, codes, ops, snapshots, log), snapshots, ops}
 		},
 	})
 	if err != nil && ops != nil {
@@ -111,8 +112,9 @@ func (c closers) Close() error {
 
 // openControl opens the door for root. Without it the server still serves: users must
 // not pay for a missing folder in /run.
-func openControl(path string, codes *setup.Codes, ops *operations, log *slog.Logger) io.Closer {
+func openControl(path string, codes *setup.Codes, ops *operations, snapshots *snapshotKeeper, log *slog.Logger) io.Closer {
 	answers := ops.verbs()
+	answers[snapshotVerb] = snapshots.verb
 	answers[gensscVerb] = func(context.Context, *control.Request) (any, error) { return codes.Make() }
 	door, err := control.Serve(path, answers, log)
 	if err != nil {

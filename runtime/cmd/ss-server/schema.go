@@ -3,6 +3,7 @@ package main
 import (
 	"go.etcd.io/bbolt"
 
+	"ss-setup/runtime/engine"
 	"ss-setup/runtime/setup"
 	"ss-setup/runtime/store"
 )
@@ -14,12 +15,16 @@ func schema() store.Schema {
 		Product: name,
 		File:    "store.db",
 		Migrations: append([]store.Migration{
-			{Name: "make room for setup codes", Apply: makeSetupBucket},
+			{Name: "make room for setup codes and objects", Apply: makeRoom},
 		}, fixtureMigrations()...),
+		Verify:  engine.Verify,
+		Rebuild: engine.Rebuild,
 	}
 }
 
-func makeSetupBucket(tx *bbolt.Tx, _ store.Progress) error {
-	_, err := tx.CreateBucketIfNotExists([]byte(setup.Bucket))
-	return err
+func makeRoom(tx *bbolt.Tx, _ store.Progress) error {
+	if _, err := tx.CreateBucketIfNotExists([]byte(setup.Bucket)); err != nil {
+		return err
+	}
+	return engine.Prepare(tx)
 }

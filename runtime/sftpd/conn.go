@@ -192,15 +192,24 @@ func (c *conn) fill(p []byte) (int, error) {
 	if !c.hot || len(p) >= readAhead {
 		return c.Conn.Read(p)
 	}
+	ahead, n, err := c.readAhead()
+	if n > 0 {
+		// An error beside data comes again at the next read.
+		c.ahead, c.rest = ahead, ahead[:n]
+		return n, nil
+	}
+	return 0, err
+}
+
+// readWaiting reads into a buffer that it holds while it waits.
+func (c *conn) readWaiting() (*[readAhead]byte, int, error) {
 	ahead := c.memory.ahead.Get().(*[readAhead]byte)
 	n, err := c.Conn.Read(ahead[:])
 	if n <= 0 {
 		c.memory.ahead.Put(ahead)
-		return n, err
+		return nil, 0, err
 	}
-	// An error without data comes again at the next read.
-	c.ahead, c.rest = ahead, ahead[:n]
-	return n, nil
+	return ahead, n, nil
 }
 
 // maxBanner bounds the line in which a client says what it is.

@@ -310,14 +310,29 @@ func (p *progressing) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (p *progressing) Write(b []byte) (int, error) {
+func (p *progressing) Write(b []byte) (written int, err error) {
 	p.c.waiting.Add(1)
-	n, err := p.Channel.Write(b)
-	p.c.conn.gave(n)
-	p.c.progress()
-	p.c.waiting.Add(-1)
-	return n, err
+	defer p.c.waiting.Add(-1)
+	for len(b) > 0 && err == nil {
+		part := b
+		if p.c.site.sessions.Load() > crowd {
+			part = b[:min(len(b), crowdWrite)]
+		}
+		var n int
+		n, err = p.Channel.Write(part)
+		p.c.conn.gave(n)
+		p.c.progress()
+		written, b = written+n, b[n:]
+	}
+	return written, err
 }
+
+// x/crypto/ssh keeps, for each connection, buffers as large as the largest packet that
+// was sent on it. Where there are many connections, packets are smaller.
+const (
+	crowd      = 256
+	crowdWrite = 16 << 10
+)
 
 // errIdle is why an idle session ends.
 var errIdle = errors.New("idle for too long")

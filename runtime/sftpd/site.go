@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -105,6 +106,8 @@ type Site struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup
+
+	sessions atomic.Int64
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -300,6 +303,7 @@ func (s *Site) enter(c *connection, a Account) error {
 	if a.Up > 0 || a.Down > 0 {
 		c.conn.speed.Store(shared.speed)
 	}
+	s.sessions.Add(1)
 	s.lastID++
 	c.id, c.account = s.lastID, a
 	return nil
@@ -313,6 +317,7 @@ func (s *Site) leave(c *connection) {
 	if c.id == 0 {
 		return
 	}
+	s.sessions.Add(-1)
 	if shared := s.speeds[c.account.Name]; shared != nil {
 		if shared.sessions--; shared.sessions == 0 {
 			delete(s.speeds, c.account.Name)

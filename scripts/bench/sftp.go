@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,18 +37,11 @@ const (
 	sftpSessions = 1000
 )
 
-// serverMemory are the settings of the garbage collector that ss-server runs with.
-const (
-	serverGC     = 400
-	serverMemory = 160 << 20
-)
-
 // serveSFTP is the server under measurement, a process of its own: kim's key is in
 // DIR/key.pub and her files are in DIR/files. It prints its port and serves until its
 // standard input ends.
 func serveSFTP(dir string, encrypted bool) error {
-	debug.SetGCPercent(serverGC)
-	debug.SetMemoryLimit(serverMemory)
+	go sftpd.TendMemory(context.Background(), sftpd.DefaultMemory, time.Second)
 	text, err := os.ReadFile(filepath.Join(dir, "key.pub"))
 	if err != nil {
 		return err

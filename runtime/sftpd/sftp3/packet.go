@@ -59,13 +59,6 @@ func (f *fields) take(n int) []byte {
 	return taken
 }
 
-func (f *fields) byte() byte {
-	if b := f.take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
 func (f *fields) uint32() uint32 {
 	if b := f.take(4); b != nil {
 		return binary.BigEndian.Uint32(b)
@@ -102,7 +95,6 @@ func (r *reply) start(kind byte, id uint32) {
 	r.uint32(id)
 }
 
-func (r *reply) byte(v byte)     { r.b = append(r.b, v) }
 func (r *reply) uint32(v uint32) { r.b = binary.BigEndian.AppendUint32(r.b, v) }
 func (r *reply) uint64(v uint64) { r.b = binary.BigEndian.AppendUint64(r.b, v) }
 

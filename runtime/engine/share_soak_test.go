@@ -1,0 +1,6 @@
+//go:build soak
+
+package engine_test
+
+// kills is what the design asks for.
+const kills = 200

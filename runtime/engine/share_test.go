@@ -1,0 +1,6 @@
+//go:build !soak
+
+package engine_test
+
+// kills is the quick share of what make soak does.
+const kills = 10

@@ -57,12 +57,14 @@ func entryOf(key model.Key, o model.Object) entry {
 
 // searched is a text as searches compare it.
 func searched(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, text)
+	if strings.ContainsFunc(text, unicode.IsControl) {
+		text = strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) {
+				return ' '
+			}
+			return r
+		}, text)
+	}
 	return model.Fold(strings.TrimSpace(text))
 }
 

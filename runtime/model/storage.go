@@ -216,10 +216,8 @@ func (h *HostKey) Normalize() {
 	h.Name = compose(h.Name)
 	k := PublicKey{Key: h.Public}
 	k.normalize()
-	if k.Fingerprint != "" {
-		h.Public, h.Fingerprint = k.Key, k.Fingerprint
-		h.Algorithm, _, _ = strings.Cut(k.Key, " ")
-	}
+	h.Public, h.Fingerprint = k.Key, k.Fingerprint
+	h.Algorithm, _, _ = strings.Cut(k.Key, " ")
 }
 
 // Validate tells what is wrong with the host key. How strong it is, package hostkey
@@ -228,7 +226,7 @@ func (h *HostKey) Validate() error {
 	var c check
 	c.name("name", h.Name)
 	c.slug("site", h.Site)
-	c.publicKeys("public", []PublicKey{{Key: h.Public}})
+	c.that(h.Fingerprint != "", "public", "it is not a public key", "write one line as in a .pub file: type and base64")
 	c.that(!h.Private.IsZero(), "private", "it is missing", "give the private key, or let the server make one")
 	return c.err(h.Key())
 }

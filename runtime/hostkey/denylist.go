@@ -2,7 +2,7 @@ package hostkey
 
 import (
 	"bufio"
-	"crypto/md5" //nolint:gosec // the lists name keys by it
+	"crypto/md5" // the lists name keys by it
 	"encoding/hex"
 	"fmt"
 	"io"

@@ -10,7 +10,8 @@ package hostkey
 import (
 	"bytes"
 	"crypto"
-	"crypto/dsa" //nolint:staticcheck // old keys are of this kind; they are refused by name
+	//lint:ignore SA1019 old keys are of this kind, and refused by name
+	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"

@@ -2,7 +2,8 @@ package hostkey
 
 import (
 	"crypto"
-	"crypto/dsa" //nolint:staticcheck // such keys must be told
+	//lint:ignore SA1019 such keys must be told
+	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"

@@ -5,12 +5,8 @@ package windows
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -143,38 +139,8 @@ func (b *box) logs() string {
 	return out
 }
 
-// health is what the server tells anybody.
-type health struct {
-	Version string `json:"version"`
-	Ready   bool   `json:"ready"`
-	Open    bool   `json:"open"`
-}
-
-func (b *box) health() (h health, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return b.Dial(ctx, network, address)
-		},
-	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://127.0.0.1:6443/healthz", nil)
-	if err != nil {
-		return h, err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return h, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return h, err
-	}
-	return h, json.Unmarshal(body, &h)
-}
+// health asks the server once.
+func (b *box) health() (lab.Health, error) { return lab.AskHealth(b.Dial, 5*time.Second) }
 
 // recoveryTime is how long a machine may be without service after a kill.
 const recoveryTime = 45 * time.Second

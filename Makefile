@@ -105,7 +105,8 @@ lab: ## prepare the test lab and show how to use it by hand, with bin/lab
 bench: build ## measure the figures of the design, write dist/bench.json
 	$(SUDO) env PATH="$$PATH" go run ./scripts/bench -out dist/bench.json
 
-lint: ## go vet (Linux and Windows), staticcheck, gofumpt, shellcheck
+lint: ## go vet (Linux and Windows), staticcheck, gofumpt, shellcheck, go mod tidy
+	go mod tidy -diff
 	go vet -tags "$(ALL_TAGS)" ./...
 	GOOS=windows go vet -tags faults ./...
 	$(TOOL) staticcheck -tags "$(ALL_TAGS)" ./...

@@ -240,14 +240,14 @@ func TestWindowsProgramsAreSignedAndVerified(t *testing.T) {
 	}
 }
 
-func TestSumsAreWhatSha256sumReads(t *testing.T) {
+func TestSumsAreWhatSha256sumReadsAndListNoStranger(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"b.zip", "a.tar.gz"} {
+	for _, name := range []string{"b.zip", "a.tar.gz", "of-another-release.zip"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := Sums(dir); err != nil {
+	if err := Sums(dir, []string{"b.zip", "a.tar.gz", "b.zip"}); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("sha256sum", "--check", "--strict", "SHA256SUMS")

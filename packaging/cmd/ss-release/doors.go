@@ -60,6 +60,7 @@ func (p *publishing) packages(c *command, b packed) error {
 		Bundle: b.dir, Out: p.out, Formats: p.formats, Maintainer: p.maintainer, Time: when,
 	})
 	for _, file := range made {
+		p.made = append(p.made, filepath.Base(file))
 		c.say("%s", file)
 	}
 	return err
@@ -88,10 +89,12 @@ func (p *publishing) scripts(c *command) error {
 		Version: p.now[0].manifest.Version, Templates: p.templates, Dist: p.out,
 		Bases: append([]string{p.baseURL}, p.mirrors...), Targets: targets, Out: p.out,
 	})
-	if err == nil {
-		c.say("%s: %s", p.out, strings.Join(names, ", "))
+	if err != nil {
+		return err
 	}
-	return err
+	p.made = append(p.made, names...)
+	c.say("%s: %s", p.out, strings.Join(names, ", "))
+	return nil
 }
 
 // manifests writes what winget knows a bundle for Windows by. winget takes no address

@@ -100,6 +100,8 @@ type publishing struct {
 	keep       int
 	now, old   []packed
 	entries    []release.Entry
+	// made are the files that users download, by their names in out.
+	made []string
 }
 
 func (p *publishing) read(changelog string) error {
@@ -150,7 +152,7 @@ func (p *publishing) run(c *command, channel string) error {
 	if err := p.doors(c); err != nil {
 		return err
 	}
-	if err := release.Sums(p.out); err != nil {
+	if err := release.Sums(p.out, p.made); err != nil {
 		return err
 	}
 	c.say("%s: %d bundles, repository/, SHA256SUMS", p.out, len(p.now))
@@ -196,6 +198,7 @@ func (p *publishing) pack(b packed, when time.Time) error {
 	if err := release.Archive(b.dir, name+suffix, when); err != nil {
 		return err
 	}
+	p.made = append(p.made, filepath.Base(name+suffix))
 	if p.bin == "" {
 		return nil
 	}
@@ -204,6 +207,7 @@ func (p *publishing) pack(b packed, when time.Time) error {
 		return err
 	}
 	slices.Sort(programs)
+	p.made = append(p.made, filepath.Base(name+".cdx.json"))
 	return create(name+".cdx.json", func(w io.Writer) error { return release.SBOM(w, b.manifest.Version, when, programs) })
 }
 

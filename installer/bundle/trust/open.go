@@ -114,10 +114,13 @@ func (v *verification) roots(ctx context.Context) error {
 
 func (v *verification) timestamp(ctx context.Context) error {
 	raw, err := v.src.Metadata(ctx, "timestamp.json", maxTimestamp)
-	if errors.Is(err, ErrNoMetadata) {
+	switch {
+	case errors.Is(err, ErrNoMetadata) && v.o.Offline:
 		return Refuse(Unsigned, "it has no signed metadata: %w", err)
-	}
-	if err != nil {
+	case errors.Is(err, ErrNoMetadata):
+		// Nothing was forged: a wrong address, most of the time.
+		return fmt.Errorf("there is no repository of releases: %w", err)
+	case err != nil:
 		return err
 	}
 	if err := namesSnapshot(raw); err != nil {

@@ -131,6 +131,9 @@ func (s *session) planned(p *plan.Proposal) *ending {
 
 // run carries the plan out.
 func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal) (*ending, error) {
+	if err := s.ownState(); err != nil {
+		return nil, err
+	}
 	s.startLog()
 	s.m.KeepOriginals = !sit.Installed()
 	start := time.Now()
@@ -178,7 +181,7 @@ func (s *session) tellStopped(ctx context.Context, end *ending, p *plan.Proposal
 		}
 		cure := service.StartCommand(manager, name)
 		if state.Masked {
-			cure = preflight.Unmask(manager, name) + " && " + cure
+			cure = both(preflight.Unmask(manager, name), cure)
 		}
 		cures = append(cures, fmt.Sprintf("%s is stopped, as it was before; to start it, run: %s", name, cure))
 	}

@@ -278,11 +278,8 @@ func (p *programme) reading(name, usage string, flags []cli.Flag, do func(*sessi
 		if err != nil {
 			return err
 		}
-		if !machine.Privileged() && set.root == "" {
-			return &Failure{
-				Exit: NeedsRoot, Err: fmt.Errorf("%s %s reads what only %s may", program, name, machine.PrivilegedUser),
-				Cure: asRoot(again(p.args...)),
-			}
+		if err := p.mayRead(name, set); err != nil {
+			return err
 		}
 		s := newSession(set, p.streams)
 		defer s.close()
@@ -297,6 +294,17 @@ func (p *programme) reading(name, usage string, flags []cli.Flag, do func(*sessi
 		}
 		return nil
 	}}
+}
+
+// mayRead refuses to look at the machine for who may not.
+func (p *programme) mayRead(verb string, set settings) error {
+	if machine.Privileged() || set.root != "" {
+		return nil
+	}
+	return &Failure{
+		Exit: NeedsRoot, Err: fmt.Errorf("%s %s reads what only %s may", program, verb, machine.PrivilegedUser),
+		Cure: asRoot(again(p.args...)),
+	}
 }
 
 // supervise is the hidden verb by which a detached program is watched where the

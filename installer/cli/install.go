@@ -264,7 +264,7 @@ func (s *session) becomePackaged(setup string) error {
 	if s.staged != "" {
 		env = append(env, stagedVariable+"="+s.staged)
 	}
-	err := become(setup, s.args, env) // which does not return
+	err := become(setup, s.args, env, s.claimed) // which does not return
 	return fmt.Errorf("run the %s of the package: %w; copy the package to a disk that programs may be run from", program, err)
 }
 

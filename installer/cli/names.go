@@ -49,7 +49,7 @@ func calledAs() string {
 	if !strings.ContainsRune(name, filepath.Separator) || passing {
 		return program
 	}
-	return shellWord(name)
+	return shellProgram(name)
 }
 
 // installedCopy is how the installed copy is called; empty when there is none.
@@ -60,7 +60,7 @@ func installedCopy() string {
 	for _, dir := range []string{machine.BinDir, machine.LocalBinDir, machine.FallbackBinDir} {
 		path := filepath.Join(dir, machine.SetupName)
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			return path
+			return shellProgram(path)
 		}
 	}
 	return ""

@@ -207,6 +207,9 @@ func (s *session) staging(ctx context.Context) (string, error) {
 	}
 	if !s.planOnly && !s.preflightOnly && s.root == "" {
 		dir := s.m.FS.Real(machine.DownloadDir)
+		if err := s.ownState(); err != nil {
+			return "", err
+		}
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return "", err
 		}
@@ -215,7 +218,7 @@ func (s *session) staging(ctx context.Context) (string, error) {
 		}
 		return dir, s.claim(ctx, dir)
 	}
-	return os.MkdirTemp(runnable(), temporary)
+	return makeStaging()
 }
 
 // claim keeps other runs out of the folder for downloads until this one ends: they
@@ -242,20 +245,12 @@ func (s *session) claim(ctx context.Context, dir string) error {
 	}
 }
 
-// places may hold the staging folder of one run: the first that programs may be run
-// from does.
-func places() []string {
-	return append([]string{filepath.Clean(os.TempDir())}, morePlaces...)
-}
-
-// runnable is the first of places that is not mounted noexec; the first when all are.
-func runnable() string {
-	for _, place := range places() {
-		if at, err := machine.FilesystemAt(&machine.FS{}, place); err == nil && !at.NoExec {
-			return place
-		}
+// unclaim lets other runs into the folder for downloads.
+func (s *session) unclaim() {
+	if s.claimed != nil {
+		_ = s.claimed.Close()
+		s.claimed = nil
 	}
-	return os.TempDir()
 }
 
 // temporary begins the names of staging folders that are for one run alone.
@@ -281,6 +276,7 @@ func (s *session) unstage() {
 	}
 	_ = os.RemoveAll(s.staged)
 	_ = os.Remove(filepath.Dir(s.staged))
+	s.unclaim()
 	_ = os.Remove(s.m.FS.Real(machine.SetupDir))
 }
 

@@ -156,7 +156,7 @@ func (s *session) recoverVerb(ctx context.Context) (*ending, error) {
 	}
 	if path, other := s.otherEngine(st); other {
 		s.releaseLock()
-		return nil, become(path, s.args, os.Environ())
+		return nil, become(path, s.args, os.Environ(), nil)
 	}
 	s.healthTimeoutOf(st)
 	if st != nil {
@@ -226,7 +226,7 @@ func (s *session) watch(ctx context.Context) (*ending, error) {
 	}
 	if path, other := s.otherEngine(st); other {
 		s.releaseLock()
-		return nil, become(path, s.args, os.Environ())
+		return nil, become(path, s.args, os.Environ(), nil)
 	}
 	s.healthTimeoutOf(st)
 	res, found, err := s.engine.Recover(ctx, s.m, false)

@@ -119,7 +119,7 @@ func isProgram(path string) bool {
 // retire moves a running program out of the way, to the system's folder for
 // temporary files, where the next restart removes it.
 func retire(path string) error {
-	dir := filepath.Join(os.Getenv("SystemRoot"), "Temp")
+	dir := filepath.Join(SystemDir, "Temp")
 	for i := range 100 {
 		away := filepath.Join(dir, fmt.Sprintf("%s-%x-%d.old", filepath.Base(path), time.Now().UnixNano(), i))
 		err := moveFile(path, away, windows.MOVEFILE_WRITE_THROUGH)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -363,8 +364,26 @@ func VirtualAccount(service string) string { return `NT SERVICE\` + service }
 
 type virtualAccounts struct{}
 
-// Lookup finds every account and tells no numbers: there are none.
-func (virtualAccounts) Lookup(string) (uid, gid int, err error) { return -1, -1, nil }
+// Lookup tells no numbers: there are none. Accounts of services exist with them; one of
+// a domain that cannot be asked just now is taken to be there.
+func (virtualAccounts) Lookup(name string) (uid, gid int, err error) {
+	if NeedsLogonRight(name) {
+		if _, err := sidOf(name); errors.Is(err, fs.ErrNotExist) {
+			return 0, 0, err
+		}
+	}
+	return -1, -1, nil
+}
+
+// NeedsLogonRight tells the accounts that run no service unless they have got the right
+// to: all but those that Windows has for services.
+func NeedsLogonRight(account string) bool {
+	domain, _, found := strings.Cut(account, `\`)
+	if !found {
+		return strings.HasSuffix(account, "$")
+	}
+	return !strings.EqualFold(domain, "NT SERVICE") && !strings.EqualFold(domain, "NT AUTHORITY")
+}
 
 // LookupID tells no names: who may do what is in access lists.
 func (virtualAccounts) LookupID(int, int) (user, group string) { return "", "" }

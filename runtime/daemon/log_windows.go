@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/windows/svc/eventlog"
+
+	"ss-setup/runtime/config"
 )
 
 // Logger writes JSON lines to standard error or, for a service, which has none, to
@@ -19,7 +21,7 @@ import (
 func Logger(toSystem, asService bool, program string) *slog.Logger {
 	var out io.Writer = os.Stderr
 	if asService {
-		if f, err := openLog(filepath.Join(stateFolder(), "log", program+".log")); err == nil {
+		if f, err := openLog(filepath.Join(config.StateFolder, "log", program+".log")); err == nil {
 			out = f
 		}
 	}

@@ -21,3 +21,9 @@ var definitionShare = append([]string{"trixie"}, inits...)
 
 // helpCuts: at every how-manieth call the power is cut while the help is put in place.
 func helpCuts(site) int { return 1 }
+
+// everyWay: each one-liner is run in every way at every stage.
+const everyWay = true
+
+// cutScripts are the one-liners that are cut.
+var cutScripts = oneLiners

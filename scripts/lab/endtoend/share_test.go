@@ -31,3 +31,9 @@ func helpCuts(s site) int {
 	}
 	return 0
 }
+
+// everyWay: each one-liner is run in every way at every stage, not in one.
+const everyWay = false
+
+// cutScripts are the one-liners that are cut. The others have the same lines.
+var cutScripts = []string{oneLiners[0], oneLiners[3]}

@@ -26,7 +26,7 @@ BASE=(base-files base-passwd bash bsdutils coreutils dash debianutils diffutils 
   util-linux libpam-runtime libpam-modules libpam-modules-bin adduser procps iproute2 netbase curl sudo)
 [ "$SUITE" = bullseye ] || BASE+=(usr-is-merged)
 case $INIT in
-  systemd) BASE+=(systemd systemd-sysv dbus);;
+  systemd) BASE+=(systemd systemd-sysv dbus apt);;
   sysv)    BASE+=(sysvinit-core initscripts insserv startpar orphan-sysvinit-scripts);;
   openrc)  BASE+=(sysvinit-core initscripts insserv startpar openrc orphan-sysvinit-scripts);;
   *) die "no root $ROOT: SUITE, SUITE-sysv, SUITE-openrc, SUITE-rpm, SUITE-wine or SUITE-shells";;

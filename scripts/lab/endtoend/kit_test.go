@@ -142,7 +142,7 @@ func (b *box) settled(within time.Duration) {
 var ours = snapshot.Options{
 	Roots: []string{"/opt", "/etc", "/usr/bin", "/usr/local", "/var/lib", "/srv", "/lib/systemd/system"},
 	Ignore: append([]string{
-		"/var/lib/ss-setup/state.json", "/var/lib/dpkg", "/var/log",
+		"/var/lib/ss-setup/state.json", "/var/lib/dpkg", "/var/lib/apt", "/var/log",
 		// Written by the machine's own start.
 		"/etc/resolv.conf", "/etc/hostname", "/var/lib/dbus", "/etc/hosts",
 		"/opt/lost+found",

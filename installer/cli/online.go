@@ -183,6 +183,10 @@ func (s *session) becomeDownloaded(f *repository.Fetch) error {
 	if s.self == f.Release.Setup.SHA256 {
 		return nil
 	}
+	if s.from == "" && len(s.mirrors) == 0 {
+		// The other one may have been built for another repository, or for none.
+		s.args = append(slices.Clone(s.args), "--from", repository.BuiltIn())
+	}
 	return s.becomePackaged(filepath.Join(f.Folder(), trust.SetupName(f.Release.OS)))
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,8 +55,8 @@ func (s *session) openTrusted(ctx context.Context, dir string) (*bundle.Bundle, 
 // noteAnchor notes a root that is nobody's but a developer's.
 func (s *session) noteAnchor(a trust.Anchor) {
 	s.log.Info("trust", "anchor", a.Name(), "development", a.Development())
-	if a.Development() {
-		s.trustNotes = append(s.trustNotes, developmentWarning(a))
+	if note := developmentWarning(a); a.Development() && !slices.Contains(s.trustNotes, note) {
+		s.trustNotes = append(s.trustNotes, note)
 	}
 }
 

@@ -421,6 +421,7 @@ func TestAOneLinerFindsAFolderThatProgramsRunFrom(t *testing.T) {
 }
 
 func TestADownloadIsResumedVerifiedAndTriedOnEveryMirror(t *testing.T) {
+	t.Parallel() // it mostly waits
 	b, m := oneLinerBox(t, "bookworm-shells")
 	b.as("x86_64")
 	const dead = "http://10.77.0.254:9" // refuses connections

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ss-setup/installer/machine"
 )
 
 const whole = `# a comment
@@ -134,7 +136,7 @@ func TestLoadKnowsWhoseTheFileIs(t *testing.T) {
 		if err := errors.Join(os.Chown(path, c.uid, 0), os.Chmod(path, c.mode)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Load(path, machine.OnlyPrivileged); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%o of %d: %v, want %q", c.mode, c.uid, err, c.want)
 		}
 	}
@@ -147,7 +149,7 @@ func TestLoadRefusesWhatIsNoSmallFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{dir, large, filepath.Join(dir, "none"), os.DevNull} {
-		if _, err := Load(path); !errors.Is(err, ErrInvalid) {
+		if _, err := Load(path, machine.OnlyPrivileged); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
@@ -165,7 +167,7 @@ func TestSavedAnswersAreReadAsTheyWereUsed(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
-	list, err := Load(path)
+	list, err := Load(path, machine.OnlyPrivileged)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,6 +179,23 @@ func TestSavedAnswersAreReadAsTheyWereUsed(t *testing.T) {
 	}
 	if err := Save(filepath.Join(path, "b"), used); err == nil {
 		t.Error("saved into a file")
+	}
+}
+
+func TestAPasswordIsNeverSaved(t *testing.T) {
+	for given, want := range map[string]string{
+		"https://sa:sesame@example.com/r":        "https://sa@example.com/r",
+		"https://:sesame@example.com/r":          "https://@example.com/r",
+		"https://sa:ses@me:sesame@example.com/r": "https://sa@example.com/r",
+		"https://example.com/a:b@c":              "https://example.com/a:b@c",
+		"https://example.com:8443/":              "https://example.com:8443/",
+		"/srv/a:b@c":                             "/srv/a:b@c",
+	} {
+		saved := Marshal(map[string]string{"from": given})
+		list, err := Parse("a.yaml", saved, false)
+		if err != nil || len(list) != 1 || list[0].Value != want || strings.Contains(string(saved), "sesame") {
+			t.Errorf("%s: %v, %v\n%s", given, list, err, saved)
+		}
 	}
 }
 
@@ -233,7 +252,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q: written as\n%s: %v", content, Marshal(used), err)
 		}
 		for name, value := range values(t, again) {
-			if used[name] != value {
+			if WithoutPassword(used[name]) != value {
 				t.Errorf("%s: %q became %q", name, used[name], value)
 			}
 		}

@@ -48,7 +48,7 @@ var Keys = []Key{
 	{Name: "service_user", Allowed: "the name of an account", Standard: "ss-server, which is made", Text: "Account that the server runs as."},
 	{Name: "open_firewall", Allowed: "true or false", Standard: "false", Text: "Open the ports in the firewall of this machine.", kind: boolean},
 	{Name: "health_timeout", Allowed: "a time, such as 30s or 2m", Standard: "30s", Text: "How long a service may take to answer.", check: duration},
-	{Name: "log", Allowed: "a file", Standard: "a new one in /var/log/ss-setup", Text: "Where the log of the run goes."},
+	{Name: "log", Allowed: "a file", Standard: "a new one in the log folder of ss-setup", Text: "Where the log of the run goes."},
 }
 
 // Later are keys that the design knows and this version does not have the part

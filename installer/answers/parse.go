@@ -28,9 +28,9 @@ type Answer struct {
 	Line  int
 }
 
-// Load reads the answers in a file. Passwords in clear text are taken from a file
-// that is root's alone, and refused otherwise.
-func Load(path string) ([]Answer, error) {
+// Load reads the answers in a file. Passwords in clear text are taken from a file that
+// is private, as who may do everything with the machine has it, and refused otherwise.
+func Load(path string, private func(*os.File) bool) ([]Answer, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -47,7 +47,7 @@ func Load(path string) ([]Answer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	return Parse(path, content, rootOnly(info))
+	return Parse(path, content, private(f))
 }
 
 // Parse reads the text of an answers file; name is what errors call it. Where it

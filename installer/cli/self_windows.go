@@ -26,11 +26,9 @@ func become(path string, args, env []string, held *os.File) error {
 	cmd := exec.Command(path, args...)
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env, os.Stdin, os.Stdout, os.Stderr
 	if held != nil {
-		h := windows.Handle(held.Fd())
-		if err := windows.SetHandleInformation(h, windows.HANDLE_FLAG_INHERIT, windows.HANDLE_FLAG_INHERIT); err != nil {
-			return fmt.Errorf("hand on %s: %w", held.Name(), err)
+		if err := handOn(cmd, held); err != nil {
+			return err
 		}
-		cmd.SysProcAttr = &syscall.SysProcAttr{AdditionalInheritedHandles: []syscall.Handle{syscall.Handle(h)}}
 	}
 	err := cmd.Run()
 	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
@@ -38,6 +36,16 @@ func become(path string, args, env []string, held *os.File) error {
 	}
 	leave(path)
 	os.Exit(cmd.ProcessState.ExitCode())
+	return nil
+}
+
+// handOn has a program that is to be started hold an open file, too.
+func handOn(cmd *exec.Cmd, held *os.File) error {
+	h := windows.Handle(held.Fd())
+	if err := windows.SetHandleInformation(h, windows.HANDLE_FLAG_INHERIT, windows.HANDLE_FLAG_INHERIT); err != nil {
+		return fmt.Errorf("hand on %s: %w", held.Name(), err)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{AdditionalInheritedHandles: []syscall.Handle{syscall.Handle(h)}}
 	return nil
 }
 

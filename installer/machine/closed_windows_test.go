@@ -142,3 +142,34 @@ func TestFoldersDoNotFollowTheEnvironment(t *testing.T) {
 		}
 	}
 }
+
+func TestAFileIsPrivateWhenSystemAndAdministratorsAloneHaveIt(t *testing.T) {
+	for list, want := range map[string]bool{
+		"O:BAD:P(A;;FA;;;SY)(A;;FA;;;BA)":                          true,
+		"O:SYD:P(A;;FA;;;SY)(A;;FA;;;OW)":                          true,
+		"O:BAD:P(A;;FA;;;BA)(D;;FA;;;BU)":                          true,
+		"O:BAD:AI(A;ID;FA;;;SY)(A;ID;FA;;;BA)(A;ID;0x1200a9;;;BU)": false, // as below Program Files
+		"O:BAD:P(A;;FA;;;BA)(A;;0x20000;;;WD)":                     false, // whoever sees the list alone
+		"O:BAD:P(A;;FA;;;BA)(A;;FA;;;S-1-5-21-1-2-3-1001)":         false,
+		"O:S-1-5-21-1-2-3-1001D:P(A;;FA;;;SY)(A;;FA;;;BA)":         false, // who may change the list
+		"O:BUD:P(A;;FA;;;BA)":                                      false,
+		"O:BA":                                                     false, // no list is everybody's
+		"D:P(A;;FA;;;BA)":                                          false,
+	} {
+		d, err := windows.SecurityDescriptorFromString(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := onlyPrivileged(d); got != want {
+			t.Errorf("%s: %v", list, got)
+		}
+	}
+	f, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if OnlyPrivileged(f) {
+		t.Error("a file of a user's own is taken for one of Administrators alone")
+	}
+}

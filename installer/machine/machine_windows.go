@@ -62,6 +62,29 @@ func mayMakeServices() bool {
 	return true
 }
 
+// OnlyPrivileged tells an open file that nobody but SYSTEM and Administrators can read
+// or write. That the account which runs this is one of them does not make its own files
+// so: programs without its rights read those as well.
+func OnlyPrivileged(f *os.File) bool {
+	d, err := windows.GetSecurityInfo(windows.Handle(f.Fd()), windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
+	return err == nil && onlyPrivileged(d)
+}
+
+func onlyPrivileged(d *windows.SECURITY_DESCRIPTOR) bool {
+	owner, _, err := d.Owner()
+	if err != nil || owner == nil || !almighty(owner.String()) {
+		return false
+	}
+	grants, err := grantsOf(d)
+	return err == nil && !slices.ContainsFunc(grants, func(g Grant) bool { return !almighty(g.Who) })
+}
+
+// almighty tells who may do everything on every machine, and the rights of an owner
+// that is such.
+func almighty(sid string) bool {
+	return sid == systemSID || sid == administratorsSID || sid == ownerRightsSID
+}
+
 // PrivilegedUser is who may change the machine.
 const PrivilegedUser = "an Administrator"
 

@@ -36,6 +36,7 @@ const reparsePoint = 0x400
 const (
 	systemSID         = "S-1-5-18"
 	administratorsSID = "S-1-5-32-544"
+	ownerRightsSID    = "S-1-3-4"
 )
 
 // planted says why a folder cannot be trusted with what SYSTEM reads and writes;

@@ -62,6 +62,10 @@ func (liveFolders) Grants(path string) ([]Grant, error) {
 	return grantsOf(d)
 }
 
+// conditionalAllowed is ACCESS_ALLOWED_CALLBACK_ACE_TYPE, an entry that holds under a
+// condition.
+const conditionalAllowed = 0x9
+
 // grantsOf lists what the access list of a descriptor allows.
 func grantsOf(d *windows.SECURITY_DESCRIPTOR) ([]Grant, error) {
 	list, _, err := d.DACL()
@@ -77,11 +81,14 @@ func grantsOf(d *windows.SECURITY_DESCRIPTOR) ([]Grant, error) {
 		if err := windows.GetAce(list, uint32(i), &entry); err != nil {
 			return nil, err
 		}
-		if entry.Header.AceType != windows.ACCESS_ALLOWED_ACE_TYPE {
-			continue
+		switch entry.Header.AceType {
+		case windows.ACCESS_ALLOWED_ACE_TYPE, conditionalAllowed: // of the same shape to the identifier
+			who := (*windows.SID)(unsafe.Pointer(&entry.SidStart))
+			found = append(found, Grant{Who: who.String(), Rights: uint32(entry.Mask)})
+		case windows.ACCESS_DENIED_ACE_TYPE:
+		default:
+			return nil, fmt.Errorf("its entry %d is of a type that files do not have (%d)", i, entry.Header.AceType)
 		}
-		who := (*windows.SID)(unsafe.Pointer(&entry.SidStart))
-		found = append(found, Grant{Who: who.String(), Rights: uint32(entry.Mask)})
 	}
 	return found, nil
 }

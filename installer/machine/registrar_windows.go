@@ -192,9 +192,11 @@ func (s *service) setRestarts(r *Restarts) error {
 	return nil
 }
 
-// Unregister removes an entry and waits until nobody looks at it any more.
+// Unregister removes an entry and waits until nobody looks at it any more. A boot may
+// have started the service since it was stopped; once its entry is marked nothing does,
+// so it is stopped then: an entry of a service that runs never goes.
 func (scm) Unregister(ctx context.Context, name string) error {
-	s, err := openService(name, windows.DELETE)
+	s, err := openService(name, windows.DELETE|toStop)
 	if errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST) {
 		return nil
 	}
@@ -202,8 +204,11 @@ func (scm) Unregister(ctx context.Context, name string) error {
 		return fmt.Errorf("remove service %s: %w", name, explain(err))
 	}
 	err = windows.DeleteService(s.handle)
+	if err == nil || errors.Is(err, windows.ERROR_SERVICE_MARKED_FOR_DELETE) {
+		err = s.stop(ctx)
+	}
 	s.close()
-	if err != nil && !errors.Is(err, windows.ERROR_SERVICE_MARKED_FOR_DELETE) {
+	if err != nil {
 		return fmt.Errorf("remove service %s: %w", name, explain(err))
 	}
 	err = untilGone(ctx, deleteBound, func() error {

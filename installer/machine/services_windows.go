@@ -90,10 +90,14 @@ func exitCode(s windows.SERVICE_STATUS_PROCESS) uint32 {
 	return s.Win32ExitCode
 }
 
+// toStop are the rights that stop needs: at the end of its patience it also keeps the
+// manager from starting the service again.
+const toStop = windows.SERVICE_STOP | windows.SERVICE_QUERY_STATUS | windows.SERVICE_QUERY_CONFIG | windows.SERVICE_CHANGE_CONFIG | windows.SERVICE_START
+
 // Stop ends a service and waits until its process is gone; at the end of its
 // patience it ends the process.
 func (scm) Stop(ctx context.Context, service string) error {
-	h, err := openService(service, windows.SERVICE_STOP|windows.SERVICE_QUERY_STATUS|windows.SERVICE_QUERY_CONFIG|windows.SERVICE_CHANGE_CONFIG|windows.SERVICE_START)
+	h, err := openService(service, toStop)
 	if errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST) {
 		return nil
 	}
@@ -292,7 +296,8 @@ func (s *service) askToStop() (asked bool, err error) {
 func (s *service) kill(p process) error {
 	restarts, err := s.restarts()
 	if err == nil && restarts != nil && len(restarts.AfterMilliseconds) > 0 {
-		if err := s.setRestarts(&Restarts{}); err != nil {
+		err := s.setRestarts(&Restarts{})
+		if err != nil && !errors.Is(err, windows.ERROR_SERVICE_MARKED_FOR_DELETE) { // which is not restarted
 			return err
 		}
 		defer func() { _ = s.setRestarts(restarts) }()

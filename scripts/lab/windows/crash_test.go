@@ -89,6 +89,7 @@ func (c *crashes) kill(at, turn int, allowed []string, program string, args ...s
 		c.t.Fatalf("it was not killed: %s", r)
 	}
 	c.points++
+	c.restarted = turn%3 == 1
 	switch turn % 3 {
 	case 0: // by the service that waits for it
 	case 1: // by the same service, after a restart of the machine

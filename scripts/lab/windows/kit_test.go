@@ -43,6 +43,8 @@ const (
 type box struct {
 	*lab.Machine
 	t *testing.T
+	// restarted: the machine was restarted since a run was killed.
+	restarted bool
 }
 
 func boot(t *testing.T, releases ...string) *box {
@@ -54,7 +56,7 @@ func boot(t *testing.T, releases ...string) *box {
 	for _, r := range releases {
 		share[fixtures.WindowsBundle(t, r)] = "/bundles/" + r
 	}
-	b := &box{lab.Boot(t, lab.Options{Root: "trixie-wine", Disk: "3G", Share: share}), t}
+	b := &box{lab.Boot(t, lab.Options{Root: "trixie-wine", Disk: "3G", Share: share}), t, false}
 	b.startWine()
 	return b
 }
@@ -63,8 +65,11 @@ func boot(t *testing.T, releases ...string) *box {
 // every command and start all services again at the next.
 func (b *box) startWine() {
 	b.t.Helper()
-	b.MustExec("sh", "-c", "wineserver -p </dev/null >/dev/null 2>&1; wine cmd /c ver")
+	b.MustExec("sh", "-c", letters+"; wineserver -p </dev/null >/dev/null 2>&1; wine cmd /c ver")
 }
+
+// letters has wine take all letters in names for what they are.
+const letters = "export LC_ALL=C.UTF-8"
 
 // restart ends everything and starts it again, as a restart of Windows does: wine
 // writes its registry at an orderly end only, so nothing harder would prove anything.
@@ -92,7 +97,7 @@ func (r result) String() string { return fmt.Sprintf("exit %d (%d)\n%s", r.code,
 // run runs a Windows program.
 func (b *box) run(env []string, program string, args ...string) (stdout, stderr string, code int) {
 	b.t.Helper()
-	return b.Exec(context.Background(), slices.Concat([]string{"env"}, env, []string{"wine", program}, args)...)
+	return b.Exec(context.Background(), slices.Concat([]string{"env", "LC_ALL=C.UTF-8"}, env, []string{"wine", program}, args)...)
 }
 
 // setup runs a verb that changes the machine, without questions.
@@ -198,12 +203,20 @@ func (b *box) value(key, name string) string {
 // settled waits until no transaction is open and no help for one is left.
 func (b *box) settled() {
 	b.t.Helper()
-	open := func() bool {
-		return b.exists("ProgramData/SS Server/setup/txn") || b.exists("Program Files/SS Server/engine") || b.registered(guardKey)
-	}
-	for end := time.Now().Add(recoveryTime); open(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(end) {
-			b.t.Fatalf("a transaction is still open\n%s", b.logs())
+	for end := time.Now().Add(recoveryTime); ; time.Sleep(100 * time.Millisecond) {
+		journal, engine, guard := b.exists("ProgramData/SS Server/setup/txn"), b.exists("Program Files/SS Server/engine"), b.registered(guardKey)
+		switch {
+		case !journal && !engine && !guard:
+			return
+		case time.Now().Before(end):
+		case !journal && !engine && b.restarted:
+			// Cut by a restart between its mark and its end. Windows keeps the mark and
+			// removes such an entry at its boot; wine keeps it in memory alone.
+			b.t.Log("wine has forgotten that the guard's entry was to go")
+			b.run(nil, "sc", "delete", "ss-setup-guard")
+			return
+		default:
+			b.t.Fatalf("a transaction is still open: journal %v, engine %v, guard %v\n%s", journal, engine, guard, b.logs())
 		}
 	}
 }

@@ -47,8 +47,10 @@ type box struct {
 	restarted bool
 }
 
+// boot makes a machine. Tests with one run side by side: they wait more than they work.
 func boot(t *testing.T, releases ...string) *box {
 	t.Helper()
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skipf("%s boots a machine and needs root", t.Name())
 	}

@@ -105,6 +105,9 @@ func (s *session) findBundle(ctx context.Context) (*bundle.Bundle, error) {
 			return nil, usagef("", "%s is set to %s, which is no folder that %s downloads to; unset it", stagedVariable, dir, program)
 		}
 		s.staged = dir // the ss-setup that ran before this one has got it, or part of it
+		if err := s.claim(ctx, filepath.Dir(dir)); err != nil {
+			return nil, err
+		}
 		if _, err := os.Lstat(filepath.Join(dir, bundle.PayloadName)); err == nil {
 			return s.openFolder(ctx, dir)
 		}

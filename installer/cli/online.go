@@ -214,28 +214,28 @@ func (s *session) staging(ctx context.Context) (string, error) {
 		if err := s.ownState(); err != nil {
 			return "", err
 		}
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return "", err
-		}
-		if err := makePrivate(dir); err != nil {
-			return "", err
-		}
 		return dir, s.claim(ctx, dir)
 	}
 	return makeStaging()
 }
 
-// claim keeps other runs out of the folder for downloads until this one ends: they
-// would write into the files that this one has proved, and remove what is not theirs.
+// claim makes the folder for downloads and keeps other runs out of it until this one
+// ends: they would write into the files that this one has proved, and remove what is
+// not theirs. Whoever had it before may have taken it away at its end.
 func (s *session) claim(ctx context.Context, dir string) error {
 	if s.claimed != nil || dir != s.m.FS.Real(machine.DownloadDir) {
 		return nil
 	}
 	until := time.Now().Add(max(lockPatience, s.lockWait))
 	for {
-		f, err := lockFolder(dir)
-		if !errors.Is(err, txn.ErrBusy) {
-			s.claimed = f
+		err := os.MkdirAll(dir, 0o700)
+		if err == nil {
+			err = makePrivate(dir)
+		}
+		if err == nil {
+			s.claimed, err = lockFolder(dir)
+		}
+		if !errors.Is(err, txn.ErrBusy) && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		if time.Now().After(until) {

@@ -52,11 +52,22 @@ func lockFolder(dir string) (*os.File, error) {
 		return nil, err
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	if errors.Is(err, syscall.EWOULDBLOCK) || err == nil && !leadsTo(dir, f) {
 		err = txn.ErrBusy
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), f.Close())
 	}
 	return f, nil
+}
+
+// leadsTo tells whether a path still is that of an open file: a folder that was taken
+// away while this run waited for it can be locked, but keeps nobody out.
+func leadsTo(path string, f *os.File) bool {
+	there, err := os.Lstat(path)
+	if err != nil {
+		return false
+	}
+	held, err := f.Stat()
+	return err == nil && os.SameFile(there, held)
 }

@@ -168,6 +168,10 @@ func TestAnAnnouncementNeverTellsItsToken(t *testing.T) {
 			t.Errorf("%s: error is %v", url, err)
 		}
 	}
+	a.URL = "http://127.releases.example/{token}" // a name, and nobody knows whose
+	if err := a.Send(t.Context(), s.Client()); err == nil || !strings.Contains(err.Error(), "is not https") {
+		t.Errorf("error is %v", err)
+	}
 	elsewhere := 0
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere++ }))
 	defer other.Close()

@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+	"golang.org/x/mod/semver"
 
 	"ss-setup/installer/bundle"
 	"ss-setup/installer/bundle/trust"
@@ -175,7 +178,7 @@ func (s *state) add(p Publication, keep int, now time.Time) error {
 			return err
 		}
 	}
-	return s.prune(m, keep, dir)
+	return s.prune(m, keep, dir, info.Channel)
 }
 
 // keptInfo is what was said of a release at its first publication, where the second
@@ -243,8 +246,9 @@ func blobOf(file string) (bundle.Blob, error) {
 	return bundle.Blob{Size: n, SHA256: hex.EncodeToString(h.Sum(nil))}, err
 }
 
-// prune takes the oldest releases of m's platform off the list, never the one in dir.
-func (s *state) prune(m bundle.Manifest, keep int, dir string) error {
+// prune takes the oldest releases of m's platform and channel off the list, never the
+// one in dir. Of one day, the lower version is the older.
+func (s *state) prune(m bundle.Manifest, keep int, dir, channel string) error {
 	if keep == 0 {
 		return nil
 	}
@@ -263,10 +267,16 @@ func (s *state) prune(m bundle.Manifest, keep int, dir string) error {
 				return fmt.Errorf("read what was signed of %s: %w", name, err)
 			}
 		}
-		all = append(all, listed{path.Dir(name), info.Released})
+		if info.Channel == channel {
+			all = append(all, listed{path.Dir(name), info.Released})
+		}
+	}
+	version := func(l listed) string {
+		v, _, _ := strings.Cut(l.dir, "/")
+		return "v" + v
 	}
 	slices.SortFunc(all, func(a, b listed) int {
-		return cmp.Or(b.released.Compare(a.released), strings.Compare(a.dir, b.dir))
+		return cmp.Or(b.released.Compare(a.released), semver.Compare(version(b), version(a)), strings.Compare(a.dir, b.dir))
 	})
 	for _, old := range all[min(keep-1, len(all)):] {
 		s.remove(old.dir)
@@ -387,7 +397,7 @@ func (v *Vault) saveRoot(s *state, before *metadata.RootType, role string) (part
 // CopyMetadata puts what a client needs - every root, the newest of the rest - into
 // a folder, which is made, and takes away what else lies there.
 func (v *Vault) CopyMetadata(dir string) error {
-	names, err := v.copyMetadata(dir)
+	names, err := v.copyMetadata(dir, nil)
 	if err != nil {
 		return err
 	}
@@ -408,10 +418,17 @@ func (v *Vault) CopyMetadata(dir string) error {
 
 // UpdateSite is CopyMetadata into a repository that is being served. What lies there
 // stays: a client that has just read the timestamp before asks for it next. The new
-// timestamp comes last, when all that it leads to is there.
+// timestamp comes last, when all that it leads to is there. What another copy of this
+// vault has signed since is not put back: ErrBehind.
 func (v *Vault) UpdateSite(site string) error {
 	dir := filepath.Join(site, trust.MetadataDir)
-	names, err := v.copyMetadata(dir)
+	names, err := v.copyMetadata(dir, func(s *state) error {
+		newer, err := v.isBehind(s, dir)
+		if newer {
+			err = fmt.Errorf("%w: %s; copy what is in %s to %s, then sign again", ErrBehind, site, dir, v.MetadataDir())
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -420,8 +437,7 @@ func (v *Vault) UpdateSite(site string) error {
 		return err
 	}
 	for _, root := range roots {
-		// A root that this vault has not signed, of keys that were there before, would
-		// end the chain for everybody.
+		// A root of keys that were there before would end the chain for everybody.
 		if slices.Contains(names, filepath.Base(root)) {
 			continue
 		}
@@ -432,9 +448,47 @@ func (v *Vault) UpdateSite(site string) error {
 	return nil
 }
 
-// copyMetadata writes the metadata in force, the timestamp last, and returns the names
-// of their files.
-func (v *Vault) copyMetadata(dir string) ([]string, error) {
+// ErrBehind is found in the error of UpdateSite for a repository that another copy of
+// the vault has signed since: machines that have seen that would refuse what is older.
+var ErrBehind = errors.New("these keys have signed something newer, which is in the repository")
+
+// isBehind tells whether the metadata in a folder come from the same first root and
+// this vault has not signed them.
+func (v *Vault) isBehind(s *state, dir string) (bool, error) {
+	own, err := os.ReadFile(v.file("1.root.json"))
+	if err != nil {
+		return false, err
+	}
+	if theirs, err := os.ReadFile(filepath.Join(dir, "1.root.json")); err != nil || !bytes.Equal(own, theirs) {
+		return false, nil // there is none, or one of other keys, which ends now
+	}
+	next, err := metadata.Root().FromFile(filepath.Join(dir, fmt.Sprintf("%d.root.json", s.root.Signed.Version+1)))
+	if err == nil && s.root.VerifyDelegate(metadata.ROOT, next) == nil {
+		return true, nil
+	}
+	there, err := metadata.Timestamp().FromFile(filepath.Join(dir, "timestamp.json"))
+	if err != nil {
+		return false, nil // none, or none that anybody can read
+	}
+	if there.Signed.Version > s.timestamp.Signed.Version {
+		return true, nil
+	}
+	// A copy of the vault that went its own way may have reached higher numbers.
+	name := fmt.Sprintf("%d.snapshot.json", there.Signed.Meta["snapshot.json"].Version)
+	theirs, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		return false, nil
+	}
+	known, err := os.ReadFile(v.file(name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	return !bytes.Equal(known, theirs), nil
+}
+
+// copyMetadata writes the metadata in force, if check agrees, the timestamp last, and
+// returns the names of their files.
+func (v *Vault) copyMetadata(dir string, check func(*state) error) ([]string, error) {
 	unlock, err := lock(filepath.Join(v.Dir, ".lock"))
 	if err != nil {
 		return nil, err
@@ -443,6 +497,11 @@ func (v *Vault) copyMetadata(dir string) ([]string, error) {
 	s, err := v.load()
 	if err != nil {
 		return nil, err
+	}
+	if check != nil {
+		if err := check(s); err != nil {
+			return nil, err
+		}
 	}
 	var names []string
 	for n := range s.root.Signed.Version {

@@ -1,7 +1,6 @@
 package signing
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,16 +10,17 @@ import (
 	"ss-setup/installer/bundle/trust"
 )
 
-// WriteSite makes the repository of what is published, as it is uploaded: the
-// files of the publications, then the metadata that name them. Files of releases
-// before are on the server already, under other names.
-func (v *Vault) WriteSite(dir string, publications []Publication) error {
+// WriteFiles puts the files of publications into a repository. They have their digest
+// in their name, so they can be there before they are signed, and have to: whoever
+// reads that they are published asks for them. Files of releases before are on the
+// server already, under other names.
+func WriteFiles(site string, publications []Publication) error {
 	for _, p := range publications {
-		if err := writeTargets(filepath.Join(dir, "targets"), p); err != nil {
+		if err := writeTargets(filepath.Join(site, "targets"), p); err != nil {
 			return fmt.Errorf("write the files of %s into the repository: %w", p.Dir, err)
 		}
 	}
-	return v.UpdateSite(dir)
+	return nil
 }
 
 func writeTargets(dir string, p Publication) error {
@@ -46,14 +46,19 @@ func writeTargets(dir string, p Publication) error {
 			return err
 		}
 		t := trust.Target{Path: path, Size: b.Size, SHA256: b.SHA256}
-		if err := copyFile(file, filepath.Join(dir, filepath.FromSlash(t.StoredAs()))); err != nil {
+		if err := copyFile(file, filepath.Join(dir, filepath.FromSlash(t.StoredAs())), b); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func copyFile(from, to string) error {
+// copyFile makes a copy whole or not at all: clients may be reading what is there. A
+// right one is left alone.
+func copyFile(from, to string, b bundle.Blob) error {
+	if there, err := blobOf(to); err == nil && there == b {
+		return nil
+	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
@@ -62,10 +67,8 @@ func copyFile(from, to string) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
+	return place(to, func(w io.Writer) error {
+		_, err := io.Copy(w, in)
 		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	})
 }

@@ -67,6 +67,14 @@ func (v *Vault) Init(random io.Reader, development bool) error {
 	if exists(v.RootFile()) {
 		return fmt.Errorf("%w: %s", ErrThere, v.RootFile())
 	}
+	if exists(v.file("timestamp.json")) {
+		// All was signed, and the root taken away, or an init cut before its last word.
+		s, err := v.load()
+		if err != nil {
+			return err
+		}
+		return errors.Join(fmt.Errorf("%w: %s", ErrThere, v.keysDir()), v.publishRoot(s))
+	}
 	if err := os.MkdirAll(v.MetadataDir(), 0o755); err != nil {
 		return err
 	}
@@ -287,12 +295,20 @@ func (v *Vault) publishRoot(s *state) error {
 
 // writeFile makes name whole or not at all.
 func writeFile(name string, text []byte) error {
+	return place(name, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+// place makes a file whole or not at all.
+func place(name string, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	_, err = f.Write(text)
+	err = write(f)
 	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}

@@ -135,10 +135,14 @@ func (p *publishing) run(c *command, channel string) error {
 			Dir: b.dir, Info: trust.ReleaseInfo{Channel: channel, Released: when, Notes: entry.Notes}, Patches: patches,
 		})
 	}
+	site := filepath.Join(p.out, "repository")
+	if err := signing.WriteFiles(site, all); err != nil {
+		return err
+	}
 	if err := p.vault.Publish(all, p.keep); err != nil {
 		return err
 	}
-	if err := p.vault.WriteSite(filepath.Join(p.out, "repository"), all); err != nil {
+	if err := p.vault.UpdateSite(site); err != nil {
 		return err
 	}
 	for i, b := range p.now {

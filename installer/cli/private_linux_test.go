@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -148,5 +150,25 @@ func TestTheNextSetupHoldsTheFolderThatItsPackageLiesIn(t *testing.T) {
 	defer one.unclaim()
 	if err := two.claim(t.Context(), filepath.Dir(staged)); !errors.Is(err, txn.ErrBusy) {
 		t.Errorf("error is %v, want ErrBusy", err)
+	}
+}
+
+// The copy that a run is recovered with is run as root long after it was made.
+func TestACopyThatIsNotTheProgramThatBeganTheRunIsNotRun(t *testing.T) {
+	s := &session{m: &step.Machine{FS: &machine.FS{Root: t.TempDir()}}, self: "of this program"}
+	good := []byte("the program that began the run")
+	sum := sha256.Sum256(good)
+	id := hex.EncodeToString(sum[:])[:engineDigits]
+	file := s.m.FS.Real(enginePath(id))
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for content, want := range map[string]bool{string(good): true, string(good[:7]): false} {
+		if err := os.WriteFile(file, []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, other := s.otherEngine(&txn.Status{Engine: id}); other != want {
+			t.Errorf("%q is run: %v", content, other)
+		}
 	}
 }

@@ -41,8 +41,11 @@ const (
 	// metadataTimeout is for all metadata of one mirror: each of a long chain of them
 	// could come slowly.
 	metadataTimeout = 5 * time.Minute
-	// tries is how often one mirror is asked before the next.
+	// tries is how often one mirror is asked in vain before the next.
 	tries = 3
+	// mostTries is how often one is asked for a file that grows each time: a mirror
+	// that cuts every answer short holds nobody for ever.
+	mostTries = 50
 	// pause between two tries grows from this.
 	pause = time.Second
 )
@@ -339,12 +342,25 @@ func lasting(err error) bool {
 
 // persist tries a few times, unless that is no use.
 func (c *Client) persist(ctx context.Context, try func(context.Context) error) error {
+	return c.persistWhile(ctx, func() bool { return false }, try)
+}
+
+// persistWhile is persist, but does not count a try that has brought the matter
+// forward, as grew tells.
+func (c *Client) persistWhile(ctx context.Context, grew func() bool, try func(context.Context) error) error {
+	vain := 0
 	for n := 1; ; n++ {
 		err := try(ctx)
-		if err == nil || ctx.Err() != nil || lasting(err) || n == tries {
+		if err == nil || ctx.Err() != nil || lasting(err) {
 			return err
 		}
-		if waitErr := c.o.Pause(ctx, time.Duration(n)*pause); waitErr != nil {
+		if vain++; grew() {
+			vain = 0
+		}
+		if vain == tries || n == mostTries {
+			return err
+		}
+		if waitErr := c.o.Pause(ctx, time.Duration(max(vain, 1))*pause); waitErr != nil {
 			return waitErr
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +76,36 @@ func TestACutDownloadIsTakenUpWhereItEnded(t *testing.T) {
 	}
 	if last := v.asked[len(v.asked)-1]; !strings.Contains(last, "bytes=") || strings.HasSuffix(last, "bytes=0-") {
 		t.Errorf("the second request was %q", last)
+	}
+}
+
+// A line that breaks every few minutes brings a large file all the same.
+func TestADownloadThatGoesOnGrowingIsNotGivenUp(t *testing.T) {
+	v := newVendor(t)
+	r := v.release("7.0.0", trust.Stable, large)
+	const piece = 100_000
+	v.answer = func(w http.ResponseWriter, req *http.Request) bool {
+		from := 0
+		if !strings.HasSuffix(req.URL.Path, bundle.PayloadName) {
+			return false
+		}
+		_, _ = fmt.Sscanf(req.Header.Get("Range"), "bytes=%d-", &from)
+		w.Header().Set("Content-Length", strconv.Itoa(len(large)-from))
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(large)-1, len(large)))
+		if from > 0 {
+			w.WriteHeader(http.StatusPartialContent)
+		}
+		_, _ = w.Write(large[from:min(from+piece, len(large))])
+		w.(http.Flusher).Flush()
+		if from+piece < len(large) {
+			panic(http.ErrAbortHandler)
+		}
+		return true
+	}
+	file := filepath.Join(t.TempDir(), "payload")
+	v.must(v.client(v.serve()).Download(t.Context(), r.Payload, file, nil))
+	if got, _ := os.ReadFile(file); !bytes.Equal(got, large) {
+		t.Error("the file is not what was released")
 	}
 }
 

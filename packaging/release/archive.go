@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ss-setup/installer/bundle"
+	"ss-setup/installer/bundle/archive"
 )
 
 // Archive packs a bundle's folder into one file, .tar.gz or .zip as its name says,
@@ -32,8 +33,14 @@ func Archive(dir, out string, when time.Time) error {
 			return fmt.Errorf("%s is no regular file", file)
 		}
 		rel, err := filepath.Rel(dir, file)
+		if err != nil {
+			return err
+		}
+		if !archive.Belongs(filepath.ToSlash(rel)) {
+			return fmt.Errorf("%s is no file of a bundle, perhaps one of a build that was cut; remove it", file)
+		}
 		names = append(names, filepath.ToSlash(rel))
-		return err
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("list %s: %w", dir, err)

@@ -92,6 +92,22 @@ func TestArchivesOfTheSameFilesAreTheSameBytes(t *testing.T) {
 	}
 }
 
+// What a build left that was cut is not shipped: ss-setup would refuse the archive.
+func TestAFolderWithAStrangerIsNotPacked(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ss-server-7.0.0-linux-amd64")
+	for _, name := range []string{"manifest.json", ".payload.tar.zst.123"} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Archive(dir, dir+".tar.gz", when); err == nil || !strings.Contains(err.Error(), ".payload.tar.zst.123") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestTheChangelogIsReadAndFed(t *testing.T) {
 	entries, err := ParseChangelog(changelog)
 	if err != nil || len(entries) != 2 || entries[0].Version != "7.0.1" || !strings.HasPrefix(entries[0].Notes, "### Fixed") || entries[1].Notes != "- The first." {

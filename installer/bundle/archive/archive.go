@@ -39,6 +39,13 @@ const maxMetadata = 32 << 20
 // metadataName are the files of the metadata folder.
 var metadataName = regexp.MustCompile(`^[0-9]{0,9}\.?(root|timestamp|snapshot|targets)\.json$`)
 
+// Belongs tells whether a file of a package has this name, which is relative to the
+// package's folder and has slashes.
+func Belongs(name string) bool {
+	inner, _, err := new(unpacking).place(name)
+	return err == nil && inner == name
+}
+
 // Unpack writes the files of a package into dir, which is private. Its errors match
 // bundle.ErrDamaged when the archive is to blame.
 func Unpack(ctx context.Context, file, dir string) error {

@@ -78,7 +78,7 @@ func (s *session) checkUpdate(ctx context.Context) (Exit, error) {
 func (s *session) updateOf(r trust.Release) *Update {
 	from := s.addresses()[0]
 	if u, err := url.Parse(from); err == nil {
-		u.User = nil // no password is written down
+		u.User, u.RawQuery, u.Fragment = nil, "", "" // no password is written down
 		from = u.String()
 	}
 	return &Update{
@@ -151,7 +151,7 @@ func printUpdate(w io.Writer, u *Update, sit *plan.Situation, n names) {
 
 // command is what installs the update.
 func (u *Update) command() string {
-	words := program + " install --update --from " + u.From
+	words := program + " install --update --from " + shellWord(u.From)
 	if u.Channel != trust.Stable {
 		words += " --channel=" + u.Channel
 	}

@@ -1,7 +1,6 @@
 package signing
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -96,7 +94,7 @@ func (v *Vault) Refresh() error {
 // change signs what edit says that it has changed.
 func (v *Vault) change(edit func(*state) (part, error)) error {
 	if !exists(v.MetadataDir()) {
-		return fmt.Errorf("there are no keys in %s; make them with: ss-release keys init --keys %s", v.Dir, v.Dir)
+		return v.noKeys()
 	}
 	unlock, err := lock(filepath.Join(v.Dir, ".lock"))
 	if err != nil {
@@ -418,16 +416,15 @@ func (v *Vault) CopyMetadata(dir string) error {
 
 // UpdateSite is CopyMetadata into a repository that is being served. What lies there
 // stays: a client that has just read the timestamp before asks for it next. The new
-// timestamp comes last, when all that it leads to is there. What another copy of this
-// vault has signed since is not put back: ErrBehind.
+// timestamp comes last, when all that it leads to is there. What CheckSite refuses is
+// left as it is; a folder that is no repository becomes one.
 func (v *Vault) UpdateSite(site string) error {
 	dir := filepath.Join(site, trust.MetadataDir)
 	names, err := v.copyMetadata(dir, func(s *state) error {
-		newer, err := v.isBehind(s, dir)
-		if newer {
-			err = fmt.Errorf("%w: %s; copy what is in %s to %s, then sign again", ErrBehind, site, dir, v.MetadataDir())
+		if err := v.checkSite(s, site); !errors.Is(err, ErrNoRepository) {
+			return err
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
@@ -446,44 +443,6 @@ func (v *Vault) UpdateSite(site string) error {
 		}
 	}
 	return nil
-}
-
-// ErrBehind is found in the error of UpdateSite for a repository that another copy of
-// the vault has signed since: machines that have seen that would refuse what is older.
-var ErrBehind = errors.New("these keys have signed something newer, which is in the repository")
-
-// isBehind tells whether the metadata in a folder come from the same first root and
-// this vault has not signed them.
-func (v *Vault) isBehind(s *state, dir string) (bool, error) {
-	own, err := os.ReadFile(v.file("1.root.json"))
-	if err != nil {
-		return false, err
-	}
-	if theirs, err := os.ReadFile(filepath.Join(dir, "1.root.json")); err != nil || !bytes.Equal(own, theirs) {
-		return false, nil // there is none, or one of other keys, which ends now
-	}
-	next, err := metadata.Root().FromFile(filepath.Join(dir, fmt.Sprintf("%d.root.json", s.root.Signed.Version+1)))
-	if err == nil && s.root.VerifyDelegate(metadata.ROOT, next) == nil {
-		return true, nil
-	}
-	there, err := metadata.Timestamp().FromFile(filepath.Join(dir, "timestamp.json"))
-	if err != nil {
-		return false, nil // none, or none that anybody can read
-	}
-	if there.Signed.Version > s.timestamp.Signed.Version {
-		return true, nil
-	}
-	// A copy of the vault that went its own way may have reached higher numbers.
-	name := fmt.Sprintf("%d.snapshot.json", there.Signed.Meta["snapshot.json"].Version)
-	theirs, err := os.ReadFile(filepath.Join(dir, name))
-	if err != nil {
-		return false, nil
-	}
-	known, err := os.ReadFile(v.file(name))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, err
-	}
-	return !bytes.Equal(known, theirs), nil
 }
 
 // copyMetadata writes the metadata in force, if check agrees, the timestamp last, and

@@ -50,6 +50,30 @@ func (v *Vault) MetadataDir() string { return filepath.Join(v.Dir, trust.Metadat
 // RootFile is the newest root, to build ss-setup with.
 func (v *Vault) RootFile() string { return filepath.Join(v.Dir, "root.json") }
 
+// Development tells whether the keys are some developer's, which their root says.
+func (v *Vault) Development() (bool, error) {
+	n, err := v.rootVersion()
+	if err != nil {
+		return false, err
+	}
+	if n == 0 {
+		return false, v.noKeys()
+	}
+	raw, err := os.ReadFile(v.file(fmt.Sprintf("%d.root.json", n)))
+	if err != nil {
+		return false, fmt.Errorf("read the root: %w", err)
+	}
+	anchor, err := trust.NewAnchor(raw)
+	return err == nil && anchor.Development(), err
+}
+
+func (v *Vault) noKeys() error {
+	if v.Dir == "" {
+		return errors.New("no folder of keys is named; name one with --keys (make: KEYS=DIR)")
+	}
+	return fmt.Errorf("there are no keys in %s; make them with: ss-release keys init --keys %s", v.Dir, v.Dir)
+}
+
 // ErrThere is found in the error of Init where there are keys already.
 var ErrThere = errors.New("there are keys already")
 
@@ -129,7 +153,7 @@ func (v *Vault) load() (*state, error) {
 		return nil, err
 	}
 	if n == 0 {
-		return nil, fmt.Errorf("there are no keys in %s; make them with: ss-release keys init --keys %s", v.Dir, v.Dir)
+		return nil, v.noKeys()
 	}
 	if s.root, err = metadata.Root().FromFile(v.file(fmt.Sprintf("%d.root.json", n))); err != nil {
 		return nil, fmt.Errorf("read the root: %w", err)

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -349,6 +351,72 @@ func TestAVaultThatDoesNotKnowTheNewestRootLeavesItOnTheSite(t *testing.T) {
 	}
 	if !exists(filepath.Join(site, trust.MetadataDir, "2.root.json")) {
 		t.Error("the newest root is gone")
+	}
+}
+
+// contents are the files below a folder.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		files[name] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func TestARepositoryOfOtherKeysIsLeftAsItIs(t *testing.T) {
+	v, stranger := newVault(t), newVault(t)
+	forked := v.copied(t)
+	site := t.TempDir()
+	if err := errors.Join(v.RenewRoot(), v.UpdateSite(site)); err != nil {
+		t.Fatal(err)
+	}
+	if err := forked.Rotate("root", rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	before := contents(t, site)
+	for _, other := range []*Vault{stranger, forked} {
+		for _, err := range []error{other.CheckSite(site), other.UpdateSite(site)} {
+			if !errors.Is(err, ErrOtherRoot) {
+				t.Fatalf("error is %v, want ErrOtherRoot", err)
+			}
+			for _, word := range []string{site, other.Dir, "--keys"} {
+				if !strings.Contains(err.Error(), word) {
+					t.Errorf("%q does not name %s", err, word)
+				}
+			}
+		}
+	}
+	if !maps.Equal(before, contents(t, site)) {
+		t.Error("the repository was changed")
+	}
+	if err := v.CheckSite(site); err != nil {
+		t.Errorf("with its own keys: %v", err)
+	}
+}
+
+func TestARotatedRootContinuesTheChainOfASite(t *testing.T) {
+	v := newVault(t)
+	site := t.TempDir()
+	if err := errors.Join(v.UpdateSite(site), v.Rotate("root", rand.Reader), v.CheckSite(site), v.UpdateSite(site)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAFolderWithoutMetadataIsNoRepository(t *testing.T) {
+	v := newVault(t)
+	for _, site := range []string{t.TempDir(), filepath.Join(t.TempDir(), "typo")} {
+		if err := v.CheckSite(site); !errors.Is(err, ErrNoRepository) || !strings.Contains(err.Error(), site) {
+			t.Errorf("error is %v, want ErrNoRepository", err)
+		}
 	}
 }
 

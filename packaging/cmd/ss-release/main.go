@@ -46,11 +46,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	if do, known := verbs[args[0]]; known {
 		c := &command{name: args[0], stdout: stdout, stderr: stderr}
-		err := do(c, args[1:])
-		if err == nil && c.after != nil {
-			err = c.after()
-		}
-		return c.end(err)
+		return c.end(do(c, args[1:]))
 	}
 	switch args[0] {
 	case "scripts":
@@ -86,8 +82,6 @@ var verbs = map[string]func(*command, []string) error{
 type command struct {
 	name           string
 	stdout, stderr io.Writer
-	// after, when set, is done when the verb has succeeded.
-	after func() error
 }
 
 // errUsage is wrong usage; what is wrong has been told where it wraps nothing.

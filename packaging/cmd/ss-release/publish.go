@@ -114,6 +114,14 @@ func (p *publishing) read(changelog string) error {
 }
 
 func (p *publishing) run(c *command, channel string) error {
+	site := filepath.Join(p.out, "repository")
+	if err := p.vault.CheckSite(site); err != nil && !errors.Is(err, signing.ErrNoRepository) {
+		return fmt.Errorf("%w; or publish into another folder with --out", err)
+	}
+	keys, err := keysOf(p.vault)
+	if err != nil {
+		return err
+	}
 	var all []signing.Publication
 	for _, b := range p.now {
 		entry, err := release.EntryOf(p.entries, b.manifest.Version)
@@ -135,7 +143,6 @@ func (p *publishing) run(c *command, channel string) error {
 			Dir: b.dir, Info: trust.ReleaseInfo{Channel: channel, Released: when, Notes: entry.Notes}, Patches: patches,
 		})
 	}
-	site := filepath.Join(p.out, "repository")
 	if err := signing.WriteFiles(site, all); err != nil {
 		return err
 	}
@@ -159,7 +166,7 @@ func (p *publishing) run(c *command, channel string) error {
 	if err := release.Sums(p.out, p.made); err != nil {
 		return err
 	}
-	c.say("%s: %d bundles, repository/, SHA256SUMS", p.out, len(p.now))
+	c.say("%s: %d bundles, repository/, SHA256SUMS, signed with %s", p.out, len(p.now), keys)
 	return nil
 }
 
@@ -234,50 +241,6 @@ func sizeOf(file string) string {
 		return "?"
 	}
 	return fmt.Sprintf("%d bytes", info.Size())
-}
-
-// refresh signs timestamp and snapshot anew.
-func (c *command) refresh(args []string) error {
-	vault, _, err := c.vault(args, 0)
-	if err != nil {
-		return err
-	}
-	return vault.Refresh()
-}
-
-// withdraw takes a version off the list.
-func (c *command) withdraw(args []string) error {
-	vault, words, err := c.vault(args, 1)
-	if err != nil {
-		return err
-	}
-	return vault.Withdraw(words[0])
-}
-
-// promote moves a version to another channel.
-func (c *command) promote(args []string) error {
-	vault, words, err := c.vault(args, 2)
-	if err != nil {
-		return err
-	}
-	if words[1] != trust.Stable && words[1] != trust.Beta {
-		return fmt.Errorf("%w: there is no channel %q; there are stable and beta", errUsage, words[1])
-	}
-	return vault.Promote(words[0], words[1])
-}
-
-// vault reads --keys and --site: the copy of the metadata that is brought up to date
-// when the verb has ended.
-func (c *command) vault(args []string, arguments int) (*signing.Vault, []string, error) {
-	f := c.flags()
-	dir := f.String("keys", defaultKeys(), "folder of the keys")
-	site := f.String("site", "", "repository to copy the new metadata to")
-	words, err := c.parse(f, args, arguments)
-	vault := signing.Open(*dir)
-	if *site != "" {
-		c.after = func() error { return vault.UpdateSite(*site) }
-	}
-	return vault, words, err
 }
 
 // announce tells an endpoint of a release.

@@ -127,11 +127,11 @@ func withFile(name string, do func(*os.File, int64) error) error {
 	return do(f, info.Size())
 }
 
-// Sums writes the file SHA256SUMS of the named files in a folder, sorted, in the form
+// Sums writes a file, such as SHA256SUMS, of the named files in a folder, sorted, in the form
 // that sha256sum -c reads. Whatever else lies in the folder is nobody's release.
-func Sums(dir string, names []string) error {
+func Sums(dir, into string, names []string) error {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	_, _, err := writeFile(filepath.Join(dir, "SHA256SUMS"), 0o644, func(w io.Writer) error {
+	_, _, err := writeFile(filepath.Join(dir, into), 0o644, func(w io.Writer) error {
 		for _, name := range names {
 			sum, err := FileSum(filepath.Join(dir, name))
 			if err != nil {

@@ -267,7 +267,7 @@ func TestSumsAreWhatSha256sumReadsAndListNoStranger(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := Sums(dir, []string{"b.zip", "a.tar.gz", "b.zip"}); err != nil {
+	if err := Sums(dir, "SHA256SUMS", []string{"b.zip", "a.tar.gz", "b.zip"}); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("sha256sum", "--check", "--strict", "SHA256SUMS")

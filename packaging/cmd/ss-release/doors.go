@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"ss-setup/installer/bundle/trust"
 	"ss-setup/packaging/packages"
 	"ss-setup/packaging/release"
 	"ss-setup/packaging/winget"
@@ -22,12 +23,18 @@ const (
 )
 
 // doors makes the other ways to install what was packed: packages, one-liners and the
-// manifests for winget. The last two name an address, so without one there are none.
-func (p *publishing) doors(c *command) error {
+// manifests for winget. The last two name an address, so without one there are none. They
+// have the same names in every release, so of channels but stable there are none either:
+// those would take the place of the stable ones on the server.
+func (p *publishing) doors(c *command, channel string) error {
 	for _, b := range p.now {
 		if err := p.packages(c, b); err != nil {
 			return err
 		}
+	}
+	if channel != trust.Stable {
+		c.say("channel %s: no one-liners and no manifests for winget are made; those are of stable releases", channel)
+		return nil
 	}
 	if p.baseURL == "" {
 		c.say("no --base-url: no one-liners and no manifests for winget are made")

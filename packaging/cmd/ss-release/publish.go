@@ -160,14 +160,24 @@ func (p *publishing) run(c *command, channel string) error {
 	if err := p.feed(); err != nil {
 		return err
 	}
-	if err := p.doors(c); err != nil {
+	if err := p.doors(c, channel); err != nil {
 		return err
 	}
-	if err := release.Sums(p.out, p.made); err != nil {
+	sums := sumsName(channel)
+	if err := release.Sums(p.out, sums, p.made); err != nil {
 		return err
 	}
-	c.say("%s: %d bundles, repository/, SHA256SUMS, signed with %s", p.out, len(p.now), keys)
+	c.say("%s: %d bundles, repository/, %s, signed with %s", p.out, len(p.now), sums, keys)
 	return nil
+}
+
+// sumsName is the file of digests of a channel: what stable users check against is not
+// overwritten by another channel's.
+func sumsName(channel string) string {
+	if channel == trust.Stable {
+		return "SHA256SUMS"
+	}
+	return "SHA256SUMS-" + channel
 }
 
 // released is when a release says that it was made.

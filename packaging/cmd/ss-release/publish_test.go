@@ -23,15 +23,20 @@ const changelog = `# Changelog
 // bundleFor makes a bundle of small files, as make does.
 func bundleFor(t *testing.T, top, goos string) string {
 	t.Helper()
+	return bundleOf(t, "7.0.0", top, goos)
+}
+
+func bundleOf(t *testing.T, version, top, goos string) string {
+	t.Helper()
 	suffix := map[string]string{"windows": ".exe"}[goos]
 	bin := filepath.Join(top, "bin-"+goos)
 	for _, name := range append([]string{"ss-setup"}, release.Programs...) {
 		write(t, filepath.Join(bin, name+suffix), name)
 	}
 	write(t, filepath.Join(top, "services", "systemd", "ss-server.service"), "[Unit]")
-	out := filepath.Join(top, "ss-server-7.0.0-"+goos+"-amd64")
+	out := filepath.Join(top, "ss-server-"+version+"-"+goos+"-amd64")
 	_, err := release.Bundle(release.Options{
-		Version: "7.0.0", Bin: bin, Services: filepath.Join(top, "services"),
+		Version: version, Bin: bin, Services: filepath.Join(top, "services"),
 		Setup: filepath.Join(bin, "ss-setup"+suffix), Out: out, OS: goos, Arch: "amd64", Level: 1,
 	})
 	if err != nil {

@@ -112,3 +112,29 @@ func TestASiteThatIsNoRepositoryIsNotMade(t *testing.T) {
 		t.Error("the folder was made")
 	}
 }
+
+func TestABetaTakesNoPlaceOfTheStableRelease(t *testing.T) {
+	site, keys := published(t)
+	top := filepath.Dir(site)
+	stable := []string{"ss-setup-linux-x64c.sh", "SHA256SUMS"}
+	before := map[string]string{}
+	for _, name := range stable {
+		before[name] = read(t, filepath.Join(top, name))
+	}
+	write(t, filepath.Join(top, "CHANGELOG.md"), "# Changelog\n\n## [7.1.0-beta.1] - 2026-11-22\n\n- More.\n")
+	said := call(
+		t, 0, "publish", "--keys", keys, "--out", top, "--changelog", filepath.Join(top, "CHANGELOG.md"), "--channel", "beta",
+		"--base-url", "https://releases.test", "--templates", "../../../scripts/install",
+		"--bundles", bundleOf(t, "7.1.0-beta.1", top, "linux")+","+bundleOf(t, "7.1.0-beta.1", top, "windows"),
+	)
+	says(t, said, "no one-liners", "SHA256SUMS-beta")
+	for _, name := range stable {
+		if read(t, filepath.Join(top, name)) != before[name] {
+			t.Errorf("%s is that of the beta", name)
+		}
+	}
+	says(t, read(t, filepath.Join(top, "SHA256SUMS-beta")), "ss-server-7.1.0-beta.1-linux-amd64.tar.gz")
+	if _, err := os.Stat(filepath.Join(top, "winget")); err == nil {
+		t.Error("there are manifests for winget of a beta")
+	}
+}

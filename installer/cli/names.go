@@ -41,11 +41,15 @@ func namesOf(set settings) names {
 	}
 }
 
+// calledVariable is how a one-liner was called that runs this program from a folder
+// that goes with it: its options are those of install.
+const calledVariable = "SS_SETUP_CALLED_AS"
+
 // calledAs is this program as it was called. The copy that recovers a run and one
 // that was downloaded do not stay, so nobody is told to call those.
 func calledAs() string {
 	name := os.Args[0]
-	passing := strings.HasPrefix(name, machine.EngineDir+string(filepath.Separator)) || os.Getenv(stagedVariable) != ""
+	passing := strings.HasPrefix(name, machine.EngineDir+string(filepath.Separator)) || os.Getenv(stagedVariable) != "" || os.Getenv(calledVariable) != ""
 	if !strings.ContainsRune(name, filepath.Separator) || passing {
 		return program
 	}
@@ -70,6 +74,9 @@ func installedCopy() string {
 func (n names) command(verb string, words ...string) string {
 	packaged := n.packaged(verb, words)
 	all := append([]string{n.program(packaged), verb}, words...)
+	if line := os.Getenv(calledVariable); line != "" && packaged && n.beside {
+		all = append([]string{line}, words...)
+	}
 	if packaged && !n.beside && !slices.Contains(words, "--from") {
 		all = append(all, "--from", n.packageDir())
 	}
@@ -125,6 +132,9 @@ func (n names) texts(messages []string) []string {
 // again is a command line that repeats what was typed.
 func again(words ...string) string {
 	out := []string{calledAs()}
+	if line := os.Getenv(calledVariable); line != "" && len(words) > 0 && words[0] == "install" {
+		out, words = []string{line}, words[1:]
+	}
 	for _, w := range words {
 		out = append(out, shellWord(w))
 	}

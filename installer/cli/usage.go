@@ -56,6 +56,54 @@ func checkFlags(c *cli.Context, args []string) error {
 	return nil
 }
 
+// checkEmpty refuses a flag on the command line that has an empty value, as that of a
+// variable that is not set: it would be passed over, and --root with it.
+func checkEmpty(c *cli.Context, args []string) error {
+	for _, f := range c.Command.Flags {
+		name := f.Names()[0]
+		if _, isText := f.(*cli.StringFlag); !isText || c.String(name) != "" {
+			continue
+		}
+		if slices.ContainsFunc(args, func(word string) bool { return isFlag(word, f) }) {
+			return usagef("", "--%s is empty; name a value, or leave it out", name)
+		}
+	}
+	return nil
+}
+
+// ownVariables begin like the twin of a flag and are none.
+var ownVariables = []string{stagedVariable, calledVariable}
+
+// unknownVariables says which variables look like the twin of a flag and are none of
+// any verb's: a misspelt one would be passed over.
+func unknownVariables(app *cli.App, environ []string) []string {
+	known := slices.Clone(ownVariables)
+	for _, verb := range app.Commands {
+		for _, f := range verb.Flags {
+			known = append(known, envTwin(f.Names()[0])...)
+		}
+	}
+	var out []string
+	for _, v := range environ {
+		name, value, _ := strings.Cut(v, "=")
+		if value == "" || !strings.HasPrefix(name, envPrefix) || slices.Contains(known, name) || forTests(name) {
+			continue
+		}
+		text := fmt.Sprintf("the environment variable %s is the twin of no flag, and is passed over", name)
+		if near := nearest(name, known); near != "" {
+			text += "; the nearest is " + near
+		}
+		out = append(out, text)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// forTests tells the variables by which tests of crashes talk to a build for them.
+func forTests(name string) bool {
+	return name == envPrefix+"RECORD" || strings.HasPrefix(name, envPrefix+"FAULT")
+}
+
 // isFlag tells a word of a command line that is the flag of that name, or its letter
 // alone: "-F", "--force", "--force=true".
 func isFlag(word string, f cli.Flag) bool {

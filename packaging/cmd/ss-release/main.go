@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"ss-setup/runtime/version"
 )
@@ -28,11 +29,27 @@ const usage = `usage:
   ss-release promote VERSION CHANNEL [--keys DIR] [--site DIR]
   ss-release withdraw VERSION [--keys DIR] [--site DIR]
   ss-release announce --url URL [--token-file FILE] [--body FILE] [--version V]
-                    [--changelog FILE]
+                    [--changelog FILE]  (the notes come from CHANGELOG.md unless named)
   ss-release authenticode --files FILE,… [--cert FILE --key FILE] [--ca FILE]
                     [--timestamp-url URL]
 ` + scriptsUsage + packagesUsage + wingetUsage + `  ss-release version
 `
+
+// usageOf is the part of usage for one verb, such as keys or publish, or all of it for
+// a word that is none.
+func usageOf(verb string) string {
+	const lead = "  ss-release "
+	var own strings.Builder
+	for part := range strings.SplitSeq(strings.TrimPrefix(usage, "usage:\n"+lead), "\n"+lead) {
+		if word, _, _ := strings.Cut(strings.TrimSpace(part), " "); word == verb {
+			own.WriteString(lead + strings.TrimSuffix(part, "\n") + "\n")
+		}
+	}
+	if own.Len() == 0 {
+		return usage
+	}
+	return "usage:\n" + own.String()
+}
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
@@ -84,6 +101,12 @@ type command struct {
 	stdout, stderr io.Writer
 }
 
+// verb is the first word of the name: keys of keys rotate.
+func (c *command) verb() string {
+	verb, _, _ := strings.Cut(c.name, " ")
+	return verb
+}
+
 // errUsage is wrong usage; what is wrong has been told where it wraps nothing.
 var errUsage = errors.New("wrong usage")
 
@@ -95,7 +118,7 @@ func (c *command) end(err error) int {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.Is(err, errUsage):
-		fmt.Fprintf(c.stderr, "ss-release: %v\n%s", err, usage)
+		fmt.Fprintf(c.stderr, "ss-release: %v\n%s", err, usageOf(c.verb()))
 		return 2
 	}
 	fmt.Fprintf(c.stderr, "ss-release: %v\n", err)
@@ -114,7 +137,7 @@ func (c *command) parse(f *flag.FlagSet, args []string, arguments int) ([]string
 	var words []string
 	for {
 		if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
-			fmt.Fprint(c.stdout, usage)
+			fmt.Fprint(c.stdout, usageOf(c.verb()))
 			return nil, err
 		} else if err != nil {
 			return nil, fmt.Errorf("%w: %w", errUsage, err)

@@ -267,6 +267,9 @@ func (c *command) announce(args []string) error {
 	if *address == "" {
 		return fmt.Errorf("%w: announce needs --url", errUsage)
 	}
+	if strings.Contains(*address, "{token}") && *tokenFile == "" && os.Getenv("SS_RELEASE_TOKEN") == "" {
+		return fmt.Errorf("%w: {token} in --url needs --token-file or SS_RELEASE_TOKEN", errUsage)
+	}
 	text, err := os.ReadFile(*changelog)
 	if err != nil {
 		return err

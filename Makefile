@@ -76,6 +76,10 @@ programs: $(TRUST_ROOT)
 $(DEV_KEYS)/root.json:
 	@$(SS_RELEASE) keys init --development --keys $(DEV_KEYS)
 
+# Other keys are not made by a build: a slip in KEYS would make a release that nobody trusts.
+%/root.json:
+	@echo "there are no keys in $*: name their folder (KEYS=DIR), or make them: go run ./packaging/cmd/ss-release keys init --keys $*" >&2; exit 1
+
 # ss-release runs here, whatever the target is, so it is built for this machine.
 bundle: programs
 	@$(SS_RELEASE) bundle --version $(VERSION) --bin $(BIN) --services $(SERVICES) \
@@ -123,6 +127,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 10s)
 # The same commit gives the same bytes: what holds a time holds that of the commit.
 release: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 release: ## everything that is put on a server, in dist/ (PREVIOUS=DIR,… makes patches from earlier bundles)
+	@[ -n "$(KEYS)" ] || { echo "a release needs keys to sign with: name their folder with KEYS=DIR" >&2; exit 1; }
 	@set -e; for target in $(TARGETS); do \
 		os=$${target%/*} arch=$${target#*/}; \
 		GOOS=$$os GOARCH=$$arch $(MAKE) --no-print-directory bundle LEVEL=19 SIGN_KEYS= \

@@ -276,3 +276,36 @@ func TestSumsAreWhatSha256sumReadsAndListNoStranger(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+func TestOneEntryIsTakenOutOfAFeed(t *testing.T) {
+	day := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	written := func(versions ...string) string {
+		f := Feed{Title: "SS Server", BaseURL: "https://releases.test"}
+		for _, v := range versions {
+			f.Entries = append(f.Entries, Entry{Version: v, Date: day, Notes: "- <entry>\n</entry>\n of " + v})
+		}
+		var out bytes.Buffer
+		if err := f.Write(&out); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	whole := written("7.1.0", "7.0.1", "7.0.10")
+	got, found := WithoutEntry([]byte(whole), "7.0.1")
+	if want := written("7.1.0", "7.0.10"); !found || string(got) != want {
+		t.Errorf("found %v, got %s, want %s", found, got, want)
+	}
+	if got, found := WithoutEntry([]byte(whole), "0.1"); found || string(got) != whole {
+		t.Errorf("a version that is not listed: %v %s", found, got)
+	}
+}
+
+func FuzzWithoutEntry(f *testing.F) {
+	f.Add([]byte("<feed>\n  <entry>\n<id>x/releases/7.0.0</id></entry>\n</feed>\n"), "7.0.0")
+	f.Add([]byte("  <entry>\n"), "")
+	f.Fuzz(func(t *testing.T, feed []byte, version string) {
+		if got, found := WithoutEntry(feed, version); !found && !bytes.HasPrefix(got, feed) {
+			t.Errorf("a feed without %q has become %q", version, got)
+		}
+	})
+}

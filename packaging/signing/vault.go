@@ -317,6 +317,9 @@ func (v *Vault) publishRoot(s *state) error {
 	return writeFile(v.RootFile(), text)
 }
 
+// WriteFile writes a file of a repository that is being served: whole or not at all.
+func WriteFile(name string, text []byte) error { return writeFile(name, text) }
+
 // writeFile makes name whole or not at all.
 func writeFile(name string, text []byte) error {
 	return place(name, func(w io.Writer) error {

@@ -3,8 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"ss-setup/installer/bundle/trust"
+	"ss-setup/packaging/release"
 	"ss-setup/packaging/signing"
 )
 
@@ -23,7 +27,31 @@ func (c *command) withdraw(args []string) error {
 	if err != nil {
 		return err
 	}
-	return s.sign("withdrew "+words[0], func() error { return s.vault.Withdraw(words[0]) })
+	if err := s.sign("withdrew "+words[0], func() error { return s.vault.Withdraw(words[0]) }); err != nil || s.site == "" {
+		return err
+	}
+	return s.unlist(words[0])
+}
+
+// unlist takes a version out of the feed of the repository, where there is one.
+func (s *signer) unlist(version string) error {
+	name := filepath.Join(s.site, "releases.atom")
+	feed, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	shorter, found := release.WithoutEntry(feed, version)
+	if !found {
+		return nil
+	}
+	if err := signing.WriteFile(name, shorter); err != nil {
+		return fmt.Errorf("take %s out of the feed: %w", version, err)
+	}
+	s.c.say("%s does not list %s any more; take its entry out of CHANGELOG.md, too, which the next feed is made of", name, version)
+	return nil
 }
 
 // promote moves a version to another channel.

@@ -138,3 +138,13 @@ func TestABetaTakesNoPlaceOfTheStableRelease(t *testing.T) {
 		t.Error("there are manifests for winget of a beta")
 	}
 }
+
+func TestAWithdrawnReleaseIsInNoFeed(t *testing.T) {
+	site, keys := published(t)
+	feed := filepath.Join(site, "releases.atom")
+	says(t, read(t, feed), "/releases/7.0.0<")
+	says(t, call(t, 0, "withdraw", "7.0.0", "--keys", keys, "--site", site), "withdrew 7.0.0", "CHANGELOG.md")
+	if text := read(t, feed); strings.Contains(text, "7.0.0") || !strings.HasSuffix(text, "</feed>\n") {
+		t.Errorf("the feed is %s", text)
+	}
+}

@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"ss-setup/installer/bundle/trust"
 	"ss-setup/packaging/signing"
 )
 
@@ -146,5 +148,32 @@ func TestAWithdrawnReleaseIsInNoFeed(t *testing.T) {
 	says(t, call(t, 0, "withdraw", "7.0.0", "--keys", keys, "--site", site), "withdrew 7.0.0", "CHANGELOG.md")
 	if text := read(t, feed); strings.Contains(text, "7.0.0") || !strings.HasSuffix(text, "</feed>\n") {
 		t.Errorf("the feed is %s", text)
+	}
+}
+
+// The cure that keys rotate and docs/releasing.md name.
+func TestAfterARotationPublishSignsTheSameBundleAnew(t *testing.T) {
+	site, keys := published(t)
+	top := filepath.Dir(site)
+	dir := filepath.Join(top, "ss-server-7.0.0-linux-amd64")
+	manifest := read(t, filepath.Join(dir, "manifest.json"))
+	archive := read(t, dir+".tar.gz")
+	call(t, 0, "keys", "rotate", "targets", "--keys", keys)
+	call(
+		t, 0, "publish", "--keys", keys, "--out", top, "--changelog", filepath.Join(top, "CHANGELOG.md"), "--channel", "stable",
+		"--base-url", "https://releases.test", "--templates", "../../../scripts/install", "--bundles", dir,
+	)
+	if read(t, filepath.Join(dir, "manifest.json")) != manifest || read(t, dir+".tar.gz") == archive {
+		t.Error("the bundle is another, or its archive the same")
+	}
+	anchor, err := trust.NewAnchor([]byte(read(t, filepath.Join(site, "metadata", "1.root.json"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := trust.Open(t.Context(), trust.Dir(filepath.Join(dir, "metadata")), trust.Options{Anchor: anchor, Now: time.Now()}); err != nil {
+		t.Error(err)
+	}
+	if read(t, filepath.Join(dir, "metadata", "2.root.json")) == "" {
+		t.Error("the archive does not carry the new root")
 	}
 }

@@ -73,6 +73,9 @@ func installedCopy() string {
 // command is the command that a person types: command("forget", "3").
 func (n names) command(verb string, words ...string) string {
 	packaged := n.packaged(verb, words)
+	if front := frontEnd(); front != "" && (packaged || n.installed() == "") {
+		return front
+	}
 	all := append([]string{n.program(packaged), verb}, words...)
 	if line := os.Getenv(calledVariable); line != "" && packaged && n.beside {
 		all = append([]string{line}, words...)
@@ -131,6 +134,9 @@ func (n names) texts(messages []string) []string {
 
 // again is a command line that repeats what was typed.
 func again(words ...string) string {
+	if front := frontEnd(); front != "" {
+		return front
+	}
 	out := []string{calledAs()}
 	if line := os.Getenv(calledVariable); line != "" && len(words) > 0 && words[0] == "install" {
 		out, words = []string{line}, words[1:]

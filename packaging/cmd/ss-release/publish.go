@@ -115,8 +115,11 @@ func (p *publishing) read(changelog string) error {
 
 func (p *publishing) run(c *command, channel string) error {
 	site := filepath.Join(p.out, "repository")
-	if err := p.vault.CheckSite(site); err != nil && !errors.Is(err, signing.ErrNoRepository) {
-		return fmt.Errorf("%w; or publish into another folder with --out", err)
+	switch err := p.vault.CheckSite(site); {
+	case errors.Is(err, signing.ErrOtherRoot):
+		return fmt.Errorf("%w; or publish into another folder with --out, or delete this one if nobody is served from it", err)
+	case err != nil && !errors.Is(err, signing.ErrNoRepository):
+		return err
 	}
 	keys, err := keysOf(p.vault)
 	if err != nil {

@@ -48,6 +48,9 @@ func (s *session) change(ctx context.Context, propose proposer) (*ending, error)
 	if p.Nothing {
 		return &ending{message: p.Summary, Result: Result{Outcome: outcomeNothing, Version: p.From, Generation: p.Generation}}, nil
 	}
+	if err := s.checkAccount(); err != nil {
+		return nil, err
+	}
 	if err := s.tellPlan(p); err != nil {
 		return nil, err
 	}

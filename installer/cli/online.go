@@ -89,7 +89,7 @@ func (s *session) airGapped(err error) error {
 	}
 	return &Failure{
 		Exit: CheckFailed, Err: fmt.Errorf("%w; nothing was changed", err),
-		Cure: "name a proxy with --proxy, another repository with --from or --mirror\nwithout a network: get the package elsewhere, copy it here, then run: " + program + " install --from DIR",
+		Cure: "name a proxy with --proxy, another repository with --from or --mirror\nwithout a network: get the package elsewhere, copy it here, then run: " + s.names.command("install", "--from", "DIR"),
 	}
 }
 

@@ -63,6 +63,12 @@ func (s *session) writeSupport(ctx context.Context, path string, now time.Time) 
 	// opened at all, its files are there still.
 	opened := s.open()
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return &Failure{
+			Exit: PutBack, Err: fmt.Errorf("there is a file %s already, and no archive takes the place of another file", path),
+			Cure: "name another file: " + again("support-bundle", "--output", "FILE") + "\nor leave --output out: the name then has the time in it",
+		}
+	}
 	if err != nil {
 		return &Failure{
 			Exit: PutBack, Err: fmt.Errorf("write the archive: %w", err),

@@ -47,7 +47,7 @@ type Update struct {
 // checkUpdate is the verb check-update.
 func (s *session) checkUpdate(ctx context.Context) (Exit, error) {
 	if len(s.addresses()) == 0 {
-		return Done, usagef(program+" check-update --from https://…", "no repository is named, and this %s was built for none", program)
+		return Done, usagef(s.names.command("check-update", "--from", "ADDRESS"), "no repository is named, and this %s was built for none", program)
 	}
 	c, err := s.connect()
 	if err != nil {

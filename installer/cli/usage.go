@@ -3,11 +3,14 @@ package cli
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"ss-setup/installer/answers"
 )
 
 // program is the name of this program in every command that a message names.
@@ -183,10 +186,32 @@ func oneGeneration(c *cli.Context) (int, error) {
 	return n, nil
 }
 
+// wrongVariable is the flag package's message for the value of an environment variable.
+var wrongVariable = regexp.MustCompile(`^could not parse "(.*)" as (\S+) value from environment variable "([^"]+)" for flag ([^:]+):`)
+
+// allowedFor says what the values of a flag are that the flag package takes as kind.
+func allowedFor(flag, kind string) string {
+	for _, k := range answers.Keys {
+		if k.Flag() == flag {
+			return k.Allowed
+		}
+	}
+	switch kind {
+	case "bool":
+		return "true or false"
+	case "duration":
+		return "a time, such as 30s or 2m"
+	}
+	return "a number"
+}
+
 // unknownFlag rewrites the flag package's message, and offers the nearest flag.
 func unknownFlag(c *cli.Context, err error, args []string) error {
 	const undefined = "flag provided but not defined: -"
 	message := err.Error()
+	if parts := wrongVariable.FindStringSubmatch(message); parts != nil {
+		return usagef("", "%s is %q; as --%s it can be %s", parts[3], parts[1], parts[4], allowedFor(parts[4], parts[2]))
+	}
 	name, isUnknown := strings.CutPrefix(message, undefined)
 	verb, help := program, again("--help")
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != program {

@@ -10,10 +10,11 @@ BIN      := bin
 BUNDLE   := dist/bundle
 TAGS     :=
 XFLAGS   :=
-PROGRAMS := installer/cmd/ss-setup runtime/cmd/ss-server runtime/cmd/ss-licensed runtime/cmd/lmu
+EXE      := $(shell go env GOEXE)
+PROGRAMS := installer/cmd/ss-setup runtime/cmd/ss-server runtime/cmd/ss-licensed runtime/cmd/lmu \
+            $(if $(EXE),packaging/windows/cmd/ss-wizard)
 SERVICES := packaging/services
 LEVEL    := 3
-EXE      := $(shell go env GOEXE)
 
 # Keys that sign bundles, and the root of trust that goes into ss-setup. Without a word
 # they are development keys, made outside the repository on the first build. A vendor
@@ -29,6 +30,7 @@ SIGN_KEYS   = $(KEYS)
 WIN_CERT   :=
 WIN_KEY    :=
 WIN_TS     :=
+SIGNATURE   = --development-keys "$(DEV_KEYS)" --cert "$(WIN_CERT)" --key "$(WIN_KEY)" --timestamp-url "$(WIN_TS)"
 # Where ss-setup looks for releases unless told otherwise; empty for nowhere.
 # One-liners ask MIRRORS (commas between) after it. PACKAGES are made of what is for Linux.
 BASE_URL   :=
@@ -70,7 +72,7 @@ build: programs bundle ## build the programs (bin/) and a bundle for this machin
 programs: $(TRUST_ROOT)
 	@mkdir -p $(BIN)
 	$(if $(PROGRAMS),$(GO_BUILD) -o $(BIN)/ $(addprefix ./,$(PROGRAMS)))
-	$(if $(EXE),$(SS_RELEASE) authenticode --keys "$(DEV_KEYS)" --cert "$(WIN_CERT)" --key "$(WIN_KEY)" --timestamp-url "$(WIN_TS)" \
+	$(if $(EXE),$(SS_RELEASE) authenticode $(SIGNATURE) \
 		--files $$(echo $(BIN)/*.exe | tr ' ' ,))
 
 $(DEV_KEYS)/root.json:
@@ -114,7 +116,7 @@ lint: ## go vet (Linux and Windows), staticcheck, gofumpt, shellcheck, go mod ti
 	go vet -tags "$(ALL_TAGS)" ./...
 	GOOS=windows go vet -tags faults ./...
 	$(TOOL) staticcheck -tags "$(ALL_TAGS)" ./...
-	GOOS=windows $$($(TOOL) -n staticcheck) -tags faults ./installer/... ./runtime/...
+	GOOS=windows $$($(TOOL) -n staticcheck) -tags faults ./installer/... ./runtime/... ./packaging/windows/...
 	@files=$$($(TOOL) gofumpt -l .); [ -z "$$files" ] || { echo "gofumpt would change:"; echo "$$files"; exit 1; }
 	bash scripts/shellcheck.sh
 
@@ -135,7 +137,7 @@ release: ## everything that is put on a server, in dist/ (PREVIOUS=DIR,… makes
 	done
 	@$(SS_RELEASE) publish --keys "$(KEYS)" --channel $(CHANNEL) --out dist --bin dist/build --base-url "$(BASE_URL)" \
 		--mirror "$(MIRRORS)" --packages "$(PACKAGES)" --maintainer "$(MAINTAINER)" \
-		--previous "$(PREVIOUS)" --bundles "$(RELEASED)"
+		--previous "$(PREVIOUS)" --bundles "$(RELEASED)" --wizard $(SIGNATURE)
 
 clean: ## remove what was built
 	rm -rf bin dist

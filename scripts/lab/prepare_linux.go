@@ -68,6 +68,14 @@ func rootFolder(name string) (string, error) {
 	})
 }
 
+// InstallPackages installs what a test needs on this host, given as program:package.
+func InstallPackages(t T, pairs ...string) {
+	t.Helper()
+	if err := installPackages(pairs...); err != nil {
+		t.Fatalf("lab: install what %s needs: %v", t.Name(), err)
+	}
+}
+
 // installPackages installs what is missing, given as program:package.
 func installPackages(pairs ...string) error {
 	missing := false

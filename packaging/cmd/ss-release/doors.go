@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"ss-setup/installer/bundle/trust"
 	"ss-setup/packaging/packages"
 	"ss-setup/packaging/release"
+	"ss-setup/packaging/windows"
 	"ss-setup/packaging/winget"
 )
 
@@ -22,13 +24,13 @@ const (
 	defaultPublisher  = "SS Server"
 )
 
-// doors makes the other ways to install what was packed: packages, one-liners and the
-// manifests for winget. The last two name an address, so without one there are none. They
-// have the same names in every release, so of channels but stable there are none either:
+// doors makes the other ways to install what was packed: packages, the wizard, one-liners
+// and the manifests for winget. The last two name an address, so without one there are
+// none. They have the same names in every release, so of channels but stable there are none either:
 // those would take the place of the stable ones on the server.
 func (p *publishing) doors(c *command, channel string) error {
 	for _, b := range p.now {
-		if err := p.packages(c, b); err != nil {
+		if err := errors.Join(p.packages(c, b), p.wizard(c, b)); err != nil {
 			return err
 		}
 	}
@@ -104,20 +106,23 @@ func (p *publishing) scripts(c *command) error {
 	return nil
 }
 
-// manifests writes what winget knows a bundle for Windows by. winget takes no address
-// that is not https.
+// manifests writes what winget knows a bundle for Windows by: the wizard, else the
+// archive. winget takes no address that is not https.
 func (p *publishing) manifests(c *command, b packed) error {
 	if b.manifest.OS != "windows" || !strings.HasPrefix(p.baseURL, "https://") {
 		return nil
 	}
-	archive := filepath.Base(b.dir) + ".zip"
-	sum, err := release.FileSum(filepath.Join(p.out, archive))
+	file, kind := filepath.Base(b.dir)+".zip", winget.Zip
+	if p.wizards {
+		file, kind = windows.Name(b.manifest.Version), winget.Nullsoft
+	}
+	sum, err := release.FileSum(filepath.Join(p.out, file))
 	if err != nil {
 		return err
 	}
 	o := p.winget
-	o.Version, o.Type, o.SHA256 = b.manifest.Version, winget.Zip, sum
-	o.URL = strings.TrimRight(p.baseURL, "/") + "/" + archive
+	o.Version, o.Type, o.SHA256 = b.manifest.Version, kind, sum
+	o.URL = strings.TrimRight(p.baseURL, "/") + "/" + file
 	dir := filepath.Join(p.out, "winget")
 	if err := os.RemoveAll(dir); err != nil {
 		return err

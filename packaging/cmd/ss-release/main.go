@@ -13,6 +13,10 @@ import (
 	"ss-setup/runtime/version"
 )
 
+// signatureUsage is how verbs are told whose Authenticode signature programs get.
+const signatureUsage = `                    [--cert FILE --key FILE] [--ca FILE] [--timestamp-url URL]
+                    [--development-keys DIR]`
+
 const usage = `usage:
   ss-release keys init [--keys DIR] [--development]
   ss-release keys rotate ROLE [--keys DIR]
@@ -25,14 +29,18 @@ const usage = `usage:
                     [--bin DIR] [--keep N] [--mirror URL]... [--templates DIR]
                     [--packages deb,rpm] [--maintainer 'NAME <ADDRESS>']
                     [--winget-id PUBLISHER.PACKAGE] [--publisher NAME]
+                    [--wizard] [--license FILE]
+` + signatureUsage + `
+  ss-release wizard --bundle DIR --helper FILE --out FILE [--license FILE]
+                    [--compressor lzma|zlib]
+` + signatureUsage + `
   ss-release refresh [--keys DIR] [--site DIR]
   ss-release promote VERSION CHANNEL [--keys DIR] [--site DIR]
   ss-release withdraw VERSION [--keys DIR] [--site DIR]
   ss-release announce --url URL [--token-file FILE] [--body FILE] [--version V]
                     [--changelog FILE]  (the notes come from CHANGELOG.md unless named)
-  ss-release authenticode --files FILE,… [--cert FILE --key FILE] [--ca FILE]
-                    [--timestamp-url URL]
-` + scriptsUsage + packagesUsage + wingetUsage + `  ss-release version
+  ss-release authenticode --files FILE,…
+` + signatureUsage + "\n" + scriptsUsage + packagesUsage + wingetUsage + `  ss-release version
 `
 
 // usageOf is the part of usage for one verb, such as keys or publish, or all of it for
@@ -93,6 +101,7 @@ var verbs = map[string]func(*command, []string) error{
 	"promote":      (*command).promote,
 	"announce":     (*command).announce,
 	"authenticode": (*command).authenticode,
+	"wizard":       (*command).wizard,
 }
 
 // command is one call of a verb.

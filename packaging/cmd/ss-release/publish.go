@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,11 +40,17 @@ func (c *command) publish(args []string) error {
 	f.StringVar(&p.templates, "templates", "scripts/install", "folder with the templates of the one-liners")
 	formats := f.String("packages", "", "packages to make of the bundles for Linux, as deb,rpm")
 	f.StringVar(&p.maintainer, "maintainer", defaultMaintainer, "who answers for the packages")
+	f.BoolVar(&p.wizards, "wizard", false, "make the wizard of bundles for Windows, too; with --bin")
+	f.StringVar(&p.license, "license", "LICENSE", "file with the text that users of the wizard agree to")
+	p.sign.flags(f)
 	f.StringVar(&p.winget.ID, "winget-id", defaultWingetID, "identifier of the release for winget")
 	f.StringVar(&p.winget.Publisher, "publisher", defaultPublisher, "who publishes the release, for winget")
 	bundles := f.String("bundles", "", "folders of the bundles of this release, with commas between")
 	if _, err := c.parse(f, args, 0); err != nil {
 		return err
+	}
+	if p.wizards && p.bin == "" {
+		return fmt.Errorf("%w: --wizard needs --bin", errUsage)
 	}
 	if *bundles == "" || channel != trust.Stable && channel != trust.Beta {
 		return fmt.Errorf("%w: publish needs --bundles, and --channel stable or beta", errUsage)
@@ -57,6 +64,9 @@ func (c *command) publish(args []string) error {
 		return err
 	}
 	if p.now, err = bundlesIn(*bundles); err != nil {
+		return err
+	}
+	if err := p.tools(); err != nil {
 		return err
 	}
 	return p.run(c, channel)
@@ -97,6 +107,9 @@ type publishing struct {
 	formats    []string
 	maintainer string
 	winget     winget.Options
+	wizards    bool
+	license    string
+	sign       signature
 	keep       int
 	now, old   []packed
 	entries    []release.Entry
@@ -304,28 +317,51 @@ func (c *command) announce(args []string) error {
 	return a.Send(context.Background(), &http.Client{Timeout: time.Minute})
 }
 
+// signature says whose Authenticode signature programs get.
+type signature struct {
+	release.Authenticode
+	// keys is the folder for a certificate of development, where none is given.
+	keys string
+}
+
+func (s *signature) flags(f *flag.FlagSet) {
+	f.StringVar(&s.keys, "development-keys", defaultKeys(), "folder for a certificate of development, where none is given")
+	f.StringVar(&s.Cert, "cert", "", "certificate (PEM)")
+	f.StringVar(&s.Key, "key", "", "its key (PEM)")
+	f.StringVar(&s.CA, "ca", "", "authority that the signature must lead to; else the certificate itself")
+	f.StringVar(&s.TimestampURL, "timestamp-url", "", "server for time stamps")
+}
+
+// authenticode is what signs, with a certificate of development where none is given.
+func (s *signature) authenticode(c *command) (release.Authenticode, error) {
+	a := s.Authenticode
+	if (a.Cert == "") != (a.Key == "") {
+		return a, fmt.Errorf("%w: a signature needs --cert with --key", errUsage)
+	}
+	if a.Cert != "" {
+		return a, nil
+	}
+	c.say("signing with a certificate of development, which nobody trusts")
+	var err error
+	a.Cert, a.Key, err = release.DevelopmentCertificate(s.keys, time.Now())
+	return a, err
+}
+
 // authenticode signs Windows programs.
 func (c *command) authenticode(args []string) error {
-	var a release.Authenticode
+	var sign signature
 	f := c.flags()
-	keys := f.String("keys", defaultKeys(), "folder for a certificate of development, where none is given")
-	f.StringVar(&a.Cert, "cert", "", "certificate (PEM)")
-	f.StringVar(&a.Key, "key", "", "its key (PEM)")
-	f.StringVar(&a.CA, "ca", "", "authority that the signature must lead to; else the certificate itself")
-	f.StringVar(&a.TimestampURL, "timestamp-url", "", "server for time stamps")
+	sign.flags(f)
 	files := f.String("files", "", "programs, with commas between")
 	if _, err := c.parse(f, args, 0); err != nil {
 		return err
 	}
-	if *files == "" || (a.Cert == "") != (a.Key == "") {
-		return fmt.Errorf("%w: authenticode needs --files, and --cert with --key", errUsage)
+	if *files == "" {
+		return fmt.Errorf("%w: authenticode needs --files", errUsage)
 	}
-	if a.Cert == "" {
-		var err error
-		if a.Cert, a.Key, err = release.DevelopmentCertificate(*keys, time.Now()); err != nil {
-			return err
-		}
-		c.say("signing with a certificate of development, which nobody trusts")
+	a, err := sign.authenticode(c)
+	if err != nil {
+		return err
 	}
 	for _, file := range strings.Split(*files, ",") {
 		if err := a.Sign(context.Background(), file); err != nil {

@@ -45,6 +45,8 @@ type box struct {
 	t *testing.T
 	// restarted: the machine was restarted since a run was killed.
 	restarted bool
+	// env is what programs are started with.
+	env []string
 }
 
 // boot makes a machine. Tests with one run side by side: they wait more than they work.
@@ -58,7 +60,7 @@ func boot(t *testing.T, releases ...string) *box {
 	for _, r := range releases {
 		share[fixtures.WindowsBundle(t, r)] = "/bundles/" + r
 	}
-	b := &box{lab.Boot(t, lab.Options{Root: "trixie-wine", Disk: "3G", Share: share}), t, false}
+	b := &box{Machine: lab.Boot(t, lab.Options{Root: "trixie-wine", Disk: "3G", Share: share}), t: t}
 	b.startWine()
 	return b
 }
@@ -67,7 +69,7 @@ func boot(t *testing.T, releases ...string) *box {
 // every command and start all services again at the next.
 func (b *box) startWine() {
 	b.t.Helper()
-	b.MustExec("sh", "-c", letters+"; wineserver -p </dev/null >/dev/null 2>&1; wine cmd /c ver")
+	b.MustExec(slices.Concat([]string{"env"}, b.env, []string{"sh", "-c", letters + "; wineserver -p </dev/null >/dev/null 2>&1; wine cmd /c ver"})...)
 }
 
 // letters has wine take all letters in names for what they are.
@@ -99,7 +101,7 @@ func (r result) String() string { return fmt.Sprintf("exit %d (%d)\n%s", r.code,
 // run runs a Windows program.
 func (b *box) run(env []string, program string, args ...string) (stdout, stderr string, code int) {
 	b.t.Helper()
-	return b.Exec(context.Background(), slices.Concat([]string{"env", "LC_ALL=C.UTF-8"}, env, []string{"wine", program}, args)...)
+	return b.Exec(context.Background(), slices.Concat([]string{"env"}, b.env, env, []string{"wine", program}, args)...)
 }
 
 // setup runs a verb that changes the machine, without questions.

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"ss-setup/installer/bundle"
+	"ss-setup/installer/bundle/archive"
 	"ss-setup/installer/bundle/trust"
 	"ss-setup/packaging/windows/art"
 )
@@ -70,6 +71,9 @@ func Build(ctx context.Context, o Options) error {
 	if _, err := os.Stat(filepath.Join(o.Bundle, trust.MetadataDir)); err != nil {
 		return fmt.Errorf("the bundle in %s is not signed, so no wizard with it could install anything", o.Bundle)
 	}
+	if err := checkFiles(o.Bundle); err != nil {
+		return err
+	}
 	work, err := os.MkdirTemp("", "ss-wizard-")
 	if err != nil {
 		return err
@@ -89,6 +93,21 @@ func Build(ctx context.Context, o Options) error {
 		return fmt.Errorf("makensis: %w: %s", err, bytes.TrimSpace(out))
 	}
 	return place(made, o.Out)
+}
+
+// checkFiles refuses a bundle with a file that is not of it: all of its metadata go into
+// the wizard.
+func checkFiles(dir string) error {
+	return filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, file)
+		if err == nil && !archive.Belongs(filepath.ToSlash(rel)) {
+			err = fmt.Errorf("%s is no file of a bundle, perhaps one of a build that was cut; remove it", file)
+		}
+		return err
+	})
 }
 
 // prepare puts what NSIS reads into a folder and returns what the script is told.

@@ -131,6 +131,15 @@ func TestABundleThatNobodySignedGetsNoWizard(t *testing.T) {
 	}
 }
 
+func TestAFileThatIsNotOfTheBundleGetsIntoNoWizard(t *testing.T) {
+	needNSIS(t)
+	o := small(t, "windows")
+	write(t, filepath.Join(o.Bundle, "metadata", "note.txt"), "no")
+	if err := Build(context.Background(), o); err == nil || !strings.Contains(err.Error(), "note.txt is no file of a bundle") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestWithoutNSISTheErrorNamesThePackage(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	err := Build(context.Background(), Options{})

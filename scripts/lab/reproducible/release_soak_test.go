@@ -24,6 +24,7 @@ var signedApart = []Exclusion{
 	{"ss-server-*/metadata/timestamp.json", "has an expiry"},
 	{"ss-server-*.tar.gz", "carries metadata"},
 	{"ss-server-*.zip", "carries metadata"},
+	{"ss-server-*-setup.exe", "carries metadata"},
 	{"ss-server_*.deb", "carries metadata"},
 	{"ss-server-*.rpm", "carries metadata"},
 	{"ss-setup-*.sh", "names the digest of an archive"},

@@ -23,6 +23,9 @@ service_user: "files"
 open_firewall: true
 health_timeout: 2m
 log: /var/log/x.log
+mirror: https://other.example/ss-server
+proxy: none
+ca_file: /etc/ca.pem
 `
 
 func values(t *testing.T, list []Answer) map[string]string {
@@ -43,6 +46,7 @@ func TestAnAnswersFileIsReadWhole(t *testing.T) {
 	for name, want := range map[string]string{
 		"from": "/srv/bundle", "version": "7.0", "channel": "beta", "web_port": "7443", "license_server": "tiger:5555",
 		"service_user": "files", "open_firewall": "true", "health_timeout": "2m",
+		"mirror": "https://other.example/ss-server", "proxy": "none", "ca_file": "/etc/ca.pem",
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %q, want %q", name, got[name], want)
@@ -60,7 +64,7 @@ func TestAnAnswersFileIsReadWhole(t *testing.T) {
 
 func TestWrongAnswersAreToldWithFileLineAndWhatIsAllowed(t *testing.T) {
 	for content, want := range map[string]string{
-		"web_port: 7443\nwep_port: 1\n":             `a.yaml:2: there is no key "wep_port"; there are channel, from,`,
+		"web_port: 7443\nwep_port: 1\n":             `a.yaml:2: there is no key "wep_port"; there are ca_file, channel, from,`,
 		"web_port: 70000\n":                         "a.yaml:1: web_port is 70000; it can be a number from 1 to 65535",
 		"web_port: \"7443\"\n":                      `a.yaml:1: web_port is "7443"; it can be a number from 1 to 65535`,
 		"\n\nweb_port: no\n":                        `a.yaml:3: web_port is "no"; it can be`,
@@ -89,7 +93,8 @@ func TestWrongAnswersAreToldWithFileLineAndWhatIsAllowed(t *testing.T) {
 		"web_port: &a 1\n":                          "a.yaml:1: web_port is not one plain value",
 		"web_port: !!int 1\n":                       "a.yaml:1: web_port is not one plain value",
 		"from: /a\nservice_user: *from\n":           "a.yaml:2: ",
-		"from: https://u:secret@example.com/\n":     "a.yaml:1: a password in clear text",
+		"from: https://u:secret@example.com/\n":     "a.yaml:1: an address with its password: a password in clear text",
+		"proxy: http://u:secret@proxy.example/\n":   "or give the address in the environment",
 		"superadmin:\n  password: sesame\n":         "a.yaml:2: a password in clear text is taken only from a file that is root's alone",
 		"wrong: 1\nx:\n  - {smtp_passwd: sesame}\n": "a.yaml:3: a password in clear text",
 	} {

@@ -204,11 +204,18 @@ func (p *reading) passwords(n ast.Node) error {
 	if w.found == nil {
 		return nil
 	}
+	if w.address {
+		return p.fail(w.found, "%s", "an address with its password: "+clearPassword(p.name)+"; or give the address in the environment, such as SS_SETUP_FROM")
+	}
 	return p.fail(w.found, "%s", clearPassword(p.name))
 }
 
 // search finds the first password in clear text.
-type search struct{ found ast.Node }
+type search struct {
+	found ast.Node
+	// address: it stands in an address.
+	address bool
+}
 
 // Visit implements ast.Visitor.
 func (w *search) Visit(n ast.Node) ast.Visitor {
@@ -222,7 +229,7 @@ func (w *search) Visit(n ast.Node) ast.Visitor {
 		}
 	case *ast.StringNode:
 		if userInfo.MatchString(n.Value) {
-			w.found = n
+			w.found, w.address = n, true
 		}
 	}
 	return w

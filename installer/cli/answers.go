@@ -48,6 +48,9 @@ func usedAnswers(c *cli.Context) map[string]string {
 			continue
 		}
 		value := fmt.Sprint(c.Value(k.Flag()))
+		if k.Name == "mirror" {
+			value = strings.Join(c.StringSlice(k.Flag()), ",") // as its flag reads more than one
+		}
 		if value == "" {
 			continue
 		}

@@ -10,10 +10,11 @@ BIN      := bin
 BUNDLE   := dist/bundle
 TAGS     :=
 XFLAGS   :=
-PROGRAMS := installer/cmd/ss-setup runtime/cmd/ss-server runtime/cmd/ss-licensed runtime/cmd/lmu
+EXE      := $(shell go env GOEXE)
+PROGRAMS := installer/cmd/ss-setup runtime/cmd/ss-server runtime/cmd/ss-licensed runtime/cmd/lmu \
+            $(if $(EXE),packaging/windows/cmd/ss-wizard)
 SERVICES := packaging/services
 LEVEL    := 3
-EXE      := $(shell go env GOEXE)
 
 # Keys that sign bundles, and the root of trust that goes into ss-setup. Without a word
 # they are development keys, made outside the repository on the first build. A vendor
@@ -29,6 +30,7 @@ SIGN_KEYS   = $(KEYS)
 WIN_CERT   :=
 WIN_KEY    :=
 WIN_TS     :=
+SIGNATURE   = --development-keys "$(DEV_KEYS)" --cert "$(WIN_CERT)" --key "$(WIN_KEY)" --timestamp-url "$(WIN_TS)"
 # Where ss-setup looks for releases unless told otherwise; empty for nowhere.
 # One-liners ask MIRRORS (commas between) after it. PACKAGES are made of what is for Linux.
 BASE_URL   :=
@@ -70,11 +72,15 @@ build: programs bundle ## build the programs (bin/) and a bundle for this machin
 programs: $(TRUST_ROOT)
 	@mkdir -p $(BIN)
 	$(if $(PROGRAMS),$(GO_BUILD) -o $(BIN)/ $(addprefix ./,$(PROGRAMS)))
-	$(if $(EXE),$(SS_RELEASE) authenticode --keys "$(DEV_KEYS)" --cert "$(WIN_CERT)" --key "$(WIN_KEY)" --timestamp-url "$(WIN_TS)" \
+	$(if $(EXE),$(SS_RELEASE) authenticode $(SIGNATURE) \
 		--files $$(echo $(BIN)/*.exe | tr ' ' ,))
 
 $(DEV_KEYS)/root.json:
 	@$(SS_RELEASE) keys init --development --keys $(DEV_KEYS)
+
+# Other keys are not made by a build: a slip in KEYS would make a release that nobody trusts.
+%/root.json:
+	@echo "there are no keys in $*: name their folder (KEYS=DIR), or make them: go run ./packaging/cmd/ss-release keys init --keys $*" >&2; exit 1
 
 # ss-release runs here, whatever the target is, so it is built for this machine.
 bundle: programs
@@ -91,7 +97,7 @@ uninstall: ## remove SS Server from this machine (ARGS="--purge" also removes it
 	set -x; $(SUDO) "$$setup" uninstall $(ARGS)
 
 test: ## all tests; real machines are booted when run as root
-	$(TESTRUN) ./... -- -tags lab -count 1 -p 1 -timeout 20m ./scripts/lab/... -- -tags lab,faults -count 1 -timeout 5m ./installer/machine
+	$(TESTRUN) ./... -- -tags lab -count 1 -p 1 -timeout 40m ./scripts/lab/... -- -tags lab,faults -count 1 -timeout 5m ./installer/machine
 
 soak: ## the long sweeps: every crash point, a hundred power cuts, 200 killed writers, every fuzz target for 20s
 	$(TESTRUN) -tags lab,soak -count 1 -p 1 -timeout 90m ./scripts/lab/... -- -tags soak -count 1 -timeout 20m ./runtime/engine
@@ -105,11 +111,12 @@ lab: ## prepare the test lab and show how to use it by hand, with bin/lab
 bench: build ## measure the figures of the design, write dist/bench.json
 	$(SUDO) env PATH="$$PATH" go run ./scripts/bench -out dist/bench.json
 
-lint: ## go vet (Linux and Windows), staticcheck, gofumpt, shellcheck
+lint: ## go vet (Linux and Windows), staticcheck, gofumpt, shellcheck, go mod tidy
+	go mod tidy -diff
 	go vet -tags "$(ALL_TAGS)" ./...
 	GOOS=windows go vet -tags faults ./...
 	$(TOOL) staticcheck -tags "$(ALL_TAGS)" ./...
-	GOOS=windows $$($(TOOL) -n staticcheck) -tags faults ./installer/... ./runtime/...
+	GOOS=windows $$($(TOOL) -n staticcheck) -tags faults ./installer/... ./runtime/... ./packaging/windows/...
 	@files=$$($(TOOL) gofumpt -l .); [ -z "$$files" ] || { echo "gofumpt would change:"; echo "$$files"; exit 1; }
 	bash scripts/shellcheck.sh
 
@@ -122,6 +129,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 10s)
 # The same commit gives the same bytes: what holds a time holds that of the commit.
 release: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 release: ## everything that is put on a server, in dist/ (PREVIOUS=DIR,… makes patches from earlier bundles)
+	@[ -n "$(KEYS)" ] || { echo "a release needs keys to sign with: name their folder with KEYS=DIR" >&2; exit 1; }
 	@set -e; for target in $(TARGETS); do \
 		os=$${target%/*} arch=$${target#*/}; \
 		GOOS=$$os GOARCH=$$arch $(MAKE) --no-print-directory bundle LEVEL=19 SIGN_KEYS= \
@@ -129,7 +137,7 @@ release: ## everything that is put on a server, in dist/ (PREVIOUS=DIR,… makes
 	done
 	@$(SS_RELEASE) publish --keys "$(KEYS)" --channel $(CHANNEL) --out dist --bin dist/build --base-url "$(BASE_URL)" \
 		--mirror "$(MIRRORS)" --packages "$(PACKAGES)" --maintainer "$(MAINTAINER)" \
-		--previous "$(PREVIOUS)" --bundles "$(RELEASED)"
+		--previous "$(PREVIOUS)" --bundles "$(RELEASED)" --wizard $(SIGNATURE)
 
 clean: ## remove what was built
 	rm -rf bin dist

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ss-setup/installer/machine"
 )
 
 const whole = `# a comment
@@ -21,6 +23,9 @@ service_user: "files"
 open_firewall: true
 health_timeout: 2m
 log: /var/log/x.log
+mirror: https://other.example/ss-server
+proxy: none
+ca_file: /etc/ca.pem
 `
 
 func values(t *testing.T, list []Answer) map[string]string {
@@ -41,6 +46,7 @@ func TestAnAnswersFileIsReadWhole(t *testing.T) {
 	for name, want := range map[string]string{
 		"from": "/srv/bundle", "version": "7.0", "channel": "beta", "web_port": "7443", "license_server": "tiger:5555",
 		"service_user": "files", "open_firewall": "true", "health_timeout": "2m",
+		"mirror": "https://other.example/ss-server", "proxy": "none", "ca_file": "/etc/ca.pem",
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %q, want %q", name, got[name], want)
@@ -58,7 +64,7 @@ func TestAnAnswersFileIsReadWhole(t *testing.T) {
 
 func TestWrongAnswersAreToldWithFileLineAndWhatIsAllowed(t *testing.T) {
 	for content, want := range map[string]string{
-		"web_port: 7443\nwep_port: 1\n":             `a.yaml:2: there is no key "wep_port"; there are channel, from,`,
+		"web_port: 7443\nwep_port: 1\n":             `a.yaml:2: there is no key "wep_port"; there are ca_file, channel, from,`,
 		"web_port: 70000\n":                         "a.yaml:1: web_port is 70000; it can be a number from 1 to 65535",
 		"web_port: \"7443\"\n":                      `a.yaml:1: web_port is "7443"; it can be a number from 1 to 65535`,
 		"\n\nweb_port: no\n":                        `a.yaml:3: web_port is "no"; it can be`,
@@ -87,7 +93,8 @@ func TestWrongAnswersAreToldWithFileLineAndWhatIsAllowed(t *testing.T) {
 		"web_port: &a 1\n":                          "a.yaml:1: web_port is not one plain value",
 		"web_port: !!int 1\n":                       "a.yaml:1: web_port is not one plain value",
 		"from: /a\nservice_user: *from\n":           "a.yaml:2: ",
-		"from: https://u:secret@example.com/\n":     "a.yaml:1: a password in clear text",
+		"from: https://u:secret@example.com/\n":     "a.yaml:1: an address with its password: a password in clear text",
+		"proxy: http://u:secret@proxy.example/\n":   "or give the address in the environment",
 		"superadmin:\n  password: sesame\n":         "a.yaml:2: a password in clear text is taken only from a file that is root's alone",
 		"wrong: 1\nx:\n  - {smtp_passwd: sesame}\n": "a.yaml:3: a password in clear text",
 	} {
@@ -134,7 +141,7 @@ func TestLoadKnowsWhoseTheFileIs(t *testing.T) {
 		if err := errors.Join(os.Chown(path, c.uid, 0), os.Chmod(path, c.mode)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Load(path, machine.OnlyPrivileged); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%o of %d: %v, want %q", c.mode, c.uid, err, c.want)
 		}
 	}
@@ -147,7 +154,7 @@ func TestLoadRefusesWhatIsNoSmallFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{dir, large, filepath.Join(dir, "none"), os.DevNull} {
-		if _, err := Load(path); !errors.Is(err, ErrInvalid) {
+		if _, err := Load(path, machine.OnlyPrivileged); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
@@ -165,7 +172,7 @@ func TestSavedAnswersAreReadAsTheyWereUsed(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
-	list, err := Load(path)
+	list, err := Load(path, machine.OnlyPrivileged)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,6 +184,23 @@ func TestSavedAnswersAreReadAsTheyWereUsed(t *testing.T) {
 	}
 	if err := Save(filepath.Join(path, "b"), used); err == nil {
 		t.Error("saved into a file")
+	}
+}
+
+func TestAPasswordIsNeverSaved(t *testing.T) {
+	for given, want := range map[string]string{
+		"https://sa:sesame@example.com/r":        "https://sa@example.com/r",
+		"https://:sesame@example.com/r":          "https://@example.com/r",
+		"https://sa:ses@me:sesame@example.com/r": "https://sa@example.com/r",
+		"https://example.com/a:b@c":              "https://example.com/a:b@c",
+		"https://example.com:8443/":              "https://example.com:8443/",
+		"/srv/a:b@c":                             "/srv/a:b@c",
+	} {
+		saved := Marshal(map[string]string{"from": given})
+		list, err := Parse("a.yaml", saved, false)
+		if err != nil || len(list) != 1 || list[0].Value != want || strings.Contains(string(saved), "sesame") {
+			t.Errorf("%s: %v, %v\n%s", given, list, err, saved)
+		}
 	}
 }
 
@@ -233,7 +257,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q: written as\n%s: %v", content, Marshal(used), err)
 		}
 		for name, value := range values(t, again) {
-			if used[name] != value {
+			if WithoutPassword(used[name]) != value {
 				t.Errorf("%s: %q became %q", name, used[name], value)
 			}
 		}

@@ -38,9 +38,12 @@ const (
 
 // Keys are all keys of an answers file, in the order in which they are written.
 var Keys = []Key{
-	{Name: "from", Allowed: "a folder, or a file of the package in it", Standard: "the package beside ss-setup", Text: "The package to install."},
+	{Name: "from", Allowed: "a folder, a file of the package in it, its archive, or the address of a repository", Standard: "the package beside ss-setup", Text: "The package to install."},
 	{Name: "version", Allowed: "a version, such as 7.0.1", Standard: "the newest of the channel", Text: "The version to install."},
 	{Name: "channel", Allowed: "stable or beta", Standard: "stable", Text: "The channel that releases come from.", check: oneOf("stable", "beta")},
+	{Name: "mirror", Allowed: "the address of a repository", Standard: "none", Text: "Another repository, asked when the one before fails."},
+	{Name: "proxy", Allowed: "an address, such as http://proxy.example:3128, or none", Standard: "as the environment says", Text: "The proxy that the repository is reached through."},
+	{Name: "ca_file", Allowed: "a file", Standard: "none", Text: "Certificates that are trusted for the connection, beside the system's."},
 	{Name: "web_port", Allowed: "a number from 1 to 65535", Standard: strconv.Itoa(config.DefaultWebPort), Text: "Port of the web interface and the REST API.", kind: number, check: port},
 	{Name: "license_port", Allowed: "a number from 1 to 65535", Standard: strconv.Itoa(config.DefaultLicensePort), Text: "Port of the license daemon.", kind: number, check: port},
 	{Name: "license_mode", Allowed: "local or client", Standard: "local", Text: "Where licenses come from: this machine, or the license server.", check: licenseMode},
@@ -48,7 +51,7 @@ var Keys = []Key{
 	{Name: "service_user", Allowed: "the name of an account", Standard: "ss-server, which is made", Text: "Account that the server runs as."},
 	{Name: "open_firewall", Allowed: "true or false", Standard: "false", Text: "Open the ports in the firewall of this machine.", kind: boolean},
 	{Name: "health_timeout", Allowed: "a time, such as 30s or 2m", Standard: "30s", Text: "How long a service may take to answer.", check: duration},
-	{Name: "log", Allowed: "a file", Standard: "a new one in /var/log/ss-setup", Text: "Where the log of the run goes."},
+	{Name: "log", Allowed: "a file", Standard: "a new one in the log folder of ss-setup", Text: "Where the log of the run goes."},
 }
 
 // Later are keys that the design knows and this version does not have the part

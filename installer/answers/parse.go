@@ -28,9 +28,9 @@ type Answer struct {
 	Line  int
 }
 
-// Load reads the answers in a file. Passwords in clear text are taken from a file
-// that is root's alone, and refused otherwise.
-func Load(path string) ([]Answer, error) {
+// Load reads the answers in a file. Passwords in clear text are taken from a file that
+// is private, as who may do everything with the machine has it, and refused otherwise.
+func Load(path string, private func(*os.File) bool) ([]Answer, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -47,7 +47,7 @@ func Load(path string) ([]Answer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	return Parse(path, content, rootOnly(info))
+	return Parse(path, content, private(f))
 }
 
 // Parse reads the text of an answers file; name is what errors call it. Where it
@@ -204,11 +204,18 @@ func (p *reading) passwords(n ast.Node) error {
 	if w.found == nil {
 		return nil
 	}
+	if w.address {
+		return p.fail(w.found, "%s", "an address with its password: "+clearPassword(p.name)+"; or give the address in the environment, such as SS_SETUP_FROM")
+	}
 	return p.fail(w.found, "%s", clearPassword(p.name))
 }
 
 // search finds the first password in clear text.
-type search struct{ found ast.Node }
+type search struct {
+	found ast.Node
+	// address: it stands in an address.
+	address bool
+}
 
 // Visit implements ast.Visitor.
 func (w *search) Visit(n ast.Node) ast.Visitor {
@@ -222,7 +229,7 @@ func (w *search) Visit(n ast.Node) ast.Visitor {
 		}
 	case *ast.StringNode:
 		if userInfo.MatchString(n.Value) {
-			w.found = n
+			w.found, w.address = n, true
 		}
 	}
 	return w

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 )
 
 // Marshal writes an answers file of what a run used, keyed by the names of Keys.
-// Keys that were left to their standard are there as remarks. No key is a secret.
+// Keys that were left to their standard are there as remarks. No key is a secret, and a
+// password in an address is left out.
 func Marshal(used map[string]string) []byte {
 	var out bytes.Buffer
 	out.WriteString("# Answers for: ss-setup install --answers FILE\n")
@@ -20,13 +22,22 @@ func Marshal(used map[string]string) []byte {
 		case !ok:
 			fmt.Fprintf(&out, "# %s: (standard: %s)\n", k.Name, k.Standard)
 		case k.kind == text:
-			fmt.Fprintf(&out, "%s: %s\n", k.Name, strconv.Quote(value))
+			fmt.Fprintf(&out, "%s: %s\n", k.Name, strconv.Quote(WithoutPassword(value)))
 		default:
 			fmt.Fprintf(&out, "%s: %s\n", k.Name, value)
 		}
 	}
 	return out.Bytes()
 }
+
+// WithoutPassword is a value without the password of an address in it.
+func WithoutPassword(value string) string {
+	return addressPassword.ReplaceAllString(value, "$1@")
+}
+
+// addressPassword is what stands between the name and the host of an address, also
+// where it is no valid one: a password may hold anything.
+var addressPassword = regexp.MustCompile(`(://[^/?#@:]*):[^/?#]*@`)
 
 // Save writes an answers file for its owner alone, whole or not at all.
 func Save(path string, used map[string]string) error {

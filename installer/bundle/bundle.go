@@ -179,21 +179,15 @@ func openBlob(path string, size int64) (*os.File, error) {
 	return f, nil
 }
 
-// openRegular opens a file of the package. What is no regular file is refused
-// before it is opened: opening a pipe would wait for ever.
+// openRegular opens a file of the package.
 func openRegular(path string) (*os.File, error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := OpenRegular(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, damagedf("cannot find %s: %w", path, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot look at %s: %w", path, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, damagedf("%s is no regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
+	case errors.Is(err, ErrIrregular):
+		return nil, damagedf("%w", err)
+	case err != nil:
 		return nil, fmt.Errorf("cannot open %s: %w", path, err)
 	}
 	return f, nil

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ss-setup/installer/answers"
+	"ss-setup/installer/machine"
 	"ss-setup/runtime/config"
 )
 
@@ -19,7 +20,7 @@ func takeAnswers(c *cli.Context) error {
 	if path == "" {
 		return nil
 	}
-	list, err := answers.Load(path)
+	list, err := answers.Load(path, machine.OnlyPrivileged)
 	if err != nil {
 		return err
 	}
@@ -47,6 +48,9 @@ func usedAnswers(c *cli.Context) map[string]string {
 			continue
 		}
 		value := fmt.Sprint(c.Value(k.Flag()))
+		if k.Name == "mirror" {
+			value = strings.Join(c.StringSlice(k.Flag()), ",") // as its flag reads more than one
+		}
 		if value == "" {
 			continue
 		}
@@ -64,6 +68,9 @@ func usedAnswers(c *cli.Context) map[string]string {
 func (s *session) keepAnswers() {
 	if s.saveAnswers == "" {
 		return
+	}
+	if from := s.used["from"]; answers.WithoutPassword(from) != from {
+		s.warn(fmt.Sprintf("%s has the address of the repository without its password; give that with SS_SETUP_FROM where the file is used", s.saveAnswers))
 	}
 	if err := answers.Save(s.saveAnswers, s.used); err != nil {
 		s.warn(err.Error())

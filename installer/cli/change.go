@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,8 @@ type proposer func(ctx context.Context, sit *plan.Situation) (*plan.Proposal, er
 // change is every verb that changes the machine by a plan: recover what is left
 // of an earlier run, look, plan, check, ask, run.
 func (s *session) change(ctx context.Context, propose proposer) (*ending, error) {
+	ctx, stop := s.untilCancelled(ctx)
+	defer stop()
 	if !s.planOnly {
 		if err := s.takeLock(ctx); err != nil {
 			return nil, err
@@ -44,6 +47,9 @@ func (s *session) change(ctx context.Context, propose proposer) (*ending, error)
 	}
 	if p.Nothing {
 		return &ending{message: p.Summary, Result: Result{Outcome: outcomeNothing, Version: p.From, Generation: p.Generation}}, nil
+	}
+	if err := s.checkAccount(); err != nil {
+		return nil, err
 	}
 	if err := s.tellPlan(p); err != nil {
 		return nil, err
@@ -131,6 +137,9 @@ func (s *session) planned(p *plan.Proposal) *ending {
 
 // run carries the plan out.
 func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal) (*ending, error) {
+	if err := s.ownState(); err != nil {
+		return nil, err
+	}
 	s.startLog()
 	s.m.KeepOriginals = !sit.Installed()
 	start := time.Now()
@@ -147,7 +156,7 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 	}}
 	if res.Outcome != txn.Committed {
 		s.rememberFailure(p.Plan.Meta, res)
-		return end, s.failed(ctx, res, err)
+		return end, s.failed(ctx, p, res, err)
 	}
 	if err != nil {
 		return end, s.leftFailure(fmt.Errorf("%s: done, but not tidied up: %w", p.Summary, err))
@@ -178,7 +187,7 @@ func (s *session) tellStopped(ctx context.Context, end *ending, p *plan.Proposal
 		}
 		cure := service.StartCommand(manager, name)
 		if state.Masked {
-			cure = preflight.Unmask(manager, name) + " && " + cure
+			cure = both(preflight.Unmask(manager, name), cure)
 		}
 		cures = append(cures, fmt.Sprintf("%s is stopped, as it was before; to start it, run: %s", name, cure))
 	}
@@ -240,7 +249,7 @@ func (s *session) told() string {
 }
 
 // failed turns how a run failed into what a person is told.
-func (s *session) failed(ctx context.Context, res txn.Result, engine error) *Failure {
+func (s *session) failed(ctx context.Context, p *plan.Proposal, res txn.Result, engine error) *Failure {
 	switch {
 	case res.Outcome == txn.RolledBack && engine != nil:
 		return s.leftFailure(fmt.Errorf("%w; everything was put back, but not tidied up: %w", res.Err, engine))
@@ -248,7 +257,7 @@ func (s *session) failed(ctx context.Context, res txn.Result, engine error) *Fai
 		return &Failure{Exit: Cancelled, Err: fmt.Errorf("%w; everything was put back", context.Cause(ctx))}
 	case res.Outcome == txn.RolledBack:
 		f := failureOf(res.Err, PutBack)
-		return &Failure{Exit: f.Exit, Err: fmt.Errorf("%w; everything was put back%s", f.Err, s.told()), Cure: f.Cure}
+		return &Failure{Exit: f.Exit, Err: fmt.Errorf("%w; everything was put back%s", f.Err, s.told()), Cure: cmp.Or(f.Cure, s.tryAgain(p, res.Err))}
 	case res.Outcome == txn.Pending:
 		return s.leftFailure(fmt.Errorf("done, but not finished: %w", res.Err))
 	case s.noRollback && res.Undo == nil:
@@ -260,6 +269,15 @@ func (s *session) failed(ctx context.Context, res txn.Result, engine error) *Fai
 	f := s.leftFailure(fmt.Errorf("%w; not everything could be put back", res.Err))
 	f.Left = lines(res.Undo)
 	return f
+}
+
+// tryAgain says how to go on after an update to a release that failed by itself; empty
+// for other failures.
+func (s *session) tryAgain(p *plan.Proposal, err error) string {
+	if !errors.Is(err, step.ErrReleaseFailed) || p.Action != plan.ActionUpdate && p.Action != plan.ActionRebuild {
+		return ""
+	}
+	return fmt.Sprintf("%s serves as before; the log tells more\nto try %s again when its cause is mended, run: %s", p.From, p.To, s.names.command("install", "--update", "--yes"))
 }
 
 // lines are the errors that were joined, one each.

@@ -54,6 +54,16 @@ func (s *session) check(ctx context.Context, sit *plan.Situation, p *plan.Propos
 	}, nil
 }
 
+// checkAccount refuses an account that the server cannot run as before a plan names it:
+// --plan makes no other check.
+func (s *session) checkAccount() error {
+	if s.m.Bundle == nil {
+		return nil
+	}
+	probe := preflight.NewProbe(&machine.FS{Root: s.root}, nil)
+	return s.refusal(preflight.Failed(preflight.ServiceAccount(probe, s.options.ServiceUser)))
+}
+
 // checkRoom looks whether a run that brings no release has the room that it needs
 // all the same, to be recovered.
 func (s *session) checkRoom() error {

@@ -125,6 +125,9 @@ func (p *programme) verbs() []*cli.Command {
 func (p *programme) verb(name, usage string, flags []cli.Flag, do func(*session, context.Context) (*ending, error)) *cli.Command {
 	c := &cli.Command{Name: name, Usage: usage, Flags: flags}
 	c.Before = func(c *cli.Context) error {
+		if err := checkEmpty(c, p.args); err != nil {
+			return err
+		}
 		if err := takeAnswers(c); err != nil {
 			return err
 		}
@@ -143,7 +146,7 @@ func (p *programme) verb(name, usage string, flags []cli.Flag, do func(*session,
 				return err
 			}
 		}
-		return p.perform(set, do)
+		return p.perform(set, c.App, do)
 	}
 	if name == "forget" {
 		c.ArgsUsage = "NUMBER"
@@ -152,7 +155,7 @@ func (p *programme) verb(name, usage string, flags []cli.Flag, do func(*session,
 }
 
 // perform runs a verb under the signals that end it, and tells how it ended.
-func (p *programme) perform(set settings, do func(*session, context.Context) (*ending, error)) error {
+func (p *programme) perform(set settings, app *cli.App, do func(*session, context.Context) (*ending, error)) error {
 	s := newSession(set, p.streams)
 	defer s.close()
 	if err := s.startNamedLog(); err != nil {
@@ -161,6 +164,9 @@ func (p *programme) perform(set settings, do func(*session, context.Context) (*e
 	ctx, stop := s.signals()
 	defer stop()
 	s.log.Info("begin", "version", version.Version, "verb", set.verb, "arguments", strings.Join(set.args, " "), "user", user())
+	if !s.guard && !s.boot {
+		s.tellVariables(app)
+	}
 	err := s.openToChange()
 	var end *ending
 	if err == nil {
@@ -182,6 +188,17 @@ func (p *programme) perform(set settings, do func(*session, context.Context) (*e
 	}
 	s.tellEnding(end)
 	return nil
+}
+
+// tellVariables warns of misspelt environment variables, once: the ss-setup that a
+// package brings need not say it again.
+func (s *session) tellVariables(app *cli.App) {
+	if os.Getenv(stagedVariable) != "" {
+		return
+	}
+	for _, text := range unknownVariables(app, os.Environ()) {
+		s.warn(text)
+	}
 }
 
 // signals ends ctx on the signals that ask a run to end; it is put back then.
@@ -273,19 +290,22 @@ func (s *session) recover(ctx context.Context) (*ending, error) {
 
 // reading is a verb that only looks.
 func (p *programme) reading(name, usage string, flags []cli.Flag, do func(*session, context.Context) (Exit, error)) *cli.Command {
-	return &cli.Command{Name: name, Usage: usage, Flags: flags, Before: func(c *cli.Context) error { return noArguments(c, p.args) }, Action: func(c *cli.Context) error {
+	return &cli.Command{Name: name, Usage: usage, Flags: flags, Before: func(c *cli.Context) error {
+		if err := checkEmpty(c, p.args); err != nil {
+			return err
+		}
+		return noArguments(c, p.args)
+	}, Action: func(c *cli.Context) error {
 		set, err := readSettings(c, p.args)
 		if err != nil {
 			return err
 		}
-		if !machine.Privileged() && set.root == "" {
-			return &Failure{
-				Exit: NeedsRoot, Err: fmt.Errorf("%s %s reads what only %s may", program, name, machine.PrivilegedUser),
-				Cure: asRoot(again(p.args...)),
-			}
+		if err := p.mayRead(name, set); err != nil {
+			return err
 		}
 		s := newSession(set, p.streams)
 		defer s.close()
+		s.tellVariables(c.App)
 		if err := s.open(); err != nil {
 			return err
 		}
@@ -297,6 +317,17 @@ func (p *programme) reading(name, usage string, flags []cli.Flag, do func(*sessi
 		}
 		return nil
 	}}
+}
+
+// mayRead refuses to look at the machine for who may not.
+func (p *programme) mayRead(verb string, set settings) error {
+	if machine.Privileged() || set.root != "" {
+		return nil
+	}
+	return &Failure{
+		Exit: NeedsRoot, Err: fmt.Errorf("%s %s reads what only %s may", program, verb, machine.PrivilegedUser),
+		Cure: asRoot(again(p.args...)),
+	}
 }
 
 // supervise is the hidden verb by which a detached program is watched where the

@@ -20,12 +20,19 @@ type Streams struct {
 	Terminal bool
 	// Ask is who answers questions; nil when nobody does.
 	Ask *terminal
+	// Front is where a front end asks for the end of a run; nil without one.
+	Front io.Reader
 }
 
 // OSStreams are those of this process. A reader that goes away never ends a run.
 func OSStreams() Streams {
+	var front io.Reader
+	if frontEnd() != "" {
+		front = os.Stdin
+	}
 	return Streams{
-		Out: deaf{os.Stdout}, Err: deaf{os.Stderr},
+		Front: front,
+		Out:   deaf{os.Stdout}, Err: deaf{os.Stderr},
 		Terminal: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("TERM") != "dumb",
 		Ask:      openTerminal(),
 	}

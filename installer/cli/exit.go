@@ -123,9 +123,13 @@ func failureOf(err error, otherwise Exit) *Failure {
 	if f, ok := errors.AsType[*Failure](err); ok {
 		return f
 	}
+	cure := ""
+	if r, ok := errors.AsType[*trust.Refusal](err); ok {
+		cure = r.Cure
+	}
 	for _, k := range known {
 		if errors.Is(err, k.err) {
-			return &Failure{Exit: k.exit, Err: withoutLabel(err)}
+			return &Failure{Exit: k.exit, Err: withoutLabel(err), Cure: cure}
 		}
 	}
 	return &Failure{Exit: otherwise, Err: err}

@@ -22,7 +22,7 @@ func TestDocumentListsTheExitCodes(t *testing.T) {
 		fmt.Fprintf(&doc, "| %s | %d | %d |\n", x.meaning, x.linux, x.windows)
 	}
 	doc.WriteString("\nNo repository that answers ends with 7, too: the message names what was tried. A package\n" +
-		"that is not trusted ends with 9, and the message names the check in brackets.\n" +
+		"that is not trusted ends with 9; the message names the check in brackets, and what to do.\n" +
 		"\n`ss-setup status` ends with 12 when nothing is installed, `ss-setup verify` with 7 when\n" +
 		"something differs from what was installed or a service failed. A service that somebody\n" +
 		"stopped or masked is no difference: verify names it and ends with 0.\n")

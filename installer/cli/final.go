@@ -97,7 +97,7 @@ func (s *session) setupCode(ctx context.Context, end *ending) {
 	if link := currentProgram(machine.ServerService); link != "" {
 		server = link
 	}
-	end.NewCode = server + " genssc"
+	end.NewCode = shellProgram(server) + " genssc"
 	if _, err := exec.LookPath(machine.ServerService); err == nil {
 		end.NewCode = machine.ServerService + " genssc"
 	}

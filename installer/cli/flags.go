@@ -216,13 +216,15 @@ type settings struct {
 	// version and channel choose a release, the others say how it is reached.
 	version, channel, proxy, caFile string
 	mirrors                         []string
-	planOnly, preflightOnly         bool
-	trace, noRollback, jsonAnswer   bool
-	guard, boot, service            bool
-	noStart                         bool
-	lockWait                        time.Duration
-	output                          output
-	generation                      int // of forget
+	// channelGiven: the channel is no mere standard.
+	channelGiven                  bool
+	planOnly, preflightOnly       bool
+	trace, noRollback, jsonAnswer bool
+	guard, boot, service          bool
+	noStart                       bool
+	lockWait                      time.Duration
+	output                        output
+	generation                    int // of forget
 	// saveAnswers is where used goes: the keys of an answers file with the values
 	// of this run.
 	saveAnswers string
@@ -235,7 +237,7 @@ func readSettings(c *cli.Context, args []string) (settings, error) {
 		verb: c.Command.Name, args: args,
 		from: c.String("from"), root: c.String("root"), logFile: c.String("log"), expectPlan: c.String("expect-plan"),
 		version: c.String("version"), channel: c.String("channel"), proxy: c.String("proxy"), caFile: c.String("ca-file"),
-		mirrors:  c.StringSlice("mirror"),
+		mirrors: c.StringSlice("mirror"), channelGiven: c.IsSet("channel") && c.String("channel") != "",
 		planOnly: c.Bool("plan"), preflightOnly: c.Bool("preflight-only"),
 		trace: c.Bool("trace"), noRollback: c.Bool("norollback"), jsonAnswer: c.Bool("json"),
 		guard: c.Bool("guard"), boot: c.Bool("boot"), service: c.Bool("service"),

@@ -105,6 +105,9 @@ func (s *session) findBundle(ctx context.Context) (*bundle.Bundle, error) {
 			return nil, usagef("", "%s is set to %s, which is no folder that %s downloads to; unset it", stagedVariable, dir, program)
 		}
 		s.staged = dir // the ss-setup that ran before this one has got it, or part of it
+		if err := s.claim(ctx, filepath.Dir(dir)); err != nil {
+			return nil, err
+		}
 		if _, err := os.Lstat(filepath.Join(dir, bundle.PayloadName)); err == nil {
 			return s.openFolder(ctx, dir)
 		}
@@ -141,7 +144,7 @@ func (s *session) findBundle(ctx context.Context) (*bundle.Bundle, error) {
 
 // openFolder opens the package in a folder and holds it to what was asked for.
 func (s *session) openFolder(ctx context.Context, dir string) (*bundle.Bundle, error) {
-	b, err := s.openTrusted(ctx, dir)
+	b, channel, err := s.openTrusted(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +157,21 @@ func (s *session) openFolder(ctx context.Context, dir string) (*bundle.Bundle, e
 	if s.version != "" && s.version != b.Manifest.Version {
 		return nil, usagef("", "the package in %s is of version %s, not %s", dir, b.Manifest.Version, s.version)
 	}
+	// What was chosen from a repository fits: who follows beta gets stable releases, too.
+	chosen := repository.IsAddress(s.from) || s.from == "" && dir == s.staged
+	if s.channelGiven && channel != s.channel && !chosen {
+		return nil, s.wrongChannel(dir, channel)
+	}
 	return b, nil
+}
+
+// wrongChannel is the failure for a package of another channel than --channel names.
+func (s *session) wrongChannel(dir, channel string) error {
+	return &Failure{
+		Exit: WrongUsage, Err: fmt.Errorf("the package in %s is of channel %s, and --channel is %s; nothing was changed", dir, channel, s.channel),
+		Cure: fmt.Sprintf("to install this package, leave --channel out; for channel %s get a package of it, or name a repository: %s",
+			s.channel, again("install", "--channel", s.channel, "--from", "ADDRESS")),
+	}
 }
 
 // packageBeside tells whether a package lies in the folder of this program. A part
@@ -264,7 +281,7 @@ func (s *session) becomePackaged(setup string) error {
 	if s.staged != "" {
 		env = append(env, stagedVariable+"="+s.staged)
 	}
-	err := become(setup, s.args, env) // which does not return
+	err := become(setup, s.args, env, s.claimed) // which does not return
 	return fmt.Errorf("run the %s of the package: %w; copy the package to a disk that programs may be run from", program, err)
 }
 

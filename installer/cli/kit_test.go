@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
@@ -173,7 +174,7 @@ func serve(t *testing.T, keys *signing.Vault, bundles ...string) string {
 	for _, b := range bundles {
 		all = append(all, signing.Publication{Dir: b})
 	}
-	if err := keys.WriteSite(dir, all); err != nil {
+	if err := errors.Join(signing.WriteFiles(dir, all), keys.UpdateSite(dir)); err != nil {
 		t.Fatal(err)
 	}
 	s := httptest.NewServer(http.FileServer(http.Dir(dir)))

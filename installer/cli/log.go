@@ -114,7 +114,7 @@ func (s *session) startNamedLog() error {
 	switch {
 	case err == nil, s.guard, s.boot: // a recovery goes on without a log
 		return nil
-	case os.Geteuid() > 0 && errors.Is(err, fs.ErrPermission): // told of root next
+	case !machine.Privileged() && errors.Is(err, fs.ErrPermission): // told of root next
 		return nil
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return usagef("", "--log %s: there is no folder %s", s.logFile, filepath.Dir(s.logFile))

@@ -41,15 +41,19 @@ func namesOf(set settings) names {
 	}
 }
 
+// calledVariable is how a one-liner was called that runs this program from a folder
+// that goes with it: its options are those of install.
+const calledVariable = "SS_SETUP_CALLED_AS"
+
 // calledAs is this program as it was called. The copy that recovers a run and one
 // that was downloaded do not stay, so nobody is told to call those.
 func calledAs() string {
 	name := os.Args[0]
-	passing := strings.HasPrefix(name, machine.EngineDir+string(filepath.Separator)) || os.Getenv(stagedVariable) != ""
+	passing := strings.HasPrefix(name, machine.EngineDir+string(filepath.Separator)) || os.Getenv(stagedVariable) != "" || os.Getenv(calledVariable) != ""
 	if !strings.ContainsRune(name, filepath.Separator) || passing {
 		return program
 	}
-	return shellWord(name)
+	return shellProgram(name)
 }
 
 // installedCopy is how the installed copy is called; empty when there is none.
@@ -60,7 +64,7 @@ func installedCopy() string {
 	for _, dir := range []string{machine.BinDir, machine.LocalBinDir, machine.FallbackBinDir} {
 		path := filepath.Join(dir, machine.SetupName)
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			return path
+			return shellProgram(path)
 		}
 	}
 	return ""
@@ -69,7 +73,13 @@ func installedCopy() string {
 // command is the command that a person types: command("forget", "3").
 func (n names) command(verb string, words ...string) string {
 	packaged := n.packaged(verb, words)
+	if front := frontEnd(); front != "" && (packaged || n.installed() == "") {
+		return front
+	}
 	all := append([]string{n.program(packaged), verb}, words...)
+	if line := os.Getenv(calledVariable); line != "" && packaged && n.beside {
+		all = append([]string{line}, words...)
+	}
 	if packaged && !n.beside && !slices.Contains(words, "--from") {
 		all = append(all, "--from", n.packageDir())
 	}
@@ -124,7 +134,13 @@ func (n names) texts(messages []string) []string {
 
 // again is a command line that repeats what was typed.
 func again(words ...string) string {
+	if front := frontEnd(); front != "" {
+		return front
+	}
 	out := []string{calledAs()}
+	if line := os.Getenv(calledVariable); line != "" && len(words) > 0 && words[0] == "install" {
+		out, words = []string{line}, words[1:]
+	}
 	for _, w := range words {
 		out = append(out, shellWord(w))
 	}

@@ -17,6 +17,12 @@ func shellWord(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
+// shellProgram is the path of a program as the first word of a command.
+func shellProgram(path string) string { return shellWord(path) }
+
+// both are two commands of which the second is run when the first went well.
+func both(first, second string) string { return first + " && " + second }
+
 // asRoot is a command as a user types it who is not root.
 func asRoot(command string) string {
 	if _, err := exec.LookPath("sudo"); err != nil {

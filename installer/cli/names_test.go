@@ -75,3 +75,34 @@ func TestWordsAreQuotedForAShell(t *testing.T) {
 		}
 	}
 }
+
+// The wizard unpacks this program and takes it away again: nobody can call it.
+func TestWhoIsRunByTheWizardNamesTheWizard(t *testing.T) {
+	t.Setenv(frontVariable, "setup.exe")
+	onPath, absent := func() string { return "ss-setup" }, func() string { return "" }
+	yes, no := func() bool { return true }, func() bool { return false }
+	for name, c := range map[string]struct {
+		n           names
+		given, want string
+	}{
+		"what needs the package": {
+			names{called: "/tmp/x/ss-setup", beside: true, installed: onPath, needsPackage: no},
+			"run: ss-setup install --update --yes", "run: setup.exe",
+		},
+		"nothing installed": {
+			names{called: "/tmp/x/ss-setup", beside: true, installed: absent, needsPackage: yes},
+			"run: ss-setup recover", "run: setup.exe",
+		},
+		"what the installed copy does": {
+			names{called: "/tmp/x/ss-setup", beside: true, installed: onPath, needsPackage: no},
+			"run: ss-setup recover", "run: ss-setup recover",
+		},
+	} {
+		if got := c.n.text(c.given); got != c.want {
+			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
+	}
+	if got := again("install", "--silent"); got != "setup.exe" {
+		t.Errorf("to do the same again: %s", got)
+	}
+}

@@ -89,7 +89,7 @@ func (s *session) airGapped(err error) error {
 	}
 	return &Failure{
 		Exit: CheckFailed, Err: fmt.Errorf("%w; nothing was changed", err),
-		Cure: "name a proxy with --proxy, another repository with --mirror\nwithout a network: get the package elsewhere, copy it here, then run: " + program + " install --from DIR",
+		Cure: "name a proxy with --proxy, another repository with --from or --mirror\nwithout a network: get the package elsewhere, copy it here, then run: " + s.names.command("install", "--from", "DIR"),
 	}
 }
 
@@ -183,6 +183,10 @@ func (s *session) becomeDownloaded(f *repository.Fetch) error {
 	if s.self == f.Release.Setup.SHA256 {
 		return nil
 	}
+	if s.from == "" && len(s.mirrors) == 0 {
+		// The other one may have been built for another repository, or for none.
+		s.args = append(slices.Clone(s.args), "--from", repository.BuiltIn())
+	}
 	return s.becomePackaged(filepath.Join(f.Folder(), trust.SetupName(f.Release.OS)))
 }
 
@@ -207,28 +211,31 @@ func (s *session) staging(ctx context.Context) (string, error) {
 	}
 	if !s.planOnly && !s.preflightOnly && s.root == "" {
 		dir := s.m.FS.Real(machine.DownloadDir)
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return "", err
-		}
-		if err := makePrivate(dir); err != nil {
+		if err := s.ownState(); err != nil {
 			return "", err
 		}
 		return dir, s.claim(ctx, dir)
 	}
-	return os.MkdirTemp(runnable(), temporary)
+	return makeStaging()
 }
 
-// claim keeps other runs out of the folder for downloads until this one ends: they
-// would write into the files that this one has proved, and remove what is not theirs.
+// claim makes the folder for downloads and keeps other runs out of it until this one
+// ends: they would write into the files that this one has proved, and remove what is
+// not theirs. Whoever had it before may have taken it away at its end.
 func (s *session) claim(ctx context.Context, dir string) error {
 	if s.claimed != nil || dir != s.m.FS.Real(machine.DownloadDir) {
 		return nil
 	}
 	until := time.Now().Add(max(lockPatience, s.lockWait))
 	for {
-		f, err := lockFolder(dir)
-		if !errors.Is(err, txn.ErrBusy) {
-			s.claimed = f
+		err := os.MkdirAll(dir, 0o700)
+		if err == nil {
+			err = makePrivate(dir)
+		}
+		if err == nil {
+			s.claimed, err = lockFolder(dir)
+		}
+		if !errors.Is(err, txn.ErrBusy) && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		if time.Now().After(until) {
@@ -242,20 +249,12 @@ func (s *session) claim(ctx context.Context, dir string) error {
 	}
 }
 
-// places may hold the staging folder of one run: the first that programs may be run
-// from does.
-func places() []string {
-	return append([]string{filepath.Clean(os.TempDir())}, morePlaces...)
-}
-
-// runnable is the first of places that is not mounted noexec; the first when all are.
-func runnable() string {
-	for _, place := range places() {
-		if at, err := machine.FilesystemAt(&machine.FS{}, place); err == nil && !at.NoExec {
-			return place
-		}
+// unclaim lets other runs into the folder for downloads.
+func (s *session) unclaim() {
+	if s.claimed != nil {
+		_ = s.claimed.Close()
+		s.claimed = nil
 	}
-	return os.TempDir()
 }
 
 // temporary begins the names of staging folders that are for one run alone.
@@ -281,6 +280,7 @@ func (s *session) unstage() {
 	}
 	_ = os.RemoveAll(s.staged)
 	_ = os.Remove(filepath.Dir(s.staged))
+	s.unclaim()
 	_ = os.Remove(s.m.FS.Real(machine.SetupDir))
 }
 

@@ -5,57 +5,57 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
+
+	"golang.org/x/sys/windows"
 
 	"ss-setup/installer/machine"
+	"ss-setup/installer/txn"
 )
 
-// morePlaces are none: no disk forbids programs.
-var morePlaces []string
-
-// private tells a folder, and no link to one. Who may change it is for its access list
-// to say.
+// private tells a folder, and no link to one, that nobody else can change.
 func private(dir string) bool {
-	info, err := os.Lstat(dir)
-	return err == nil && info.IsDir()
+	why, err := machine.Planted(&machine.FS{}, dir)
+	info, statErr := os.Lstat(dir)
+	return why == "" && err == nil && statErr == nil && info.IsDir()
 }
 
-// makePrivate lets nobody but administrators into a folder for downloads. Everybody may
-// make folders and files below ProgramData: what may be somebody else's is thrown away,
-// the folder and what was put into it before it had its list.
+// makePrivate sees that nobody else gets into a folder for downloads. It lies in the
+// folder of all data, whose access list it has from its first instant.
 func makePrivate(dir string) error {
-	lists := machine.NewAccessLists()
-	was, err := lists.Access(dir)
-	if err != nil {
-		return err
-	}
-	if strings.HasPrefix(was, "O:BAD:P") { // of Administrators, and protected
-		return nil
-	}
-	err = os.RemoveAll(dir)
-	if err == nil {
-		err = os.Mkdir(dir, 0o700)
-	}
-	if err == nil {
-		err = lists.SetAccess(dir, machine.Folder{}.List())
-	}
-	if err == nil {
-		err = empty(dir)
-	}
-	if err != nil {
-		return fmt.Errorf("make a folder that nobody else can write into: %w", err)
+	if !private(dir) {
+		return fmt.Errorf("%s is not to be trusted with downloads: others may change what is in it; remove it", dir)
 	}
 	return nil
 }
 
-// empty removes all that is in a folder.
-func empty(dir string) error {
-	entries, err := os.ReadDir(dir)
-	for _, e := range entries {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
-	}
-	return err
-}
+// places may hold the staging folder of one run: no disk forbids programs here.
+func places() []string { return []string{filepath.Clean(os.TempDir())} }
 
-// lockFolder does nothing: a file that is open is locked already.
-func lockFolder(string) (*os.File, error) { return nil, nil }
+// makeStaging makes a staging folder for one run. Where temporary files lie, every user
+// may make some, also in folders that are there already: this one is closed from its
+// first instant.
+func makeStaging() (string, error) { return machine.MakePrivateTemp(temporary) }
+
+// lockFolder makes a folder this run's until the file is closed; its error matches
+// txn.ErrBusy while it is another's. Whoever holds it has the folder open to write and
+// lets nobody else. An ss-setup that goes on with what another has staged inherited
+// that from it.
+func lockFolder(dir string) (*os.File, error) {
+	if os.Getenv(stagedVariable) != "" {
+		return nil, nil
+	}
+	name, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return nil, err
+	}
+	const addFile = 0x2 // FILE_ADD_FILE, to which FILE_SHARE_WRITE applies
+	h, err := windows.CreateFile(name, addFile|windows.SYNCHRONIZE, windows.FILE_SHARE_READ|windows.FILE_SHARE_DELETE, nil,
+		windows.OPEN_EXISTING, windows.FILE_FLAG_BACKUP_SEMANTICS|windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
+	if errors.Is(err, windows.ERROR_SHARING_VIOLATION) {
+		err = txn.ErrBusy
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return os.NewFile(uintptr(h), dir), nil
+}

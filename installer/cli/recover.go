@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 
 	"ss-setup/installer/machine"
@@ -25,14 +26,15 @@ func (s *session) interrupted() (*txn.Status, error) {
 }
 
 // otherEngine is the copy of the ss-setup that began the open run, when that is
-// another program than this one: it knows its own steps best.
+// another program than this one: it knows its own steps best. A copy that is damaged
+// is none; this one does what it can.
 func (s *session) otherEngine(st *txn.Status) (path string, other bool) {
 	if st == nil || st.Engine == "" || s.options.Offline {
 		return "", false
 	}
 	path = s.m.FS.Real(enginePath(st.Engine))
 	sum, err := fileSHA256(path)
-	return path, err == nil && sum != s.self
+	return path, err == nil && sum != s.self && strings.HasPrefix(sum, st.Engine)
 }
 
 // recoverFirst ends what an earlier run left open, before a verb begins. A
@@ -156,7 +158,7 @@ func (s *session) recoverVerb(ctx context.Context) (*ending, error) {
 	}
 	if path, other := s.otherEngine(st); other {
 		s.releaseLock()
-		return nil, become(path, s.args, os.Environ())
+		return nil, become(path, s.args, os.Environ(), nil)
 	}
 	s.healthTimeoutOf(st)
 	if st != nil {
@@ -226,7 +228,7 @@ func (s *session) watch(ctx context.Context) (*ending, error) {
 	}
 	if path, other := s.otherEngine(st); other {
 		s.releaseLock()
-		return nil, become(path, s.args, os.Environ())
+		return nil, become(path, s.args, os.Environ(), nil)
 	}
 	s.healthTimeoutOf(st)
 	res, found, err := s.engine.Recover(ctx, s.m, false)

@@ -122,29 +122,26 @@ func (s *scaffold) copyProgram(id string) error {
 	return s.fs.WriteFile(path, content, machine.Attr{Mode: 0o755})
 }
 
-// Disarm implements txn.Scaffold. The guard may call it: its own program is moved
-// out of the way then, and the service goes when its process ends.
+// Disarm implements txn.Scaffold. The entry goes before the program that it names: cut
+// in between, Windows would start at every boot what is not there any more, while a copy
+// that is left goes with the next run. The guard may call this: its entry goes when its
+// process ends, and its own program is moved out of the way.
 func (s *scaffold) Disarm(ctx context.Context, prepared json.RawMessage) error {
 	var note scaffoldNote
 	if err := json.Unmarshal(prepared, &note); err != nil {
 		return err
 	}
 	state, err := s.services.State(ctx, guardName)
-	if err != nil || !state.Installed {
+	if err != nil || !state.Installed && !s.fs.Exists(machine.EngineDir) {
 		return err
 	}
-	if state.PID != os.Getpid() {
-		if err := s.services.Stop(ctx, guardName); err != nil {
-			return err
-		}
+	if err := s.services.EndDetached(ctx, guardName); err != nil {
+		return err
 	}
 	if err := s.removeCopies(); err != nil {
 		return err
 	}
-	if err := s.removeEmpty(note.Folders); err != nil {
-		return err
-	}
-	return s.services.EndDetached(ctx, guardName)
+	return s.removeEmpty(note.Folders)
 }
 
 func (s *scaffold) removeCopies() error {

@@ -42,6 +42,12 @@ func TestScripts(t *testing.T) {
 	}
 	foreign := makeBundle(t, keys, "7.0.2", other, 0)
 	site, strangersSite := serve(t, keys, older, newer), serve(t, others, stranger)
+	for _, version := range []string{"7.0.1", "7.0.2", "7.0.3"} {
+		if err := keys.Withdraw(version); err != nil {
+			t.Fatal(err)
+		}
+	}
+	withdrawing := serve(t, keys, older)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -51,6 +57,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("BROKEN", broken)
 			env.Setenv("STRANGER", stranger)
 			env.Setenv("SITE", site)
+			env.Setenv("WITHDRAWING_SITE", withdrawing)
 			env.Setenv("STRANGERS_SITE", strangersSite)
 			env.Setenv("TMPDIR", env.WorkDir)
 			env.Setenv("STRANGERS_ROOT", others.RootFile())

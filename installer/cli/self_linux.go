@@ -35,6 +35,6 @@ func findSelf() string {
 }
 
 // become runs another program in the place of this one.
-func become(path string, args, env []string) error {
+func become(path string, args, env []string, _ *os.File) error {
 	return syscall.Exec(path, append([]string{path}, args...), env)
 }

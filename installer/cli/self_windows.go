@@ -2,10 +2,14 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
+
+	"golang.org/x/sys/windows"
 
 	"ss-setup/installer/machine"
 )
@@ -16,16 +20,32 @@ var selfPath, _ = os.Executable()
 // vanishes tells whether the file of a running program can be removed.
 func vanishes() bool { return false }
 
-// become runs another program and ends as it ends.
-func become(path string, args, env []string) error {
+// become runs another program and ends as it ends. What is held stays so until both
+// have ended: the other one may outlive this.
+func become(path string, args, env []string, held *os.File) error {
 	cmd := exec.Command(path, args...)
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env, os.Stdin, os.Stdout, os.Stderr
+	if held != nil {
+		if err := handOn(cmd, held); err != nil {
+			return err
+		}
+	}
 	err := cmd.Run()
 	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
 		return err
 	}
 	leave(path)
 	os.Exit(cmd.ProcessState.ExitCode())
+	return nil
+}
+
+// handOn has a program that is to be started hold an open file, too.
+func handOn(cmd *exec.Cmd, held *os.File) error {
+	h := windows.Handle(held.Fd())
+	if err := windows.SetHandleInformation(h, windows.HANDLE_FLAG_INHERIT, windows.HANDLE_FLAG_INHERIT); err != nil {
+		return fmt.Errorf("hand on %s: %w", held.Name(), err)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{AdditionalInheritedHandles: []syscall.Handle{syscall.Handle(h)}}
 	return nil
 }
 

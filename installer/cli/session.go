@@ -162,6 +162,18 @@ func (s *session) checkOwners() error {
 	return s.refusal(preflight.Failed(preflight.Owners(preflight.NewProbe(s.m.FS, s.m.Services))))
 }
 
+// ownState makes the folder of all data where there is none, before anything is put
+// into it, and looks whose it is: nobody else makes anything in it from then on.
+func (s *session) ownState() error {
+	if s.root != "" {
+		return nil
+	}
+	if err := machine.MakeStateDir(s.m.FS); err != nil {
+		return err
+	}
+	return s.checkOwners()
+}
+
 // guardName is how the service manager knows the guard.
 const guardName = "ss-setup-guard"
 
@@ -177,9 +189,7 @@ func (s *session) close() {
 		_ = s.lock.Release()
 	}
 	s.unstage()
-	if s.claimed != nil {
-		_ = s.claimed.Close()
-	}
+	s.unclaim()
 	s.logTo.close()
 }
 

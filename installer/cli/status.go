@@ -112,7 +112,7 @@ func (s *session) status(ctx context.Context) (Exit, error) {
 		return exit, writeJSON(s.streams.Out, st)
 	}
 	var text strings.Builder
-	printStatus(&text, st, time.Now())
+	printStatus(&text, st, sit, time.Now())
 	_, err = io.WriteString(s.streams.Out, s.names.text(text.String()))
 	return exit, err
 }
@@ -185,7 +185,7 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-func printStatus(w io.Writer, st Status, now time.Time) {
+func printStatus(w io.Writer, st Status, sit *plan.Situation, now time.Time) {
 	if st.Installed {
 		fmt.Fprintf(w, "SS Server %s, generation %d, release %s\n", st.Version, st.Generation, st.Release)
 	} else {
@@ -200,7 +200,7 @@ func printStatus(w io.Writer, st Status, now time.Time) {
 	if st.Development {
 		fmt.Fprintln(w, "Development build: this ss-setup trusts a developer's keys, not a vendor's.")
 	}
-	printLastUpdate(w, st.Update, now)
+	printLastUpdate(w, st.Update, sit, now)
 	printOpen(w, st.Running, st.Interrupted)
 	if st.KeptData != 0 && !st.Installed {
 		fmt.Fprintf(w, "The data of generation %d are kept; ss-setup install takes them over, ss-setup uninstall --purge removes them.\n", st.KeptData)

@@ -39,11 +39,8 @@ func (p *programme) supportBundle() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if os.Geteuid() > 0 && set.root == "" {
-				return &Failure{
-					Exit: NeedsRoot, Err: fmt.Errorf("%s support-bundle reads what only root may", program),
-					Cure: asRoot(again(p.args...)),
-				}
+			if err := p.mayRead("support-bundle", set); err != nil {
+				return err
 			}
 			set.output = outputPlain
 			s := newSession(set, p.streams)
@@ -66,6 +63,12 @@ func (s *session) writeSupport(ctx context.Context, path string, now time.Time) 
 	// opened at all, its files are there still.
 	opened := s.open()
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return &Failure{
+			Exit: PutBack, Err: fmt.Errorf("there is a file %s already, and no archive takes the place of another file", path),
+			Cure: "name another file: " + again("support-bundle", "--output", "FILE") + "\nor leave --output out: the name then has the time in it",
+		}
+	}
 	if err != nil {
 		return &Failure{
 			Exit: PutBack, Err: fmt.Errorf("write the archive: %w", err),
@@ -89,7 +92,7 @@ func (s *session) writeSupport(ctx context.Context, path string, now time.Time) 
 }
 
 // secretFiles hold what must be in no other file.
-var secretFiles = []string{machine.ServerStateDir + "/probe.key", machine.LicensedStateDir + "/probe.key"}
+var secretFiles = []string{filepath.Join(machine.ServerStateDir, "probe.key"), filepath.Join(machine.LicensedStateDir, "probe.key")}
 
 // maxSecret is more than a secret in a file ever has.
 const maxSecret = 4 << 10
@@ -123,12 +126,15 @@ func (s *session) supportSources(opened error, now time.Time) []support.Source {
 	c.newest("config", machine.ConfigDir, 20)
 	c.text("files.txt", func(context.Context) ([]byte, error) { return c.tree() })
 	c.definitions()
-	c.file("system/os-release", "/usr/lib/os-release") // /etc has a link to it
+	c.distribution()
 	if s.root == "" {
 		c.running()
 	}
 	return c.list
 }
+
+// exeSuffix ends the names of programs.
+var exeSuffix = filepath.Ext(machine.SetupName)
 
 // collection is a list of sources that is being made.
 type collection struct {
@@ -297,11 +303,13 @@ func about(now time.Time, opened error) []byte {
 	return out.Bytes()
 }
 
-// ownVersions asks the programs in force what they are.
-func (c *collection) ownVersions() {
+// ownVersions asks the programs in force, which lie in the folder of their release,
+// what they are.
+func (c *collection) ownVersions(release string) {
+	program := func(name string) string { return filepath.Join(release, "bin", name+exeSuffix) }
 	for _, name := range []string{machine.ServerService, machine.LicensedService, "lmu"} {
-		c.command("versions/"+name+".txt", c.files.Real(machine.Current+"/release/bin/"+name), "version")
+		c.command("versions/"+name+".txt", program(name), "version")
 	}
-	c.command("license.json", c.files.Real(machine.Current+"/release/bin/lmu"), "--json")
-	c.file("versions/manifest.json", machine.Current+"/release/"+bundle.ManifestName)
+	c.command("license.json", program("lmu"), "--json")
+	c.file("versions/manifest.json", filepath.Join(release, bundle.ManifestName))
 }

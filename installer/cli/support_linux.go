@@ -2,9 +2,12 @@ package cli
 
 import "ss-setup/installer/machine"
 
+// distribution adds which Linux it is; /etc has a link to that file.
+func (c *collection) distribution() { c.file("system/os-release", "/usr/lib/os-release") }
+
 // running adds what only a running machine tells.
 func (c *collection) running() {
-	c.ownVersions()
+	c.ownVersions(machine.Current + "/release")
 	for name, path := range map[string]string{
 		"mounts": "/proc/self/mounts", "memory": "/proc/meminfo", "load": "/proc/loadavg", "uptime": "/proc/uptime", "kernel": "/proc/version",
 	} {

@@ -13,6 +13,7 @@ import (
 // useSystem adds what Windows keeps elsewhere than in files.
 func (s *session) useSystem() {
 	s.m.Registrar, s.m.Registry, s.m.Lists = machine.NewRegistrar(), machine.NewRegistry(), machine.NewAccessLists()
+	s.m.LogonRights = machine.NewLogonRights()
 	s.m.ReplaceAtRestart = s.m.FS.ReplaceAtRestart
 }
 

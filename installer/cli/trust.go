@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,27 +20,27 @@ import (
 var embedded = trust.Embedded
 
 // openTrusted opens the package in a folder if its own metadata and what this
-// machine has seen vouch for it.
-func (s *session) openTrusted(ctx context.Context, dir string) (*bundle.Bundle, error) {
+// machine has seen vouch for it, and tells the channel that it was released in.
+func (s *session) openTrusted(ctx context.Context, dir string) (b *bundle.Bundle, channel string, err error) {
 	anchor, err := embedded()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if _, err := os.Lstat(filepath.Join(dir, bundle.ManifestName)); errors.Is(err, fs.ErrNotExist) {
-		return bundle.Open(dir) // which says what is missing
+		b, err = bundle.Open(dir) // which says what is missing
+		return b, "", err
 	}
 	trusted, err := trust.Open(ctx, trust.Dir(filepath.Join(dir, trust.MetadataDir)), trust.Options{
 		Anchor: anchor, Seen: s.seen(), Now: time.Now(), Offline: true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot trust the package in %s: %w", dir, err)
+		return nil, "", fmt.Errorf("cannot trust the package in %s: %w", dir, err)
 	}
-	b, err := bundle.OpenTrusted(dir, trusted)
-	if err != nil {
-		return nil, err
+	if b, err = bundle.OpenTrusted(dir, trusted); err != nil {
+		return nil, "", err
 	}
 	if b.Evidence, err = trusted.Seen().Marshal(); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	s.noteAnchor(anchor)
 	if len(trusted.Stale) > 0 {
@@ -48,14 +49,15 @@ func (s *session) openTrusted(ctx context.Context, dir string) (*bundle.Bundle, 
 			strings.Join(trusted.Stale, ", "),
 		))
 	}
-	return b, nil
+	r, err := trusted.Release(b.Raw)
+	return b, r.Channel, err
 }
 
 // noteAnchor notes a root that is nobody's but a developer's.
 func (s *session) noteAnchor(a trust.Anchor) {
 	s.log.Info("trust", "anchor", a.Name(), "development", a.Development())
-	if a.Development() {
-		s.trustNotes = append(s.trustNotes, developmentWarning(a))
+	if note := developmentWarning(a); a.Development() && !slices.Contains(s.trustNotes, note) {
+		s.trustNotes = append(s.trustNotes, note)
 	}
 }
 

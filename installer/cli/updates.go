@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,8 @@ type Update struct {
 	// Bytes is the size of a full download.
 	Bytes int64  `json:"bytes"`
 	From  string `json:"from"`
+	// Withdrawn is the installed release, when the vendor has taken it off the list.
+	Withdrawn string `json:"withdrawn,omitempty"`
 
 	digest string
 }
@@ -44,7 +47,7 @@ type Update struct {
 // checkUpdate is the verb check-update.
 func (s *session) checkUpdate(ctx context.Context) (Exit, error) {
 	if len(s.addresses()) == 0 {
-		return Done, usagef(program+" check-update --from https://…", "no repository is named, and this %s was built for none", program)
+		return Done, usagef(s.names.command("check-update", "--from", "ADDRESS"), "no repository is named, and this %s was built for none", program)
 	}
 	c, err := s.connect()
 	if err != nil {
@@ -58,11 +61,16 @@ func (s *session) checkUpdate(ctx context.Context) (Exit, error) {
 	if err != nil {
 		return Done, err
 	}
+	gone := withdrawn(trusted, sit)
 	r, err := trusted.Find(trust.Want{OS: runtime.GOOS, Arch: runtime.GOARCH, Channel: s.channel})
+	if err != nil && gone != "" {
+		err = fmt.Errorf("%w; the installed release %s was withdrawn", err, gone)
+	}
 	if err != nil {
 		return Done, err
 	}
 	u := s.updateOf(r)
+	u.Withdrawn = gone
 	u.judge(sit)
 	if err := s.saveUpdate(u); err != nil {
 		return Done, err
@@ -78,7 +86,7 @@ func (s *session) checkUpdate(ctx context.Context) (Exit, error) {
 func (s *session) updateOf(r trust.Release) *Update {
 	from := s.addresses()[0]
 	if u, err := url.Parse(from); err == nil {
-		u.User = nil // no password is written down
+		u.User, u.RawQuery, u.Fragment = nil, "", "" // no password is written down
 		from = u.String()
 	}
 	return &Update{
@@ -88,9 +96,31 @@ func (s *session) updateOf(r trust.Release) *Update {
 	}
 }
 
+// installedRelease names what is installed as an Update names a release; empty when
+// that is not known.
+func installedRelease(sit *plan.Situation) string {
+	if !sit.Installed() || len(sit.Digest) < 8 {
+		return ""
+	}
+	return sit.Version + "-" + sit.Digest[:8]
+}
+
+// withdrawn is the installed release if the signed list does not have it any more: one
+// is taken off it only by being withdrawn. Else it is empty.
+func withdrawn(t *trust.Trusted, sit *plan.Situation) string {
+	name := installedRelease(sit)
+	if name == "" || slices.ContainsFunc(t.Releases, func(r trust.Release) bool { return r.Digest == sit.Digest }) {
+		return ""
+	}
+	return name
+}
+
 // judge tells whether the release is newer than what is installed now.
 func (u *Update) judge(sit *plan.Situation) {
 	u.Available = false
+	if u.Withdrawn != installedRelease(sit) {
+		u.Withdrawn = ""
+	}
 	if !sit.Installed() {
 		return
 	}
@@ -138,9 +168,15 @@ func printUpdate(w io.Writer, u *Update, sit *plan.Situation, n names) {
 	case !sit.Installed():
 		fmt.Fprintf(w, "SS Server is not installed. The newest release in channel %s is %s of %s.\n", u.Channel, u.Version, u.Released.Local().Format(time.DateOnly))
 		return
+	case u.Withdrawn != "" && !u.Available:
+		fmt.Fprintln(w, n.text(withdrawnText(u, sit)))
+		return
 	case !u.Available:
 		fmt.Fprintf(w, "SS Server %s is the newest release in channel %s.\n", sit.Version, u.Channel)
 		return
+	}
+	if u.Withdrawn != "" {
+		fmt.Fprintf(w, "The installed release %s was withdrawn by its vendor; replace it.\n", u.Withdrawn)
 	}
 	fmt.Fprintf(w, "SS Server %s of %s is available; %s is installed.\n", u.Version, u.Released.Local().Format(time.DateOnly), sit.Version)
 	if u.Notes != "" {
@@ -151,16 +187,33 @@ func printUpdate(w io.Writer, u *Update, sit *plan.Situation, n names) {
 
 // command is what installs the update.
 func (u *Update) command() string {
-	words := program + " install --update --from " + u.From
+	words := program + " install --update --from " + shellWord(u.From)
 	if u.Channel != trust.Stable {
 		words += " --channel=" + u.Channel
 	}
 	return words
 }
 
-func printLastUpdate(w io.Writer, u *Update, now time.Time) {
-	if u == nil || !u.Available {
+// withdrawnText says what to do where nothing newer takes the place of a release that
+// was withdrawn.
+func withdrawnText(u *Update, sit *plan.Situation) string {
+	text := fmt.Sprintf("The installed release %s was withdrawn by its vendor; the newest that is left in channel %s is %s.\n", u.Withdrawn, u.Channel, u.Version)
+	if slices.ContainsFunc(sit.Generations, func(g plan.GenerationInfo) bool { return !g.Current && !g.DataOnly }) {
+		return text + "Go back to the generation before with: " + program + " rollback"
+	}
+	return text + "There is no generation to go back to: wait for a newer release, ask for it with check-update, or talk to the vendor."
+}
+
+func printLastUpdate(w io.Writer, u *Update, sit *plan.Situation, now time.Time) {
+	if u == nil || !u.Available && u.Withdrawn == "" {
 		return
+	}
+	if !u.Available {
+		fmt.Fprintln(w, withdrawnText(u, sit))
+		return
+	}
+	if u.Withdrawn != "" {
+		fmt.Fprintf(w, "The installed release %s was withdrawn by its vendor; replace it.\n", u.Withdrawn)
 	}
 	found := age(u.Checked, now)
 	if found != "now" {

@@ -3,11 +3,14 @@ package cli
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"ss-setup/installer/answers"
 )
 
 // program is the name of this program in every command that a message names.
@@ -54,6 +57,54 @@ func checkFlags(c *cli.Context, args []string) error {
 		return usagef("", "--web-port and --license-port are both %d; choose two different ports", web)
 	}
 	return nil
+}
+
+// checkEmpty refuses a flag on the command line that has an empty value, as that of a
+// variable that is not set: it would be passed over, and --root with it.
+func checkEmpty(c *cli.Context, args []string) error {
+	for _, f := range c.Command.Flags {
+		name := f.Names()[0]
+		if _, isText := f.(*cli.StringFlag); !isText || c.String(name) != "" {
+			continue
+		}
+		if slices.ContainsFunc(args, func(word string) bool { return isFlag(word, f) }) {
+			return usagef("", "--%s is empty; name a value, or leave it out", name)
+		}
+	}
+	return nil
+}
+
+// ownVariables begin like the twin of a flag and are none.
+var ownVariables = []string{stagedVariable, calledVariable}
+
+// unknownVariables says which variables look like the twin of a flag and are none of
+// any verb's: a misspelt one would be passed over.
+func unknownVariables(app *cli.App, environ []string) []string {
+	known := slices.Clone(ownVariables)
+	for _, verb := range app.Commands {
+		for _, f := range verb.Flags {
+			known = append(known, envTwin(f.Names()[0])...)
+		}
+	}
+	var out []string
+	for _, v := range environ {
+		name, value, _ := strings.Cut(v, "=")
+		if value == "" || !strings.HasPrefix(name, envPrefix) || slices.Contains(known, name) || forTests(name) {
+			continue
+		}
+		text := fmt.Sprintf("the environment variable %s is the twin of no flag, and is passed over", name)
+		if near := nearest(name, known); near != "" {
+			text += "; the nearest is " + near
+		}
+		out = append(out, text)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// forTests tells the variables by which tests of crashes talk to a build for them.
+func forTests(name string) bool {
+	return name == envPrefix+"RECORD" || strings.HasPrefix(name, envPrefix+"FAULT")
 }
 
 // isFlag tells a word of a command line that is the flag of that name, or its letter
@@ -135,10 +186,32 @@ func oneGeneration(c *cli.Context) (int, error) {
 	return n, nil
 }
 
+// wrongVariable is the flag package's message for the value of an environment variable.
+var wrongVariable = regexp.MustCompile(`^could not parse "(.*)" as (\S+) value from environment variable "([^"]+)" for flag ([^:]+):`)
+
+// allowedFor says what the values of a flag are that the flag package takes as kind.
+func allowedFor(flag, kind string) string {
+	for _, k := range answers.Keys {
+		if k.Flag() == flag {
+			return k.Allowed
+		}
+	}
+	switch kind {
+	case "bool":
+		return "true or false"
+	case "duration":
+		return "a time, such as 30s or 2m"
+	}
+	return "a number"
+}
+
 // unknownFlag rewrites the flag package's message, and offers the nearest flag.
 func unknownFlag(c *cli.Context, err error, args []string) error {
 	const undefined = "flag provided but not defined: -"
 	message := err.Error()
+	if parts := wrongVariable.FindStringSubmatch(message); parts != nil {
+		return usagef("", "%s is %q; as --%s it can be %s", parts[3], parts[1], parts[4], allowedFor(parts[4], parts[2]))
+	}
 	name, isUnknown := strings.CutPrefix(message, undefined)
 	verb, help := program, again("--help")
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != program {

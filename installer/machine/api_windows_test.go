@@ -228,7 +228,7 @@ func TestPortsAreOpenedAndClosedByOneRuleEach(t *testing.T) {
 		t.Errorf("ran\n%s", strings.Join(ran, "\n"))
 	}
 	if got := w.OpenCommands([]int{6443}); len(got) != 1 ||
-		got[0] != "New-NetFirewallRule -DisplayName 'SS Server TCP 6443' -Direction Inbound -Protocol TCP -LocalPort 6443 -Action Allow" {
+		got[0] != `powershell -Command "New-NetFirewallRule -DisplayName 'SS Server TCP 6443' -Direction Inbound -Protocol TCP -LocalPort 6443 -Action Allow"` {
 		t.Errorf("the command is %q", got)
 	}
 }

@@ -60,15 +60,15 @@ func findFirewall(r Registry, run Runner) (*Firewall, error) {
 
 func ruleName(port int) string { return "SS Server TCP " + strconv.Itoa(port) }
 
-// OpenCommands are the commands that open ports, as an administrator types them
-// in PowerShell.
+// OpenCommands are the commands that open ports, as an administrator types them in
+// cmd or in PowerShell.
 func (w *Firewall) OpenCommands(ports []int) []string {
 	if w.Kind == "" {
 		return nil
 	}
 	var lines []string
 	for _, port := range ports {
-		lines = append(lines, fmt.Sprintf("New-NetFirewallRule -DisplayName '%s' -Direction Inbound -Protocol TCP -LocalPort %d -Action Allow", ruleName(port), port))
+		lines = append(lines, fmt.Sprintf(`powershell -Command "New-NetFirewallRule -DisplayName '%s' -Direction Inbound -Protocol TCP -LocalPort %d -Action Allow"`, ruleName(port), port))
 	}
 	return lines
 }

@@ -37,14 +37,6 @@ func SameOwner(fs.FileInfo, int, int) bool { return true }
 // point, not as a folder, so nothing here ever walks into it.
 func device(fs.FileInfo) uint64 { return 0 }
 
-// at calls do with the name of path: folders of services are guarded by their
-// access lists here.
-func (f *FS) at(path string, do func(name string) error) error { return do(f.Real(path)) }
-
-func openFile(name, _ string, flag int, mode fs.FileMode) (*os.File, error) {
-	return os.OpenFile(name, flag|noFollow, mode)
-}
-
 func chmod(name string, mode fs.FileMode) error { return os.Chmod(name, mode) }
 
 func chtimes(name string, mtime time.Time) error { return os.Chtimes(name, mtime, mtime) }
@@ -101,7 +93,12 @@ func rename(from, to string) error {
 // remove removes a file, a link or an empty folder. A program that runs is moved
 // away instead.
 func remove(path string) error {
-	err := os.Remove(path)
+	release, err := holdParent(path)
+	if err != nil {
+		return err
+	}
+	defer release()
+	err = os.Remove(path)
 	if err == nil || !isLocked(err) {
 		return err
 	}
@@ -119,7 +116,7 @@ func isProgram(path string) bool {
 // retire moves a running program out of the way, to the system's folder for
 // temporary files, where the next restart removes it.
 func retire(path string) error {
-	dir := filepath.Join(os.Getenv("SystemRoot"), "Temp")
+	dir := filepath.Join(SystemDir, "Temp")
 	for i := range 100 {
 		away := filepath.Join(dir, fmt.Sprintf("%s-%x-%d.old", filepath.Base(path), time.Now().UnixNano(), i))
 		err := moveFile(path, away, windows.MOVEFILE_WRITE_THROUGH)

@@ -1,15 +1,17 @@
 package machine
 
 import (
-	"os"
 	"path/filepath"
 	"strconv"
+
+	"golang.org/x/sys/windows"
 )
 
 // The folders and files of an installation: programs below %ProgramFiles%, what
-// changes below %ProgramData%.
+// changes below %ProgramData%. Windows is asked for them, not the environment: a user
+// may set that, and software distribution may leave it empty.
 var (
-	ProgramDir     = filepath.Join(folder("ProgramFiles", `C:\Program Files`), "SS Server")
+	ProgramDir     = filepath.Join(folder(windows.FOLDERID_ProgramFiles, "Program Files"), "SS Server")
 	ReleasesDir    = filepath.Join(ProgramDir, "releases")
 	EngineDir      = filepath.Join(ProgramDir, "engine")
 	GenerationsDir = filepath.Join(StateDir, "generations")
@@ -48,7 +50,7 @@ var (
 	FallbackBinDir = ProgramDir
 
 	// StateDir holds all that is not a program.
-	StateDir = filepath.Join(folder("ProgramData", `C:\ProgramData`), "SS Server")
+	StateDir = filepath.Join(folder(windows.FOLDERID_ProgramData, "ProgramData"), "SS Server")
 )
 
 const (
@@ -60,11 +62,21 @@ const (
 	SetupName = "ss-setup.exe"
 )
 
-func folder(variable, usual string) string {
-	if dir := os.Getenv(variable); dir != "" {
+func folder(known *windows.KNOWNFOLDERID, usual string) string {
+	if dir, err := windows.KnownFolderPath(known, windows.KF_FLAG_DEFAULT); err == nil && filepath.IsAbs(dir) {
+		return filepath.Clean(dir)
+	}
+	return filepath.Join(filepath.VolumeName(SystemDir)+`\`, usual)
+}
+
+// SystemDir is where Windows itself lies.
+var SystemDir = systemDir()
+
+func systemDir() string {
+	if dir, err := windows.GetSystemWindowsDirectory(); err == nil && filepath.IsAbs(dir) {
 		return dir
 	}
-	return usual
+	return `C:\Windows`
 }
 
 // Release is the folder of one release.

@@ -18,6 +18,61 @@ func MutexName(lock string) string {
 	return `Global\` + strings.ReplaceAll(lock, `\`, "/")
 }
 
+// lockList lets SYSTEM and Administrators use a lock. What stands for a process's own
+// objects otherwise lets in whoever is logged on in the same session.
+const lockList = "O:BAD:P(A;;GA;;;SY)(A;;GA;;;BA)"
+
+// OpenLock makes or opens the mutex of a lock. Every user may make one of any name: one
+// that is not of those who may do everything, or of this account, is refused.
+func OpenLock(lock string) (windows.Handle, error) {
+	return openLock(lock, lockList)
+}
+
+func openLock(lock, list string) (windows.Handle, error) {
+	descriptor, err := windows.SecurityDescriptorFromString(list)
+	if err != nil {
+		return 0, fmt.Errorf("access list %s: %w", list, err)
+	}
+	attributes := windows.SecurityAttributes{SecurityDescriptor: descriptor}
+	attributes.Length = uint32(unsafe.Sizeof(attributes))
+	h, err := windows.CreateMutex(&attributes, false, windows.StringToUTF16Ptr(MutexName(lock)))
+	if errors.Is(err, windows.ERROR_ACCESS_DENIED) {
+		return 0, fmt.Errorf("somebody else has made %s: %w; log users off, or restart the machine", MutexName(lock), err)
+	}
+	if err != nil && !errors.Is(err, windows.ERROR_ALREADY_EXISTS) {
+		return 0, err
+	}
+	owner, err := ownerOf(h)
+	if err == nil && !trusted(owner) {
+		err = fmt.Errorf("%s belongs to %s, who made it to keep ss-setup from running; log that user off, or restart the machine", MutexName(lock), owner)
+	}
+	if err != nil {
+		return 0, errors.Join(err, windows.CloseHandle(h))
+	}
+	return h, nil
+}
+
+func ownerOf(object windows.Handle) (string, error) {
+	d, err := windows.GetSecurityInfo(object, windows.SE_KERNEL_OBJECT, windows.OWNER_SECURITY_INFORMATION)
+	if err != nil {
+		return "", fmt.Errorf("ask for its owner: %w", err)
+	}
+	owner, _, err := d.Owner()
+	if err != nil || owner == nil {
+		return "", errors.Join(errors.New("it has no owner"), err)
+	}
+	return owner.String(), nil
+}
+
+// trusted tells SYSTEM, Administrators and the account that runs this program.
+func trusted(sid string) bool {
+	if sid == systemSID || sid == administratorsSID {
+		return true
+	}
+	user, err := liveFolders{}.User()
+	return err == nil && sid == user
+}
+
 // holderKey is where the holder of a lock says who it is. It is volatile: the
 // restart that ends the holder empties it.
 func holderKey(lock string) string {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/windows"
@@ -18,7 +19,7 @@ type Runner func(ctx context.Context, argv ...string) (string, error)
 
 func runCommand(ctx context.Context, argv ...string) (string, error) {
 	// Programs of the system by their full path: never one that lies in some folder of PATH.
-	program := filepath.Join(os.Getenv("SystemRoot"), "System32", argv[0]+".exe")
+	program := SystemProgram(argv[0])
 	out, err := exec.CommandContext(ctx, program, argv[1:]...).CombinedOutput()
 	if err != nil {
 		return string(out), fmt.Errorf("run %s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(string(out)))
@@ -26,19 +27,62 @@ func runCommand(ctx context.Context, argv ...string) (string, error) {
 	return string(out), nil
 }
 
+// SystemProgram is the path of a program that comes with Windows, named without .exe.
+func SystemProgram(name string) string { return filepath.Join(SystemDir, "System32", name+".exe") }
+
 // RestoreContext has nothing to do: there is no SELinux.
 func RestoreContext(context.Context, Runner, ...string) error { return nil }
 
-// Privileged tells whether this process may change the machine. The one question
-// that counts is put to the service manager: an Administrator whose rights are
-// still held back by UAC is refused there too.
-func Privileged() bool {
+// Privileged tells whether this process may change the machine: its token must have
+// Administrators in force, which SYSTEM's has and which UAC holds back from a terminal
+// that was not opened with Run as administrator, and the service manager must agree.
+func Privileged() bool { return privileged(administrates, mayMakeServices) }
+
+func privileged(asked ...func() bool) bool {
+	return !slices.ContainsFunc(asked, func(yes func() bool) bool { return !yes() })
+}
+
+// administrates asks for the token's group. Whether the token is elevated says less:
+// it is not where UAC is off, and for the built-in Administrator.
+func administrates() bool {
+	administrators, err := windows.CreateWellKnownSid(windows.WinBuiltinAdministratorsSid)
+	if err != nil {
+		return false
+	}
+	member, err := windows.Token(0).IsMember(administrators)
+	return err == nil && member
+}
+
+func mayMakeServices() bool {
 	manager, err := windows.OpenSCManager(nil, nil, windows.SC_MANAGER_CREATE_SERVICE)
 	if err != nil {
 		return false
 	}
 	_ = windows.CloseServiceHandle(manager)
 	return true
+}
+
+// OnlyPrivileged tells an open file that nobody but SYSTEM and Administrators can read
+// or write. That the account which runs this is one of them does not make its own files
+// so: programs without its rights read those as well.
+func OnlyPrivileged(f *os.File) bool {
+	d, err := windows.GetSecurityInfo(windows.Handle(f.Fd()), windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
+	return err == nil && onlyPrivileged(d)
+}
+
+func onlyPrivileged(d *windows.SECURITY_DESCRIPTOR) bool {
+	owner, _, err := d.Owner()
+	if err != nil || owner == nil || !almighty(owner.String()) {
+		return false
+	}
+	grants, err := grantsOf(d)
+	return err == nil && !slices.ContainsFunc(grants, func(g Grant) bool { return !almighty(g.Who) })
+}
+
+// almighty tells who may do everything on every machine, and the rights of an owner
+// that is such.
+func almighty(sid string) bool {
+	return sid == systemSID || sid == administratorsSID || sid == ownerRightsSID
 }
 
 // PrivilegedUser is who may change the machine.
@@ -75,7 +119,7 @@ func existing(f *FS, path string) string {
 // SpaceAt measures the disk where path is or would be made.
 func SpaceAt(f *FS, path string) (Space, error) {
 	s := Space{Dir: existing(f, path), Inodes: 1 << 62}
-	name, err := windows.UTF16PtrFromString(f.Real(s.Dir))
+	name, err := windows.UTF16PtrFromString(longPath(f.Real(s.Dir)))
 	if err != nil {
 		return s, err
 	}
@@ -96,7 +140,7 @@ type volume struct {
 
 func volumeOf(path string) (volume, error) {
 	var v volume
-	name, err := windows.UTF16PtrFromString(path)
+	name, err := windows.UTF16PtrFromString(longPath(path))
 	if err != nil {
 		return v, err
 	}

@@ -72,16 +72,25 @@ func createService(ctx context.Context, r Registration) (*service, error) {
 	}
 	var h windows.Handle
 	err = whileMarked(ctx, deleteBound, func() (err error) {
-		h, err = windows.CreateService(
-			manager, windows.StringToUTF16Ptr(r.Service), text(r.DisplayName),
-			windows.SERVICE_CHANGE_CONFIG|windows.SERVICE_START, windows.SERVICE_WIN32_OWN_PROCESS,
-			startType(r.Start), windows.SERVICE_ERROR_NORMAL, text(r.Command), nil, nil, nil, text(r.Account), nil)
+		h, err = newEntry(manager, r, windows.CreateService)
 		return err
 	})
 	if err != nil {
 		return nil, errors.Join(err, windows.CloseServiceHandle(manager))
 	}
 	return &service{manager, h, r.Service}, nil
+}
+
+// newEntry makes an entry by Windows' CreateService. No account that it is given has a
+// password.
+func newEntry(
+	manager windows.Handle, r Registration,
+	create func(manager windows.Handle, name, display *uint16, access, kind, start, onError uint32, path, group *uint16, tag *uint32, depends, user, password *uint16) (windows.Handle, error),
+) (windows.Handle, error) {
+	return create(
+		manager, windows.StringToUTF16Ptr(r.Service), text(r.DisplayName),
+		windows.SERVICE_CHANGE_CONFIG|windows.SERVICE_START, windows.SERVICE_WIN32_OWN_PROCESS,
+		startType(r.Start), windows.SERVICE_ERROR_NORMAL, text(r.Command), nil, nil, nil, text(r.Account), nil)
 }
 
 // whileMarked repeats a call for as long as an entry of that name is being deleted.
@@ -183,9 +192,11 @@ func (s *service) setRestarts(r *Restarts) error {
 	return nil
 }
 
-// Unregister removes an entry and waits until nobody looks at it any more.
+// Unregister removes an entry and waits until nobody looks at it any more. A boot may
+// have started the service since it was stopped; once its entry is marked nothing does,
+// so it is stopped then: an entry of a service that runs never goes.
 func (scm) Unregister(ctx context.Context, name string) error {
-	s, err := openService(name, windows.DELETE)
+	s, err := openService(name, windows.DELETE|toStop)
 	if errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST) {
 		return nil
 	}
@@ -193,8 +204,11 @@ func (scm) Unregister(ctx context.Context, name string) error {
 		return fmt.Errorf("remove service %s: %w", name, explain(err))
 	}
 	err = windows.DeleteService(s.handle)
+	if err == nil || errors.Is(err, windows.ERROR_SERVICE_MARKED_FOR_DELETE) {
+		err = s.stop(ctx)
+	}
 	s.close()
-	if err != nil && !errors.Is(err, windows.ERROR_SERVICE_MARKED_FOR_DELETE) {
+	if err != nil {
 		return fmt.Errorf("remove service %s: %w", name, explain(err))
 	}
 	err = untilGone(ctx, deleteBound, func() error {

@@ -106,6 +106,14 @@ const (
 	RegNumber     = 4
 )
 
+// LogonRights are which accounts may run services: the right to log on as a service,
+// which the Services window gives along with an account and the manager itself does not.
+type LogonRights interface {
+	MayServe(account string) (bool, error)
+	AllowToServe(account string) error
+	ForbidToServe(account string) error
+}
+
 // AccessLists sets who may do what with a folder and, by inheritance, with all
 // that is in it. Lists are written as Windows writes them (SDDL).
 type AccessLists interface {

@@ -221,7 +221,7 @@ type liveLists struct {
 
 // Access reads the list of a file or folder.
 func (liveLists) Access(path string) (string, error) {
-	d, err := windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
+	d, err := windows.GetNamedSecurityInfo(longPath(path), windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
 	if err != nil {
 		return "", fmt.Errorf("read the access list of %s: %w", path, err)
 	}
@@ -255,7 +255,7 @@ func (l liveLists) SetAccess(path, list string) error {
 	if owner != nil {
 		what |= windows.OWNER_SECURITY_INFORMATION
 	}
-	set := func() error { return l.set(path, windows.SE_FILE_OBJECT, what, owner, nil, dacl, nil) }
+	set := func() error { return l.set(longPath(path), windows.SE_FILE_OBJECT, what, owner, nil, dacl, nil) }
 	err = set()
 	if errors.Is(err, windows.ERROR_INVALID_OWNER) {
 		if err = l.giveAway(); err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -89,10 +90,14 @@ func exitCode(s windows.SERVICE_STATUS_PROCESS) uint32 {
 	return s.Win32ExitCode
 }
 
+// toStop are the rights that stop needs: at the end of its patience it also keeps the
+// manager from starting the service again.
+const toStop = windows.SERVICE_STOP | windows.SERVICE_QUERY_STATUS | windows.SERVICE_QUERY_CONFIG | windows.SERVICE_CHANGE_CONFIG | windows.SERVICE_START
+
 // Stop ends a service and waits until its process is gone; at the end of its
 // patience it ends the process.
 func (scm) Stop(ctx context.Context, service string) error {
-	h, err := openService(service, windows.SERVICE_STOP|windows.SERVICE_QUERY_STATUS|windows.SERVICE_QUERY_CONFIG|windows.SERVICE_CHANGE_CONFIG|windows.SERVICE_START)
+	h, err := openService(service, toStop)
 	if errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST) {
 		return nil
 	}
@@ -291,7 +296,8 @@ func (s *service) askToStop() (asked bool, err error) {
 func (s *service) kill(p process) error {
 	restarts, err := s.restarts()
 	if err == nil && restarts != nil && len(restarts.AfterMilliseconds) > 0 {
-		if err := s.setRestarts(&Restarts{}); err != nil {
+		err := s.setRestarts(&Restarts{})
+		if err != nil && !errors.Is(err, windows.ERROR_SERVICE_MARKED_FOR_DELETE) { // which is not restarted
 			return err
 		}
 		defer func() { _ = s.setRestarts(restarts) }()
@@ -363,8 +369,26 @@ func VirtualAccount(service string) string { return `NT SERVICE\` + service }
 
 type virtualAccounts struct{}
 
-// Lookup finds every account and tells no numbers: there are none.
-func (virtualAccounts) Lookup(string) (uid, gid int, err error) { return -1, -1, nil }
+// Lookup tells no numbers: there are none. Accounts of services exist with them; one of
+// a domain that cannot be asked just now is taken to be there.
+func (virtualAccounts) Lookup(name string) (uid, gid int, err error) {
+	if NeedsLogonRight(name) {
+		if _, err := sidOf(name); errors.Is(err, fs.ErrNotExist) {
+			return 0, 0, err
+		}
+	}
+	return -1, -1, nil
+}
+
+// NeedsLogonRight tells the accounts that run no service unless they have got the right
+// to: all but those that Windows has for services.
+func NeedsLogonRight(account string) bool {
+	domain, _, found := strings.Cut(account, `\`)
+	if !found {
+		return strings.HasSuffix(account, "$")
+	}
+	return !strings.EqualFold(domain, "NT SERVICE") && !strings.EqualFold(domain, "NT AUTHORITY")
+}
 
 // LookupID tells no names: who may do what is in access lists.
 func (virtualAccounts) LookupID(int, int) (user, group string) { return "", "" }

@@ -97,9 +97,13 @@ func (i *install) definitions() []step.Step {
 		if state.Masked || state.Installed && !i.enables() {
 			continue
 		}
+		account := registeredAccount(name, i.accountOf(name))
+		if machine.NeedsLogonRight(account) {
+			out = append(out, &step.AllowToServe{Account: account})
+		}
 		out = append(out, &step.RegisterService{
 			Service: name, DisplayName: serviceTexts[name][0], Description: serviceTexts[name][1],
-			Account: registeredAccount(name, i.accountOf(name)), Release: i.release, Generation: i.generation,
+			Account: account, Release: i.release, Generation: i.generation,
 			Restarts: &machine.Restarts{AfterMilliseconds: []uint32{1000, 1000, 1000}, ForgetSeconds: 24 * 60 * 60},
 		})
 	}
@@ -184,9 +188,11 @@ func leftByPurge(_ *step.Machine, folder receipt.Folder) bool {
 	return folder.Path == machine.FilesDir || folder.Path == machine.ServerLogDir
 }
 
-// pointCommand is the command that makes path name target.
+// pointCommand is the command that makes path name target, in cmd and in PowerShell:
+// there are quotes around the whole alone, which cd does not need. A number right before
+// > would be that of a stream.
 func pointCommand(target, path string) string {
-	return fmt.Sprintf(`cmd /c "echo %s>"%s""`, target, path)
+	return fmt.Sprintf(`cmd /c "cd /d %s&&(echo %s)>%s"`, filepath.Dir(path), target, filepath.Base(path))
 }
 
 // LostLink says that the file current is gone and which command puts it back.

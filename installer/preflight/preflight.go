@@ -102,9 +102,7 @@ func Run(ctx context.Context, p Probe, in Input) []Check {
 		checkInterrupted(p, in),
 		checkClock(p, in),
 	}
-	if in.Account != "" {
-		checks = append(checks, checkAccount(p, in.Account))
-	}
+	checks = append(checks, ServiceAccount(p, in.Account)...)
 	checks = append(checks, Owners(p)...)
 	checks = append(checks, checkLinks(p)...)
 	if !in.Image {

@@ -93,6 +93,15 @@ func checkClock(p Probe, in Input) Check {
 	return ok(Clock, "the clock says "+now.UTC().Format(time.DateTime)+" UTC")
 }
 
+// ServiceAccount looks whether the server can run as the account of that name, as Run
+// does. Empty is the account that an install makes, which needs no look.
+func ServiceAccount(p Probe, name string) []Check {
+	if name == "" {
+		return nil
+	}
+	return []Check{checkAccount(p, name)}
+}
+
 // checkAccount holds the account that is to run the server to what it must be:
 // there, and never root.
 func checkAccount(p Probe, name string) Check {

@@ -25,5 +25,8 @@ func euid() int {
 	return 1
 }
 
-// Unmask is the command by which an administrator lets a service start again.
-func Unmask(_, service string) string { return "sc config " + service + " start= auto" }
+// Unmask is the command by which an administrator lets a service start again, in cmd
+// and in PowerShell, where sc is another command.
+func Unmask(_, service string) string {
+	return "powershell -Command Set-Service " + service + " -StartupType Automatic"
+}

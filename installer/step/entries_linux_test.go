@@ -63,6 +63,18 @@ func (e entries) Registered(service string) (r machine.Registration, err error) 
 	return r, e.read("service", service, &r)
 }
 
+func (e entries) MayServe(account string) (may bool, err error) {
+	err = e.read("right", account, &may)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return may, err
+}
+
+func (e entries) AllowToServe(account string) error { return e.write("right", account, true) }
+
+func (e entries) ForbidToServe(account string) error { return e.remove("right", account) }
+
 func (e entries) Register(_ context.Context, r machine.Registration) error {
 	now, err := e.Registered(r.Service)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -147,10 +159,10 @@ func (e entries) SetAccess(path, list string) error {
 func withEntries(services ...string) func(k *kit) {
 	return func(k *kit) {
 		e := entries{k.FS}
-		for _, kind := range []string{"service", "key", "list"} {
+		for _, kind := range []string{"service", "key", "list", "right"} {
 			k.dir("/entries/"+kind, 0o700)
 		}
-		k.Registrar, k.Registry, k.Lists = e, e, e
+		k.Registrar, k.Registry, k.Lists, k.LogonRights = e, e, e, e
 		for _, name := range services {
 			must(k.t, e.write("service", name, machine.Registration{
 				Service: name, Account: `DOMAIN\chosen$`, Start: machine.StartByHand, Command: machine.ServiceCommand(name, oldRelease, 1),

@@ -1,6 +1,7 @@
 package step
 
 import (
+	"context"
 	"errors"
 	"os"
 	"testing"
@@ -324,6 +325,29 @@ func TestAReleaseThatFailsIsToldApartFromAMachineThatDoes(t *testing.T) {
 		&WaitHealth{Services: []string{"ss-server"}, Generation: 2, Version: "7.0.1"},
 	} {
 		if err := k.do(s); !errors.Is(err, ErrReleaseFailed) {
+			t.Errorf("%s: %v", s.Kind(), err)
+		}
+	}
+}
+
+// A program that is ended because the run is cancelled says nothing of its release, and
+// what its end is called differs between systems.
+func TestARunThatIsCancelledSpeaksAgainstNoRelease(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.Programs.(*fakePrograms).err = errors.New("exit status 1")
+	withCopy(k)
+	k.services.broken = map[string]bool{"ss-server": true}
+	asked := errors.New("somebody asked")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(asked)
+	for _, s := range []Step{
+		&SelfTest{Release: newRelease, Program: "ss-server"},
+		&MigrateStore{Store: server(1, 2), Release: newRelease},
+		&StartServices{Services: []string{"ss-server"}},
+		&WaitHealth{Services: []string{"ss-server"}, Generation: 2, Version: "7.0.1"},
+	} {
+		if err := s.Do(ctx, k.Machine); !errors.Is(err, asked) || errors.Is(err, ErrReleaseFailed) {
 			t.Errorf("%s: %v", s.Kind(), err)
 		}
 	}

@@ -34,11 +34,12 @@ type Machine struct {
 	Programs Programs
 	Prober   Prober
 	Firewall Firewall
-	// Registrar, Registry and Lists are nil where services, settings and access
-	// are told by files alone.
-	Registrar machine.Registrar
-	Registry  machine.Registry
-	Lists     machine.AccessLists
+	// Registrar, Registry, Lists and LogonRights are nil where services, settings,
+	// access and accounts are told by files alone.
+	Registrar   machine.Registrar
+	Registry    machine.Registry
+	Lists       machine.AccessLists
+	LogonRights machine.LogonRights
 	// Relabel gives files the labels of the machine's SELinux policy; nil where
 	// there is nothing to label.
 	Relabel func(ctx context.Context, paths ...string) error
@@ -171,6 +172,7 @@ func Kinds() txn.Kinds[*Machine] {
 		func() Step { return &RegisterService{} },
 		func() Step { return &UnregisterService{} },
 		func() Step { return &ProtectFolder{} },
+		func() Step { return &AllowToServe{} },
 		func() Step { return &SetRegistry{} },
 		func() Step { return &RemoveRegistry{} },
 		func() Step { return &AddToPath{} },

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/windows"
+
+	"ss-setup/installer/machine"
 )
 
 // childAttr starts a child as this process's own account: a virtual account can
@@ -15,12 +17,12 @@ import (
 func childAttr(_, _ int, _ bool) *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
 
 // programFolder is where the programs of a release run.
-var programFolder = os.Getenv("SystemRoot")
+var programFolder = machine.SystemDir
 
 // programEnv is all that they get of an environment: what Windows itself needs.
 func programEnv() []string {
-	env := []string{"PATH=" + os.Getenv("SystemRoot") + `\System32`}
-	for _, name := range []string{"SystemRoot", "SystemDrive", "windir", "ProgramData", "ProgramFiles", "TEMP", "TMP", "COMPUTERNAME"} {
+	env := []string{"PATH=" + machine.SystemDir + `\System32`, "SystemRoot=" + machine.SystemDir, "windir=" + machine.SystemDir}
+	for _, name := range []string{"SystemDrive", "ProgramData", "ProgramFiles", "TEMP", "TMP", "COMPUTERNAME"} {
 		if v, set := os.LookupEnv(name); set {
 			env = append(env, name+"="+v)
 		}

@@ -51,7 +51,7 @@ func (s *RegisterService) Prepare(_ context.Context, m *Machine) (any, error) {
 		return nil, err
 	}
 	if m.KeepOriginals && !strings.Contains(was.Command, machine.ReleasesDir) {
-		return nil, fmt.Errorf("there is a service %s of another product already (%s); remove it with sc delete %[1]s and run ss-setup again", s.Service, was.Command)
+		return nil, fmt.Errorf("there is a service %s of another product already (%s); remove it with sc.exe delete %[1]s and run ss-setup again", s.Service, was.Command)
 	}
 	return registerUndo{Existed: true, Was: was}, nil
 }

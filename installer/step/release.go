@@ -185,10 +185,13 @@ func (s *SelfTest) String() string { return "self-test of " + s.Program + " " + 
 // Do runs the self-test.
 func (s *SelfTest) Do(ctx context.Context, m *Machine) error {
 	err := m.Programs.Run(ctx, Command{Path: program(s.Release, s.Program), Args: []string{"selftest"}, User: s.Account})
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("%w: %w", ErrReleaseFailed, err)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
-	return err
+	return fmt.Errorf("%w: %w", ErrReleaseFailed, err)
 }
 
 // Undo has nothing to put back.

@@ -135,10 +135,13 @@ func (s *StartServices) Transient() {}
 // Do starts the services.
 func (s *StartServices) Do(ctx context.Context, m *Machine) error {
 	err := machine.StartAll(ctx, m.Services, s.Services...)
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("%w: %w", ErrReleaseFailed, err)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
-	return err
+	return fmt.Errorf("%w: %w", ErrReleaseFailed, err)
 }
 
 // Undo stops the services.

@@ -206,7 +206,12 @@ var undoable = map[string]stepCase{
 	"a folder in a PATH that is not set": {step: &AddToPath{Key: "HKLM\\key", Folder: `C:\SS`}, setup: withKey("other", "x")},
 	"an access list":                     {step: NewProtectFolder("/srv", "D:PAI"), setup: withEntries()},
 	"an access list in place of another": {step: NewProtectFolder("/srv", "D:PAI"), setup: withList("/srv", "D:AI")},
-	"a command":                          {step: NewInstallCommand("/usr/bin/lmu.cmd", "@echo off")},
+	"a right":                            {step: &AllowToServe{Account: `CORP\sftp$`}, setup: withEntries()},
+	"a right that was there": {step: &AllowToServe{Account: `CORP\sftp$`}, setup: func(k *kit) {
+		withEntries()(k)
+		must(k.t, k.LogonRights.AllowToServe(`CORP\sftp$`))
+	}},
+	"a command": {step: NewInstallCommand("/usr/bin/lmu.cmd", "@echo off")},
 	"a command in place of another": {
 		step:  NewInstallCommand("/usr/bin/lmu.cmd", "@echo off"),
 		setup: func(k *kit) { k.file("/usr/bin/lmu.cmd", "mine") },

@@ -22,13 +22,13 @@ type rule struct {
 
 var keyHints = []string{"pass", "pwd", "secret", "token", "api", "private", "probe", "auth", "cookie", "credential", "setup", "otp"}
 
-// privateKey may have many lines, and its end may be missing.
-var privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|$)`)
+// privateKey may have many lines, and its beginning or its end may be missing.
+var privateKey = regexp.MustCompile(`(?s)\A[^-]*-----END [A-Z0-9 ]*PRIVATE KEY-----|-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|$)`)
 
 // rules go from what is surest to what is a guess. They rather take too much away
 // than too little: a support engineer can ask again, a leaked password stays one.
 var rules = []rule{
-	{[]string{"://"}, regexp.MustCompile(`(://)[^/\s:@"']*:[^/\s@"']+@`), "${1}" + gone + "@"},
+	{[]string{"://"}, regexp.MustCompile(`(://)[^/\s"]*@`), "${1}" + gone + "@"},
 	{[]string{"bearer", "basic", "digest"}, regexp.MustCompile(`(?i)\b(bearer|basic|digest)\s+[A-Za-z0-9._~+/=-]{6,}`), "${1} " + gone},
 	{[]string{"eyj"}, regexp.MustCompile(`\beyJ[\w-]+\.[\w-]+\.[\w-]*`), gone}, // a signed token
 	{[]string{"$"}, regexp.MustCompile(`\$(?:2[abxy]|argon2[a-z]*|[1567y]|scrypt|pbkdf2[\w-]*|gy)\$[^\s"'\\]+`), gone},
@@ -38,7 +38,7 @@ var rules = []rule{
 	{keyHints, regexp.MustCompile(`(?i)(` + secretKey + `[\w.-]*=)[^\s"'\[]\S*`), "${1}" + gone},
 	{keyHints, regexp.MustCompile(`(?i)(` + secretKey + `[\w.-]*(?:[ \t]*:[ \t]*|[ \t]+=[ \t]*))[^\s"'\[{\\][^\n\\]*`), "${1}" + gone},
 	// License codes.
-	{[]string{"s7", "s8"}, regexp.MustCompile(`\bS\d[0-9A-Z]{2}(?:-[0-9A-Z]{4}){5}\b`), gone},
+	{[]string{"s7", "s8"}, regexp.MustCompile(`(?i)\bS\d[0-9A-Z]{2}(?:-[0-9A-Z]{4}){5}\b`), gone},
 }
 
 // shortest is the length from which on a known secret is looked for: a shorter one

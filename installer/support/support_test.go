@@ -26,6 +26,9 @@ var planted = []string{
 	`GET / "Authorization" "Basic c2VzYW1lsesame"`,
 	"https://user:sesame@example.com/x",
 	"postgres://sesame:sesame@db/x",
+	"http://proxy:a@sesame@proxy.example:3128",
+	"http://proxy:it's,sesame@proxy.example:3128",
+	"https://sesame-token@git.example/x",
 	"Cookie: session=sesame; other=sesame",
 	"passphrase: 'sesame open'",
 	"SetupCode=sesame",
@@ -47,11 +50,21 @@ func TestPlantedSecretsAreTakenOut(t *testing.T) {
 			t.Errorf("%q is written as %q", text, got)
 		}
 	}
-	for _, text := range []string{"New code: MZGN-SYC8 (5 minutes)", "code S7AB-CDEF-GHIJ-KLMN-OPQR-STUV entered"} {
+	for _, text := range []string{"New code: MZGN-SYC8 (5 minutes)", "code S7AB-CDEF-GHIJ-KLMN-OPQR-STUV entered", "lmu -install s7ab-CDEF-ghij-klmn-opqr-stuv"} {
 		got := string(r.Redact([]byte(text)))
 		if !strings.Contains(got, gone) || strings.Contains(got, "MZGN") || strings.Contains(got, "CDEF") {
 			t.Errorf("%q is written as %q", text, got)
 		}
+	}
+}
+
+// Of a file that is too long only the end is kept, which may begin within a key.
+func TestTheEndOfAPrivateKeyIsTakenOutToo(t *testing.T) {
+	key := "-----BEGIN PRIVATE KEY-----\n" + strings.Repeat("sesame+sesame/sesame\n", 3) + "-----END PRIVATE KEY-----\n"
+	rest := strings.Repeat("x", MaxSource-len(key)+40) + "\n"
+	got := string(NewRedactor().Redact(Tail([]byte(key + rest))))
+	if strings.Contains(got, "sesame") || !strings.HasSuffix(got, "xx\n") {
+		t.Errorf("it begins with %.100q and ends with %q", got, got[len(got)-10:])
 	}
 }
 

@@ -1,7 +1,6 @@
 package txn
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -33,8 +32,8 @@ type mutex struct {
 func (m *mutex) hold(patience time.Duration, taken chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	h, err := windows.CreateMutex(nil, false, windows.StringToUTF16Ptr(machine.MutexName(m.name)))
-	if err != nil && !errors.Is(err, windows.ERROR_ALREADY_EXISTS) {
+	h, err := machine.OpenLock(m.name)
+	if err != nil {
 		taken <- err
 		return
 	}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"ss-setup/installer/bundle"
+	"ss-setup/installer/bundle/archive"
 )
 
 // Folder is all that a package owns.
@@ -235,6 +236,8 @@ func (o *Options) contents() ([]content, error) {
 			return nil
 		case !d.Type().IsRegular():
 			return fmt.Errorf("%s in the bundle is no regular file", rel)
+		case !archive.Belongs(filepath.ToSlash(rel)):
+			return fmt.Errorf("%s is no file of a bundle, perhaps one of a build that was cut; remove it", file)
 		}
 		src, err := filepath.Abs(file)
 		if err != nil {

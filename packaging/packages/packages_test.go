@@ -90,6 +90,17 @@ func TestTheSameBundleAndTimeGiveTheSameBytes(t *testing.T) {
 	}
 }
 
+func TestABundleWithAStrangerMakesNoPackage(t *testing.T) {
+	dir := makeBundle(t, "linux")
+	if err := os.WriteFile(filepath.Join(dir, ".payload.tar.zst.123"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Build(t.Context(), Options{Bundle: dir, Out: t.TempDir(), Time: day, Packer: []string{"false"}})
+	if err == nil || !strings.Contains(err.Error(), ".payload.tar.zst.123") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestADebOwnsTheBundleAndNothingElse(t *testing.T) {
 	if _, err := exec.LookPath("dpkg-deb"); err != nil {
 		t.Skip("needs dpkg-deb")

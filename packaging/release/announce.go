@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -64,7 +65,8 @@ func (a Announcement) Send(ctx context.Context, client *http.Client) error {
 }
 
 func isLoopback(host string) bool {
-	return host == "localhost" || strings.HasPrefix(host, "127.") || host == "::1"
+	ip := net.ParseIP(host) // and no name that only begins like one
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // hide leaves the token out of an error.

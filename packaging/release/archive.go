@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ss-setup/installer/bundle"
+	"ss-setup/installer/bundle/archive"
 )
 
 // Archive packs a bundle's folder into one file, .tar.gz or .zip as its name says,
@@ -32,8 +33,14 @@ func Archive(dir, out string, when time.Time) error {
 			return fmt.Errorf("%s is no regular file", file)
 		}
 		rel, err := filepath.Rel(dir, file)
+		if err != nil {
+			return err
+		}
+		if !archive.Belongs(filepath.ToSlash(rel)) {
+			return fmt.Errorf("%s is no file of a bundle, perhaps one of a build that was cut; remove it", file)
+		}
 		names = append(names, filepath.ToSlash(rel))
-		return err
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("list %s: %w", dir, err)
@@ -120,24 +127,17 @@ func withFile(name string, do func(*os.File, int64) error) error {
 	return do(f, info.Size())
 }
 
-// Sums writes the file SHA256SUMS of the regular files in a folder, in the form that
-// sha256sum -c reads.
-func Sums(dir string) error {
-	const name = "SHA256SUMS"
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	_, _, err = writeFile(filepath.Join(dir, name), 0o644, func(w io.Writer) error {
-		for _, e := range entries {
-			if !e.Type().IsRegular() || e.Name() == name || strings.HasPrefix(e.Name(), ".") {
-				continue
-			}
-			sum, err := FileSum(filepath.Join(dir, e.Name()))
+// Sums writes a file, such as SHA256SUMS, of the named files in a folder, sorted, in the form
+// that sha256sum -c reads. Whatever else lies in the folder is nobody's release.
+func Sums(dir, into string, names []string) error {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	_, _, err := writeFile(filepath.Join(dir, into), 0o644, func(w io.Writer) error {
+		for _, name := range names {
+			sum, err := FileSum(filepath.Join(dir, name))
 			if err != nil {
 				return err
 			}
-			if _, err := fmt.Fprintf(w, "%s  %s\n", sum, e.Name()); err != nil {
+			if _, err := fmt.Fprintf(w, "%s  %s\n", sum, name); err != nil {
 				return err
 			}
 		}

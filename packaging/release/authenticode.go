@@ -32,6 +32,14 @@ type Authenticode struct {
 // ErrNoSigner is found in the error where osslsigncode is missing.
 var ErrNoSigner = errors.New("osslsigncode is not installed; run: apt-get install osslsigncode")
 
+// SignerInstalled is ErrNoSigner where osslsigncode is missing.
+func SignerInstalled() error {
+	if _, err := exec.LookPath("osslsigncode"); err != nil {
+		return ErrNoSigner
+	}
+	return nil
+}
+
 // Sign signs a program in its place and verifies it afterwards.
 func (a Authenticode) Sign(ctx context.Context, file string) error {
 	tool, err := exec.LookPath("osslsigncode")

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"bytes"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -71,4 +72,26 @@ func (f Feed) Write(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, "\n")
 	return err
+}
+
+// WithoutEntry is a feed that Write has written, without the entry of a version, and
+// whether there was one.
+func WithoutEntry(feed []byte, version string) ([]byte, bool) {
+	const begin, end = "  <entry>\n", "</entry>\n"
+	var out []byte
+	found := false
+	for rest := feed; ; {
+		before, entry, more := bytes.Cut(rest, []byte(begin))
+		out = append(out, before...)
+		if !more {
+			return out, found
+		}
+		// Text is escaped, so neither mark is found inside of it.
+		entry, rest, _ = bytes.Cut(entry, []byte(end))
+		if bytes.Contains(entry, []byte("/releases/"+version+"</id>")) {
+			found = true
+			continue
+		}
+		out = append(append(append(out, begin...), entry...), end...)
+	}
 }

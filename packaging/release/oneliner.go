@@ -1,6 +1,7 @@
 package release
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -96,22 +97,30 @@ func Scripts(o ScriptOptions) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the templates: %w", err)
 	}
-	if err := os.MkdirAll(o.Out, 0o755); err != nil {
-		return nil, err
-	}
+	// All are rendered before any is written: those of one release belong together.
 	var names []string
+	var rendered []bytes.Buffer
 	for _, s := range o.wanted() {
 		pins, err := o.pins(s)
 		if err != nil {
 			return nil, err
 		}
-		_, _, err = writeFile(filepath.Join(o.Out, s.Name), 0o644, func(w io.Writer) error {
-			return templates.ExecuteTemplate(w, s.template, pins)
-		})
-		if err != nil {
+		var text bytes.Buffer
+		if err := templates.ExecuteTemplate(&text, s.template, pins); err != nil {
 			return nil, fmt.Errorf("render %s: %w", s.Name, err)
 		}
-		names = append(names, s.Name)
+		names, rendered = append(names, s.Name), append(rendered, text)
+	}
+	if err := os.MkdirAll(o.Out, 0o755); err != nil {
+		return nil, err
+	}
+	for i, name := range names {
+		if _, _, err := writeFile(filepath.Join(o.Out, name), 0o644, func(w io.Writer) error {
+			_, err := w.Write(rendered[i].Bytes())
+			return err
+		}); err != nil {
+			return nil, fmt.Errorf("write %s: %w", name, err)
+		}
 	}
 	return names, nil
 }
@@ -155,7 +164,7 @@ func (o *ScriptOptions) pins(s script) (*pins, error) {
 	}
 	f, err := os.Open(filepath.Join(o.Dist, p.Archive))
 	if err != nil {
-		return nil, fmt.Errorf("read the package that %s names: %w", s.Name, err)
+		return nil, fmt.Errorf("read the package that %s names (--targets leaves out what was not made): %w", s.Name, err)
 	}
 	defer f.Close()
 	h := sha256.New()

@@ -92,6 +92,22 @@ func TestArchivesOfTheSameFilesAreTheSameBytes(t *testing.T) {
 	}
 }
 
+// What a build left that was cut is not shipped: ss-setup would refuse the archive.
+func TestAFolderWithAStrangerIsNotPacked(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ss-server-7.0.0-linux-amd64")
+	for _, name := range []string{"manifest.json", ".payload.tar.zst.123"} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Archive(dir, dir+".tar.gz", when); err == nil || !strings.Contains(err.Error(), ".payload.tar.zst.123") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestTheChangelogIsReadAndFed(t *testing.T) {
 	entries, err := ParseChangelog(changelog)
 	if err != nil || len(entries) != 2 || entries[0].Version != "7.0.1" || !strings.HasPrefix(entries[0].Notes, "### Fixed") || entries[1].Notes != "- The first." {
@@ -168,6 +184,10 @@ func TestAnAnnouncementNeverTellsItsToken(t *testing.T) {
 			t.Errorf("%s: error is %v", url, err)
 		}
 	}
+	a.URL = "http://127.releases.example/{token}" // a name, and nobody knows whose
+	if err := a.Send(t.Context(), s.Client()); err == nil || !strings.Contains(err.Error(), "is not https") {
+		t.Errorf("error is %v", err)
+	}
 	elsewhere := 0
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere++ }))
 	defer other.Close()
@@ -240,14 +260,14 @@ func TestWindowsProgramsAreSignedAndVerified(t *testing.T) {
 	}
 }
 
-func TestSumsAreWhatSha256sumReads(t *testing.T) {
+func TestSumsAreWhatSha256sumReadsAndListNoStranger(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"b.zip", "a.tar.gz"} {
+	for _, name := range []string{"b.zip", "a.tar.gz", "of-another-release.zip"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := Sums(dir); err != nil {
+	if err := Sums(dir, "SHA256SUMS", []string{"b.zip", "a.tar.gz", "b.zip"}); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("sha256sum", "--check", "--strict", "SHA256SUMS")
@@ -255,4 +275,37 @@ func TestSumsAreWhatSha256sumReads(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "a.tar.gz: OK\nb.zip: OK\n" {
 		t.Errorf("%v: %s", err, out)
 	}
+}
+
+func TestOneEntryIsTakenOutOfAFeed(t *testing.T) {
+	day := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	written := func(versions ...string) string {
+		f := Feed{Title: "SS Server", BaseURL: "https://releases.test"}
+		for _, v := range versions {
+			f.Entries = append(f.Entries, Entry{Version: v, Date: day, Notes: "- <entry>\n</entry>\n of " + v})
+		}
+		var out bytes.Buffer
+		if err := f.Write(&out); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	whole := written("7.1.0", "7.0.1", "7.0.10")
+	got, found := WithoutEntry([]byte(whole), "7.0.1")
+	if want := written("7.1.0", "7.0.10"); !found || string(got) != want {
+		t.Errorf("found %v, got %s, want %s", found, got, want)
+	}
+	if got, found := WithoutEntry([]byte(whole), "0.1"); found || string(got) != whole {
+		t.Errorf("a version that is not listed: %v %s", found, got)
+	}
+}
+
+func FuzzWithoutEntry(f *testing.F) {
+	f.Add([]byte("<feed>\n  <entry>\n<id>x/releases/7.0.0</id></entry>\n</feed>\n"), "7.0.0")
+	f.Add([]byte("  <entry>\n"), "")
+	f.Fuzz(func(t *testing.T, feed []byte, version string) {
+		if got, found := WithoutEntry(feed, version); !found && !bytes.HasPrefix(got, feed) {
+			t.Errorf("a feed without %q has become %q", version, got)
+		}
+	})
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+	"golang.org/x/mod/semver"
 
 	"ss-setup/installer/bundle"
 	"ss-setup/installer/bundle/trust"
@@ -93,7 +94,7 @@ func (v *Vault) Refresh() error {
 // change signs what edit says that it has changed.
 func (v *Vault) change(edit func(*state) (part, error)) error {
 	if !exists(v.MetadataDir()) {
-		return fmt.Errorf("there are no keys in %s; make them with: ss-release keys init --keys %s", v.Dir, v.Dir)
+		return v.noKeys()
 	}
 	unlock, err := lock(filepath.Join(v.Dir, ".lock"))
 	if err != nil {
@@ -175,7 +176,7 @@ func (s *state) add(p Publication, keep int, now time.Time) error {
 			return err
 		}
 	}
-	return s.prune(m, keep, dir)
+	return s.prune(m, keep, dir, info.Channel)
 }
 
 // keptInfo is what was said of a release at its first publication, where the second
@@ -243,8 +244,9 @@ func blobOf(file string) (bundle.Blob, error) {
 	return bundle.Blob{Size: n, SHA256: hex.EncodeToString(h.Sum(nil))}, err
 }
 
-// prune takes the oldest releases of m's platform off the list, never the one in dir.
-func (s *state) prune(m bundle.Manifest, keep int, dir string) error {
+// prune takes the oldest releases of m's platform and channel off the list, never the
+// one in dir. Of one day, the lower version is the older.
+func (s *state) prune(m bundle.Manifest, keep int, dir, channel string) error {
 	if keep == 0 {
 		return nil
 	}
@@ -263,10 +265,16 @@ func (s *state) prune(m bundle.Manifest, keep int, dir string) error {
 				return fmt.Errorf("read what was signed of %s: %w", name, err)
 			}
 		}
-		all = append(all, listed{path.Dir(name), info.Released})
+		if info.Channel == channel {
+			all = append(all, listed{path.Dir(name), info.Released})
+		}
+	}
+	version := func(l listed) string {
+		v, _, _ := strings.Cut(l.dir, "/")
+		return "v" + v
 	}
 	slices.SortFunc(all, func(a, b listed) int {
-		return cmp.Or(b.released.Compare(a.released), strings.Compare(a.dir, b.dir))
+		return cmp.Or(b.released.Compare(a.released), semver.Compare(version(b), version(a)), strings.Compare(a.dir, b.dir))
 	})
 	for _, old := range all[min(keep-1, len(all)):] {
 		s.remove(old.dir)
@@ -387,7 +395,7 @@ func (v *Vault) saveRoot(s *state, before *metadata.RootType, role string) (part
 // CopyMetadata puts what a client needs - every root, the newest of the rest - into
 // a folder, which is made, and takes away what else lies there.
 func (v *Vault) CopyMetadata(dir string) error {
-	names, err := v.copyMetadata(dir)
+	names, err := v.copyMetadata(dir, nil)
 	if err != nil {
 		return err
 	}
@@ -408,10 +416,16 @@ func (v *Vault) CopyMetadata(dir string) error {
 
 // UpdateSite is CopyMetadata into a repository that is being served. What lies there
 // stays: a client that has just read the timestamp before asks for it next. The new
-// timestamp comes last, when all that it leads to is there.
+// timestamp comes last, when all that it leads to is there. What CheckSite refuses is
+// left as it is; a folder that is no repository becomes one.
 func (v *Vault) UpdateSite(site string) error {
 	dir := filepath.Join(site, trust.MetadataDir)
-	names, err := v.copyMetadata(dir)
+	names, err := v.copyMetadata(dir, func(s *state) error {
+		if err := v.checkSite(s, site); !errors.Is(err, ErrNoRepository) {
+			return err
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
@@ -420,8 +434,7 @@ func (v *Vault) UpdateSite(site string) error {
 		return err
 	}
 	for _, root := range roots {
-		// A root that this vault has not signed, of keys that were there before, would
-		// end the chain for everybody.
+		// A root of keys that were there before would end the chain for everybody.
 		if slices.Contains(names, filepath.Base(root)) {
 			continue
 		}
@@ -432,9 +445,9 @@ func (v *Vault) UpdateSite(site string) error {
 	return nil
 }
 
-// copyMetadata writes the metadata in force, the timestamp last, and returns the names
-// of their files.
-func (v *Vault) copyMetadata(dir string) ([]string, error) {
+// copyMetadata writes the metadata in force, if check agrees, the timestamp last, and
+// returns the names of their files.
+func (v *Vault) copyMetadata(dir string, check func(*state) error) ([]string, error) {
 	unlock, err := lock(filepath.Join(v.Dir, ".lock"))
 	if err != nil {
 		return nil, err
@@ -443,6 +456,11 @@ func (v *Vault) copyMetadata(dir string) ([]string, error) {
 	s, err := v.load()
 	if err != nil {
 		return nil, err
+	}
+	if check != nil {
+		if err := check(s); err != nil {
+			return nil, err
+		}
 	}
 	var names []string
 	for n := range s.root.Signed.Version {

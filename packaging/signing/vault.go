@@ -50,6 +50,30 @@ func (v *Vault) MetadataDir() string { return filepath.Join(v.Dir, trust.Metadat
 // RootFile is the newest root, to build ss-setup with.
 func (v *Vault) RootFile() string { return filepath.Join(v.Dir, "root.json") }
 
+// Development tells whether the keys are some developer's, which their root says.
+func (v *Vault) Development() (bool, error) {
+	n, err := v.rootVersion()
+	if err != nil {
+		return false, err
+	}
+	if n == 0 {
+		return false, v.noKeys()
+	}
+	raw, err := os.ReadFile(v.file(fmt.Sprintf("%d.root.json", n)))
+	if err != nil {
+		return false, fmt.Errorf("read the root: %w", err)
+	}
+	anchor, err := trust.NewAnchor(raw)
+	return err == nil && anchor.Development(), err
+}
+
+func (v *Vault) noKeys() error {
+	if v.Dir == "" {
+		return errors.New("no folder of keys is named; name one with --keys (make: KEYS=DIR)")
+	}
+	return fmt.Errorf("there are no keys in %s; make them with: ss-release keys init --keys %s", v.Dir, v.Dir)
+}
+
 // ErrThere is found in the error of Init where there are keys already.
 var ErrThere = errors.New("there are keys already")
 
@@ -66,6 +90,14 @@ func (v *Vault) Init(random io.Reader, development bool) error {
 	defer unlock()
 	if exists(v.RootFile()) {
 		return fmt.Errorf("%w: %s", ErrThere, v.RootFile())
+	}
+	if exists(v.file("timestamp.json")) {
+		// All was signed, and the root taken away, or an init cut before its last word.
+		s, err := v.load()
+		if err != nil {
+			return err
+		}
+		return errors.Join(fmt.Errorf("%w: %s", ErrThere, v.keysDir()), v.publishRoot(s))
 	}
 	if err := os.MkdirAll(v.MetadataDir(), 0o755); err != nil {
 		return err
@@ -121,7 +153,7 @@ func (v *Vault) load() (*state, error) {
 		return nil, err
 	}
 	if n == 0 {
-		return nil, fmt.Errorf("there are no keys in %s; make them with: ss-release keys init --keys %s", v.Dir, v.Dir)
+		return nil, v.noKeys()
 	}
 	if s.root, err = metadata.Root().FromFile(v.file(fmt.Sprintf("%d.root.json", n))); err != nil {
 		return nil, fmt.Errorf("read the root: %w", err)
@@ -285,14 +317,25 @@ func (v *Vault) publishRoot(s *state) error {
 	return writeFile(v.RootFile(), text)
 }
 
+// WriteFile writes a file of a repository that is being served: whole or not at all.
+func WriteFile(name string, text []byte) error { return writeFile(name, text) }
+
 // writeFile makes name whole or not at all.
 func writeFile(name string, text []byte) error {
+	return place(name, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+// place makes a file whole or not at all.
+func place(name string, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	_, err = f.Write(text)
+	err = write(f)
 	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}

@@ -3,13 +3,20 @@ package signing
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
+	"io"
+	"io/fs"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"ss-setup/installer/bundle"
 	"ss-setup/installer/bundle/trust"
 )
 
@@ -203,5 +210,276 @@ func TestAServedSiteLosesNothingWhileItIsRefreshed(t *testing.T) {
 	}
 	if err := v.CopyMetadata(dir); err != nil || exists(filepath.Join(dir, "1.snapshot.json")) {
 		t.Errorf("a package carries old metadata: %v", err)
+	}
+}
+
+// publication is a release of one file each.
+func publication(t *testing.T, version, channel string, released time.Time) Publication {
+	t.Helper()
+	dir := t.TempDir()
+	content := []byte("of " + version)
+	blob := bundle.Blob{Size: int64(len(content)), SHA256: bundle.Digest(content)}
+	payload := blob
+	payload.Name = bundle.PayloadName
+	raw, err := json.Marshal(bundle.Manifest{
+		Schema: bundle.Schema, Product: bundle.Product, Version: version, OS: "linux", Arch: "amd64",
+		Files:   []bundle.File{{Path: "bin/x", Size: 1, Mode: "0755", SHA256: bundle.Digest([]byte("x"))}},
+		Payload: payload, Setup: blob,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{bundle.ManifestName: raw, bundle.PayloadName: content, bundle.SetupName: content} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Publication{Dir: dir, Info: trust.ReleaseInfo{Channel: channel, Released: released}}
+}
+
+func (v *Vault) mustPublish(t *testing.T, keep int, p Publication) {
+	t.Helper()
+	if err := v.Publish([]Publication{p}, keep); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// versions are those that are listed.
+func (v *Vault) versions(t *testing.T) []string {
+	t.Helper()
+	s, err := v.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for name := range s.targets.Signed.Targets {
+		if path.Base(name) == bundle.ManifestName {
+			version, _, _ := strings.Cut(name, "/")
+			found = append(found, version)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+func TestBetasDoNotPushStableReleasesOffTheList(t *testing.T) {
+	v := newVault(t)
+	v.mustPublish(t, 2, publication(t, "7.0.0", trust.Stable, v.Now()))
+	for i, version := range []string{"7.1.0-beta.1", "7.1.0-beta.2", "7.1.0-beta.3"} {
+		v.mustPublish(t, 2, publication(t, version, trust.Beta, v.Now().Add(time.Duration(i+1)*day)))
+	}
+	if got, want := v.versions(t), []string{"7.0.0", "7.1.0-beta.2", "7.1.0-beta.3"}; !slices.Equal(got, want) {
+		t.Errorf("listed are %q, want %q", got, want)
+	}
+}
+
+func TestOfReleasesOfOneDayTheHigherVersionsStayListed(t *testing.T) {
+	v := newVault(t)
+	for _, version := range []string{"7.0.9", "7.0.10", "7.0.11", "7.0.12"} {
+		v.mustPublish(t, 3, publication(t, version, trust.Stable, v.Now()))
+	}
+	if got, want := v.versions(t), []string{"7.0.10", "7.0.11", "7.0.12"}; !slices.Equal(got, want) {
+		t.Errorf("listed are %q, want %q", got, want)
+	}
+}
+
+// copied is another copy of the vault.
+func (v *Vault) copied(t *testing.T) *Vault {
+	t.Helper()
+	c := *v
+	c.Dir = t.TempDir()
+	if err := os.CopyFS(c.Dir, os.DirFS(v.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := filepath.Glob(filepath.Join(c.keysDir(), "*.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if err := os.Chmod(key, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &c
+}
+
+// Two machines may have a copy of the vault: one that releases and one that refreshes.
+func TestAVaultThatIsBehindDoesNotPutASiteBack(t *testing.T) {
+	v := newVault(t)
+	old := v.copied(t)
+	site := t.TempDir()
+	v.mustPublish(t, 0, publication(t, "7.0.0", trust.Stable, v.Now()))
+	if err := v.Refresh(); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.UpdateSite(site); err != nil {
+		t.Fatal(err)
+	}
+	// It signs a snapshot of the same number without the release, and then a later one.
+	for range 3 {
+		if err := old.Refresh(); err != nil {
+			t.Fatal(err)
+		}
+		if err := old.UpdateSite(site); !errors.Is(err, ErrBehind) {
+			t.Fatalf("error is %v, want ErrBehind", err)
+		}
+	}
+	// The way out that the error names.
+	if err := os.RemoveAll(old.MetadataDir()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(old.MetadataDir(), os.DirFS(filepath.Join(site, trust.MetadataDir))); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(old.Refresh(), old.UpdateSite(site)); err != nil {
+		t.Fatal(err)
+	}
+	if got := old.versions(t); !slices.Equal(got, []string{"7.0.0"}) {
+		t.Errorf("listed are %q", got)
+	}
+}
+
+func TestAVaultThatDoesNotKnowTheNewestRootLeavesItOnTheSite(t *testing.T) {
+	v := newVault(t)
+	old := v.copied(t)
+	site := t.TempDir()
+	if err := errors.Join(v.RenewRoot(), v.UpdateSite(site)); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.UpdateSite(site); !errors.Is(err, ErrBehind) {
+		t.Errorf("error is %v, want ErrBehind", err)
+	}
+	if !exists(filepath.Join(site, trust.MetadataDir, "2.root.json")) {
+		t.Error("the newest root is gone")
+	}
+}
+
+// contents are the files below a folder.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		files[name] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func TestARepositoryOfOtherKeysIsLeftAsItIs(t *testing.T) {
+	v, stranger := newVault(t), newVault(t)
+	forked := v.copied(t)
+	site := t.TempDir()
+	if err := errors.Join(v.RenewRoot(), v.UpdateSite(site)); err != nil {
+		t.Fatal(err)
+	}
+	if err := forked.Rotate("root", rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	before := contents(t, site)
+	for _, other := range []*Vault{stranger, forked} {
+		for _, err := range []error{other.CheckSite(site), other.UpdateSite(site)} {
+			if !errors.Is(err, ErrOtherRoot) {
+				t.Fatalf("error is %v, want ErrOtherRoot", err)
+			}
+			for _, word := range []string{site, other.Dir, "--keys"} {
+				if !strings.Contains(err.Error(), word) {
+					t.Errorf("%q does not name %s", err, word)
+				}
+			}
+		}
+	}
+	if !maps.Equal(before, contents(t, site)) {
+		t.Error("the repository was changed")
+	}
+	if err := v.CheckSite(site); err != nil {
+		t.Errorf("with its own keys: %v", err)
+	}
+}
+
+func TestARotatedRootContinuesTheChainOfASite(t *testing.T) {
+	v := newVault(t)
+	site := t.TempDir()
+	if err := errors.Join(v.UpdateSite(site), v.Rotate("root", rand.Reader), v.CheckSite(site), v.UpdateSite(site)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAFolderWithoutMetadataIsNoRepository(t *testing.T) {
+	v := newVault(t)
+	for _, site := range []string{t.TempDir(), filepath.Join(t.TempDir(), "typo")} {
+		if err := v.CheckSite(site); !errors.Is(err, ErrNoRepository) || !strings.Contains(err.Error(), site) {
+			t.Errorf("error is %v, want ErrNoRepository", err)
+		}
+	}
+}
+
+// Clients read what is there while it is published once more, and a copy that was cut
+// must not have the name of a whole file.
+func TestAFileOfASiteIsReplacedWholeOrLeft(t *testing.T) {
+	p := publication(t, "7.0.0", trust.Stable, time.Time{})
+	site := t.TempDir()
+	if err := WriteFiles(site, []Publication{p}); err != nil {
+		t.Fatal(err)
+	}
+	find := func() string {
+		found, err := filepath.Glob(filepath.Join(site, "targets", "*", "*", "*", "*."+bundle.PayloadName))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("found %q, %v", found, err)
+		}
+		return found[0]
+	}
+	before, err := os.Stat(find())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFiles(site, []Publication{p}); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Stat(find()); err != nil || !os.SameFile(before, after) {
+		t.Errorf("a file that was right was written again: %v", err)
+	}
+	reader, err := os.Open(find())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if err := os.WriteFile(find(), []byte("o"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFiles(site, []Publication{p}); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(find()); err != nil || string(text) != "of 7.0.0" {
+		t.Errorf("the damaged file is %q, %v", text, err)
+	}
+	if text, err := io.ReadAll(reader); err != nil || string(text) != "o" {
+		t.Errorf("it was written in its place: %q, %v", text, err)
+	}
+}
+
+// Whoever moves root.json to where programs are built has not lost the keys.
+func TestKeysAreNotMadeAnewWhereOnlyRootJSONIsGone(t *testing.T) {
+	v := newVault(t)
+	if err := os.Remove(v.RootFile()); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(v.file("1.root.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Init(rand.Reader, false); !errors.Is(err, ErrThere) {
+		t.Fatalf("error is %v, want ErrThere", err)
+	}
+	for _, file := range []string{v.file("1.root.json"), v.RootFile()} {
+		if after, err := os.ReadFile(file); err != nil || !bytes.Equal(before, after) {
+			t.Errorf("%s is another: %v", file, err)
+		}
 	}
 }

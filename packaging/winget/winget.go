@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -50,8 +49,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("--id is %q; it is PUBLISHER.PACKAGE", o.ID)
 	case !semver.IsValid("v" + o.Version):
 		return fmt.Errorf("--version is %q; it is like 7.0.0", o.Version)
-	case o.Publisher == "":
-		return errors.New("nothing given for --publisher")
+	case len(o.Publisher) < 2:
+		return fmt.Errorf("--publisher is %q; winget wants at least two letters", o.Publisher)
 	case o.Type != Zip && o.Type != Nullsoft:
 		return fmt.Errorf("--type is %q; it is %s or %s", o.Type, Zip, Nullsoft)
 	case err != nil || u.Scheme != "https" || u.Host == "":

@@ -1,6 +1,7 @@
 package winget
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -123,4 +124,74 @@ func TestWrite(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// known are fields of the published schema 1.6 that ours may have, with the values that
+// it allows where it lists them.
+var known = map[string]map[string][]string{
+	"Example.SSServer.yaml": {"PackageIdentifier": nil, "PackageVersion": nil, "DefaultLocale": nil, "ManifestType": nil, "ManifestVersion": nil},
+	"Example.SSServer.locale.en-US.yaml": {
+		"PackageIdentifier": nil, "PackageVersion": nil, "PackageLocale": nil, "Publisher": nil, "PackageName": nil, "License": nil,
+		"ShortDescription": nil, "Description": nil, "Tags": nil, "ManifestType": nil, "ManifestVersion": nil,
+	},
+	"Example.SSServer.installer.yaml": {
+		"PackageIdentifier": nil, "PackageVersion": nil, "MinimumOSVersion": nil, "InstallerSuccessCodes": nil, "ManifestType": nil, "ManifestVersion": nil,
+		"Platform": {"Windows.Desktop", "Windows.Universal"}, "Scope": {"user", "machine"}, "UpgradeBehavior": {"install", "uninstallPrevious"},
+		"ElevationRequirement": {"elevationRequired", "elevationProhibited", "elevatesSelf"}, "InstallModes": {"interactive", "silent", "silentWithProgress"},
+		"InstallerSwitches.Silent": nil, "InstallerSwitches.SilentWithProgress": nil, "InstallerSwitches.Interactive": nil,
+		"ExpectedReturnCodes.InstallerReturnCode": nil, "ExpectedReturnCodes.ReturnResponse": responses,
+		"AppsAndFeaturesEntries.DisplayName": nil, "AppsAndFeaturesEntries.Publisher": nil, "AppsAndFeaturesEntries.DisplayVersion": nil,
+		"AppsAndFeaturesEntries.ProductCode": nil,
+		"Installers.Architecture":            {"x86", "x64", "arm", "arm64", "neutral"}, "Installers.InstallerType": {"exe", "zip", "nullsoft"},
+		"Installers.NestedInstallerType": {"exe", "nullsoft"}, "Installers.NestedInstallerFiles.RelativeFilePath": nil,
+		"Installers.InstallerUrl": nil, "Installers.InstallerSha256": nil,
+	},
+}
+
+func TestManifestsHaveNothingThatTheSchemaDoesNotKnow(t *testing.T) {
+	for _, kind := range []string{Zip, Nullsoft} {
+		o := good
+		o.Type = kind
+		files, err := Render(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range files {
+			for field, values := range leaves("", parse(t, text)) {
+				allowed, there := known[name][field]
+				if !there {
+					t.Errorf("%s, %s: there is no field %s", kind, name, field)
+				}
+				for _, v := range values {
+					if allowed != nil && !slices.Contains(allowed, v) {
+						t.Errorf("%s, %s: %s cannot be %s", kind, name, field, v)
+					}
+				}
+			}
+		}
+	}
+}
+
+// leaves are the plain values in a document by the path to them; all of a list's are at
+// the same path.
+func leaves(path string, v any) map[string][]string {
+	found := map[string][]string{}
+	add := func(more map[string][]string) {
+		for p, values := range more {
+			found[p] = append(found[p], values...)
+		}
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for name, below := range v {
+			add(leaves(strings.TrimPrefix(path+"."+name, "."), below))
+		}
+	case []any:
+		for _, below := range v {
+			add(leaves(path, below))
+		}
+	default:
+		found[path] = []string{fmt.Sprint(v)}
+	}
+	return found
 }

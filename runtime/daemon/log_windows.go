@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/windows/svc/eventlog"
 
+	"ss-setup/runtime/config"
 	"ss-setup/runtime/logfile"
 )
 
@@ -21,7 +22,7 @@ func Logger(toSystem, asService bool, program string) (*slog.Logger, *slog.Level
 	level := new(slog.LevelVar)
 	var out io.Writer = os.Stderr
 	if asService {
-		if f, err := logfile.Open(filepath.Join(stateFolder(), "log", program+".log"), logLimits, time.Now); err == nil {
+		if f, err := logfile.Open(filepath.Join(config.StateFolder, "log", program+".log"), logLimits, time.Now); err == nil {
 			out = f
 		}
 	}

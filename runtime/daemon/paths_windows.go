@@ -1,20 +1,19 @@
 package daemon
 
 import (
-	"os"
 	"path/filepath"
 	"strconv"
+
+	"ss-setup/runtime/config"
 )
 
 // DefaultHome is where ss-setup names the generation in force unless a flag says
 // otherwise.
-var DefaultHome = filepath.Join(stateFolder(), "current")
-
-func stateFolder() string { return filepath.Join(os.Getenv("ProgramData"), "SS Server") }
+var DefaultHome = filepath.Join(config.StateFolder, "current")
 
 // GenerationHome is the folder of a generation.
 func GenerationHome(n int) string {
-	return filepath.Join(stateFolder(), "generations", strconv.Itoa(n))
+	return filepath.Join(config.StateFolder, "generations", strconv.Itoa(n))
 }
 
 // DefaultControl is the name of the pipe that Administrators reach the server by.
@@ -23,8 +22,8 @@ const DefaultControl = `\\.\pipe\ss-server-control`
 // DefaultState is a daemon's folder outside the generations.
 func DefaultState(program string) string {
 	folder := map[string]string{"ss-server": "data", "ss-licensed": "licensed"}[program]
-	return filepath.Join(stateFolder(), folder)
+	return filepath.Join(config.StateFolder, folder)
 }
 
 // DefaultLogs is where the server keeps its own logs, such as the audit log.
-var DefaultLogs = filepath.Join(stateFolder(), "log")
+var DefaultLogs = filepath.Join(config.StateFolder, "log")

@@ -91,7 +91,7 @@ type sftpServer struct {
 
 // sftpBench has files in memory: disks are not what is compared.
 func sftpBench(b *bench) (dir string) {
-	lab.Packages(b, "sftp:openssh-client", "/usr/sbin/sshd:openssh-server")
+	lab.InstallPackages(b, "sftp:openssh-client", "/usr/sbin/sshd:openssh-server")
 	dir, err := os.MkdirTemp("/dev/shm", "bench-sftp-")
 	b.must(err)
 	b.Cleanup(func() { _ = os.RemoveAll(dir) })

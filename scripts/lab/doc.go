@@ -13,6 +13,9 @@
 // machine outlives its test, and the host's files, mounts, routes and processes are
 // left alone. What it must not know: the product under test.
 //
+// Programs of another architecture run in an Emulated root file system, which is not
+// booted.
+//
 // # How a machine is made
 //
 // A sparse image on a loop device holds the upper half of an overlay; the lower half

@@ -20,6 +20,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// waitDelay is how long the output of a program may stay open after its end.
+const waitDelay = 200 * time.Millisecond
+
 // insidePath is where programs are looked for in a machine.
 const insidePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -187,7 +190,7 @@ func (p *Proc) command(ctx context.Context, c Command) (*exec.Cmd, error) {
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: c.Stdin == nil}
 	// A daemon that the program left behind may keep its output open for ever.
-	cmd.WaitDelay = 200 * time.Millisecond
+	cmd.WaitDelay = waitDelay
 	return cmd, nil
 }
 
@@ -336,9 +339,14 @@ func (m *Machine) WriteFile(name string, text []byte, mode fs.FileMode) error {
 // into http.Transport.DialContext. It works while the machine is off too, and then
 // finds nobody.
 func (m *Machine) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return dialIn(ctx, m.networkFile(), network, address)
+}
+
+// dialIn connects from the network namespace that a file stands for.
+func dialIn(ctx context.Context, namespace, network, address string) (net.Conn, error) {
 	var conn net.Conn
 	err := onThread(func() error {
-		ns, err := os.Open(m.networkFile())
+		ns, err := os.Open(namespace)
 		if err != nil {
 			return err
 		}

@@ -2,15 +2,15 @@
 # mkroot.sh ROOT DEST [PACKAGE...] - builds a small bootable Debian root in DEST WITHOUT running maintainer scripts
 # (they are what makes debootstrap slow): the host's apt downloads the packages with a private state, dpkg-deb unpacks
 # them, and the few configuration steps that a container needs are done by hand below.
-# ROOT: SUITE (systemd), SUITE-sysv, SUITE-openrc, SUITE-rpm (systemd and rpm), SUITE-wine (trixie: systemd, wine 10 and
-# a ready prefix, 1.8 GB), or SUITE-shells (systemd, and every shell that the one-liners must run under)
+# ROOT: SUITE (systemd), SUITE-sysv, SUITE-openrc, SUITE-rpm (systemd and rpm), SUITE-wine (trixie: systemd, wine 10,
+# a ready prefix and a screen without a monitor, 1.8 GB), or SUITE-shells (systemd, and every shell that the one-liners must run under)
 # Environment: ARCH (amd64)   MIRROR (else taken from this host's apt)   DEBCACHE (kept between runs)
 set -euo pipefail
 
 ROOT=${1:?root}; DEST=$(realpath -m "${2:?dest}"); EXTRA=("${@:3}")
 SUITE=${ROOT%%-*} INIT=systemd ARCH=${ARCH:-amd64}
 case $ROOT in
-  *-wine) EXTRA+=(wine64);;
+  *-wine) EXTRA+=(wine64 xvfb xdotool xkb-data x11-xkb-utils fonts-wine fonts-liberation);;
   *-shells) EXTRA+=(busybox mksh ksh93u+m zsh yash wget openssl);;
   *-rpm) EXTRA+=(rpm);;
   *-*) INIT=${ROOT#*-};;
@@ -26,7 +26,7 @@ BASE=(base-files base-passwd bash bsdutils coreutils dash debianutils diffutils 
   util-linux libpam-runtime libpam-modules libpam-modules-bin adduser procps iproute2 netbase curl sudo)
 [ "$SUITE" = bullseye ] || BASE+=(usr-is-merged)
 case $INIT in
-  systemd) BASE+=(systemd systemd-sysv dbus);;
+  systemd) BASE+=(systemd systemd-sysv dbus apt);;
   sysv)    BASE+=(sysvinit-core initscripts insserv startpar orphan-sysvinit-scripts);;
   openrc)  BASE+=(sysvinit-core initscripts insserv startpar openrc orphan-sysvinit-scripts);;
   *) die "no root $ROOT: SUITE, SUITE-sysv, SUITE-openrc, SUITE-rpm, SUITE-wine or SUITE-shells";;
@@ -75,7 +75,8 @@ unpack() {
     exclude+=(--exclude="./usr/share/$x/*")
   done
   dpkg-deb --fsys-tarfile "$1" | tar -xvpf - -C "$DEST" --keep-directory-symlink "${exclude[@]}" \
-    --exclude='./usr/lib/udev/hwdb.d/*' --exclude='./usr/lib/*/gconv/*' |
+    --exclude='./usr/lib/udev/hwdb.d/*' --exclude='./usr/lib/*/gconv/*' --exclude='./usr/lib/*/libLLVM*' \
+    --exclude='./usr/lib/*/dri/*' --exclude='./usr/lib/*/libgallium*' |
     sed 's,^\.,,;s,/$,,;s,^$,/.,' > "$info/$p.list"
   dpkg-deb -f "$1" | sed '1a Status: install ok installed' > "$info/$p.st"
   : > "$info/$p.md5sums"                       # keeps dpkg --audit quiet

@@ -68,12 +68,11 @@ func rootFolder(name string) (string, error) {
 	})
 }
 
-// Packages installs the Debian packages of programs that are missing, each given as
-// PROGRAM:PACKAGE. A test whose programs cannot be had is skipped by name.
-func Packages(t T, pairs ...string) {
+// InstallPackages installs what a test needs on this host, given as program:package.
+func InstallPackages(t T, pairs ...string) {
 	t.Helper()
 	if err := installPackages(pairs...); err != nil {
-		t.Skipf("%s cannot run: %v", t.Name(), err)
+		t.Fatalf("lab: install what %s needs: %v", t.Name(), err)
 	}
 }
 

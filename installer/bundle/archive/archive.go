@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -37,6 +38,13 @@ const maxMetadata = 32 << 20
 
 // metadataName are the files of the metadata folder.
 var metadataName = regexp.MustCompile(`^[0-9]{0,9}\.?(root|timestamp|snapshot|targets)\.json$`)
+
+// Belongs tells whether a file of a package has this name, which is relative to the
+// package's folder and has slashes.
+func Belongs(name string) bool {
+	inner, _, err := new(unpacking).place(name)
+	return err == nil && inner == name
+}
 
 // Unpack writes the files of a package into dir, which is private. Its errors match
 // bundle.ErrDamaged when the archive is to blame.
@@ -68,7 +76,7 @@ type unpacking struct {
 }
 
 func (u *unpacking) tar(file string) error {
-	f, err := os.Open(file)
+	f, err := open(file)
 	if err != nil {
 		return err
 	}
@@ -116,12 +124,29 @@ func toTheEnd(r io.Reader) error {
 	return nil
 }
 
+// maxList bounds what is read of a zip file to know what is in it: its list of files,
+// which the library keeps in memory before anybody can count them.
+const maxList = 1 << 20
+
 func (u *unpacking) zip(file string) error {
-	z, err := zip.OpenReader(file)
+	f, err := open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	content := &limited{from: f, left: maxList}
+	z, err := zip.NewReader(content, info.Size())
+	if content.left < 0 {
+		return damaged("its list of files is longer than that of a package")
+	}
 	if err != nil {
 		return damaged("%w", err)
 	}
-	defer z.Close()
+	content.left = math.MaxInt64
 	if len(z.File) > maxFiles {
 		return damaged("it has more than %d files", maxFiles)
 	}
@@ -141,6 +166,28 @@ func (u *unpacking) zip(file string) error {
 		}
 	}
 	return nil
+}
+
+// limited reads no more than so many bytes.
+type limited struct {
+	from io.ReaderAt
+	left int64 // negative: more was asked for
+}
+
+func (l *limited) ReadAt(p []byte, at int64) (int, error) {
+	if l.left -= int64(len(p)); l.left < 0 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return l.from.ReadAt(p, at)
+}
+
+// open opens the archive; what is no file is to blame for it.
+func open(file string) (*os.File, error) {
+	f, err := bundle.OpenRegular(file)
+	if errors.Is(err, bundle.ErrIrregular) {
+		return nil, damaged("%w", err)
+	}
+	return f, err
 }
 
 // take writes one file, if it is one of a package.

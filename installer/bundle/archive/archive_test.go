@@ -5,10 +5,12 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -173,6 +175,37 @@ func TestManyFilesOfMetadataFillNoDisk(t *testing.T) {
 		if _, err := unpack(t, name, content); !errors.Is(err, bundle.ErrDamaged) || !strings.Contains(err.Error(), "larger") {
 			t.Errorf("%s: error is %v", name, err)
 		}
+	}
+}
+
+// A list of a million files would take a gigabyte of memory before anybody could count.
+func TestAZipWithALongListOfFilesIsRefusedUnread(t *testing.T) {
+	var list bytes.Buffer
+	entry := make([]byte, 46)
+	copy(entry, "PK\x01\x02")
+	const files = 1_000_000
+	for range files {
+		list.Write(entry)
+	}
+	end := make([]byte, 22)
+	copy(end, "PK\x05\x06")
+	binary.LittleEndian.PutUint16(end[8:], files&0xffff)
+	binary.LittleEndian.PutUint16(end[10:], files&0xffff)
+	binary.LittleEndian.PutUint32(end[12:], uint32(list.Len()))
+	list.Write(end)
+	file, dir := filepath.Join(t.TempDir(), "x.zip"), t.TempDir()
+	if err := os.WriteFile(file, list.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err := Unpack(t.Context(), file, dir)
+	runtime.ReadMemStats(&after)
+	if !errors.Is(err, bundle.ErrDamaged) || !strings.Contains(err.Error(), "list") {
+		t.Errorf("error is %v", err)
+	}
+	if got := after.TotalAlloc - before.TotalAlloc; got > 32<<20 {
+		t.Errorf("it took %d bytes of memory", got)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,14 @@ func wantRefusal(t *testing.T, err error, check trust.Check) {
 	if !errors.Is(err, bundle.ErrUntrusted) || !strings.Contains(err.Error(), string(check)) {
 		t.Errorf("the refusal %q does not say what failed", err)
 	}
+	if r.Cure == "" {
+		t.Errorf("the refusal %q has no cure", err)
+	}
+	for _, raw := range []string{"must be", ".json is", "mismatch", "verification failed"} {
+		if strings.Contains(err.Error(), raw) {
+			t.Errorf("the refusal %q has the library's words %q", err, raw)
+		}
+	}
 }
 
 func TestARollbackOfTheMetadataIsRefused(t *testing.T) {
@@ -39,6 +48,9 @@ func TestARollbackOfTheMetadataIsRefused(t *testing.T) {
 	v.restore(old)
 	_, err := v.open(c, seen)
 	wantRefusal(t, err, trust.Rollback)
+	if want := regexp.MustCompile(`behind what this machine has seen: timestamp \d+ is offered, \d+ was seen$`); !want.MatchString(err.Error()) {
+		t.Errorf("the refusal %q does not say which is newer", err)
+	}
 	if _, err := v.open(c, nil); err != nil {
 		t.Errorf("a machine that has seen nothing cannot know: %v", err)
 	}

@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"ss-setup/installer/bundle/trust"
@@ -29,12 +31,21 @@ func BuiltIn() string { return base }
 const (
 	dialTimeout     = 15 * time.Second
 	responseTimeout = 30 * time.Second
-	// stallTimeout ends a transfer in which nothing comes any more.
+	// stallTimeout ends a transfer in which nothing comes any more, or next to nothing.
 	stallTimeout = 60 * time.Second
+	// trickle is next to nothing, in bytes a second: no line is as slow as that, but a
+	// server that wants to hold somebody on.
+	trickle = 100
 	// slowest is the average below which a transfer is given up, in bytes a second.
 	slowest = 2 << 10
-	// tries is how often one mirror is asked before the next.
+	// metadataTimeout is for all metadata of one mirror: each of a long chain of them
+	// could come slowly.
+	metadataTimeout = 5 * time.Minute
+	// tries is how often one mirror is asked in vain before the next.
 	tries = 3
+	// mostTries is how often one is asked for a file that grows each time: a mirror
+	// that cuts every answer short holds nobody for ever.
+	mostTries = 50
 	// pause between two tries grows from this.
 	pause = time.Second
 )
@@ -247,7 +258,7 @@ func (c *Client) Open(ctx context.Context, o trust.Options) (*trust.Trusted, err
 	lost := &Unreachable{What: "the signed metadata"}
 	var refused error
 	for i, m := range c.mirrors {
-		t, err := trust.Open(ctx, mirror{c, m}, o)
+		t, err := c.openMirror(ctx, m, o)
 		if err == nil {
 			return t, nil
 		}
@@ -271,6 +282,12 @@ func (c *Client) Open(ctx context.Context, o trust.Options) (*trust.Trusted, err
 	return nil, lost
 }
 
+func (c *Client) openMirror(ctx context.Context, m *url.URL, o trust.Options) (*trust.Trusted, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, metadataTimeout, errSlow)
+	defer cancel()
+	return trust.Open(ctx, mirror{c, m}, o)
+}
+
 // mirror is the metadata of one mirror as a trust.Source.
 type mirror struct {
 	c   *Client
@@ -290,7 +307,7 @@ func (m mirror) Metadata(ctx context.Context, name string, limit int64) ([]byte,
 		switch resp.StatusCode {
 		case http.StatusOK:
 		case http.StatusNotFound, http.StatusForbidden, http.StatusGone:
-			return fmt.Errorf("%w: %s", trust.ErrNoMetadata, name)
+			return fmt.Errorf("%w: %s (%w)", trust.ErrNoMetadata, path.Join(trust.MetadataDir, name), status(resp))
 		default:
 			return status(resp)
 		}
@@ -320,17 +337,30 @@ func lasting(err error) bool {
 	if _, wrongCertificate := errors.AsType[*tls.CertificateVerificationError](err); wrongCertificate {
 		return true
 	}
-	return errors.Is(err, trust.ErrNoMetadata) || errors.Is(err, errLocal)
+	return errors.Is(err, trust.ErrNoMetadata) || errors.Is(err, errLocal) || errors.Is(err, errSlow)
 }
 
 // persist tries a few times, unless that is no use.
 func (c *Client) persist(ctx context.Context, try func(context.Context) error) error {
+	return c.persistWhile(ctx, func() bool { return false }, try)
+}
+
+// persistWhile is persist, but does not count a try that has brought the matter
+// forward, as grew tells.
+func (c *Client) persistWhile(ctx context.Context, grew func() bool, try func(context.Context) error) error {
+	vain := 0
 	for n := 1; ; n++ {
 		err := try(ctx)
-		if err == nil || ctx.Err() != nil || lasting(err) || n == tries {
+		if err == nil || ctx.Err() != nil || lasting(err) {
 			return err
 		}
-		if waitErr := c.o.Pause(ctx, time.Duration(n)*pause); waitErr != nil {
+		if vain++; grew() {
+			vain = 0
+		}
+		if vain == tries || n == mostTries {
+			return err
+		}
+		if waitErr := c.o.Pause(ctx, time.Duration(max(vain, 1))*pause); waitErr != nil {
 			return waitErr
 		}
 	}
@@ -361,10 +391,10 @@ func (c *Client) get(ctx context.Context, from *url.URL, offset, size int64) (*h
 		stop()
 		return nil, nil, err
 	}
-	dog := &watched{ReadCloser: resp.Body, ctx: ctx, patience: c.o.Stall}
-	dog.timer = time.AfterFunc(c.o.Stall, func() { stall(errStalled) })
+	dog := &watched{ReadCloser: resp.Body, ctx: ctx}
+	go dog.watch(c.o.Stall, stall)
 	resp.Body = dog
-	return resp, func() { dog.timer.Stop(); stop() }, nil
+	return resp, stop, nil
 }
 
 var (
@@ -372,19 +402,36 @@ var (
 	errSlow    = errors.New("it came too slowly")
 )
 
-// watched is a body that is given up when nothing comes.
+// watched is a body that is given up when nothing comes, or next to nothing.
 type watched struct {
 	io.ReadCloser
-	ctx      context.Context
-	patience time.Duration
-	timer    *time.Timer
+	ctx context.Context
+	// came counts bytes since watch looked last.
+	came atomic.Int64
+}
+
+// watch ends the transfer by giveUp, and itself with it.
+func (w *watched) watch(patience time.Duration, giveUp context.CancelCauseFunc) {
+	look := time.NewTicker(patience)
+	defer look.Stop()
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-look.C:
+		}
+		switch came := w.came.Swap(0); {
+		case came == 0:
+			giveUp(errStalled)
+		case float64(came) < trickle*patience.Seconds():
+			giveUp(errSlow)
+		}
+	}
 }
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.ReadCloser.Read(p)
-	if n > 0 {
-		w.timer.Reset(w.patience)
-	}
+	w.came.Add(int64(n))
 	if err != nil && w.ctx.Err() != nil {
 		err = context.Cause(w.ctx)
 	}

@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"ss-setup/installer/bundle"
 	"ss-setup/installer/bundle/trust"
@@ -73,6 +76,36 @@ func TestACutDownloadIsTakenUpWhereItEnded(t *testing.T) {
 	}
 	if last := v.asked[len(v.asked)-1]; !strings.Contains(last, "bytes=") || strings.HasSuffix(last, "bytes=0-") {
 		t.Errorf("the second request was %q", last)
+	}
+}
+
+// A line that breaks every few minutes brings a large file all the same.
+func TestADownloadThatGoesOnGrowingIsNotGivenUp(t *testing.T) {
+	v := newVendor(t)
+	r := v.release("7.0.0", trust.Stable, large)
+	const piece = 100_000
+	v.answer = func(w http.ResponseWriter, req *http.Request) bool {
+		from := 0
+		if !strings.HasSuffix(req.URL.Path, bundle.PayloadName) {
+			return false
+		}
+		_, _ = fmt.Sscanf(req.Header.Get("Range"), "bytes=%d-", &from)
+		w.Header().Set("Content-Length", strconv.Itoa(len(large)-from))
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(large)-1, len(large)))
+		if from > 0 {
+			w.WriteHeader(http.StatusPartialContent)
+		}
+		_, _ = w.Write(large[from:min(from+piece, len(large))])
+		w.(http.Flusher).Flush()
+		if from+piece < len(large) {
+			panic(http.ErrAbortHandler)
+		}
+		return true
+	}
+	file := filepath.Join(t.TempDir(), "payload")
+	v.must(v.client(v.serve()).Download(t.Context(), r.Payload, file, nil))
+	if got, _ := os.ReadFile(file); !bytes.Equal(got, large) {
+		t.Error("the file is not what was released")
 	}
 }
 
@@ -203,6 +236,78 @@ func TestATransferInWhichNothingComesIsGivenUp(t *testing.T) {
 	c.o.Stall = 50_000_000 // 50 ms
 	if _, err := v.open(c, nil); !errors.Is(err, errStalled) {
 		t.Fatalf("error is %v", err)
+	}
+}
+
+// dripping answers a path with a byte now and then, for ever.
+func (v *vendor) dripping(path string, every time.Duration) {
+	v.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, path) {
+			return false
+		}
+		w.WriteHeader(http.StatusOK)
+		for r.Context().Err() == nil {
+			_, _ = w.Write([]byte(" "))
+			w.(http.Flusher).Flush()
+			time.Sleep(every)
+		}
+		return true
+	}
+}
+
+func TestAServerThatSendsAByteNowAndThenHoldsNobody(t *testing.T) {
+	for _, name := range []string{"2.root.json", "timestamp.json", "2.snapshot.json", "2.targets.json"} {
+		t.Run(name, func(t *testing.T) {
+			v, good := newVendor(t), newVendor(t)
+			v.release("7.0.0", trust.Stable, large)
+			v.dripping(name, 100*time.Millisecond)
+			c := v.client(v.serve())
+			c.o.Stall = 300 * time.Millisecond
+			start := time.Now()
+			if _, err := v.open(c, nil); !errors.Is(err, errSlow) {
+				t.Fatalf("error is %v", err)
+			}
+			if took := time.Since(start); took > 3*time.Second {
+				t.Errorf("it took %s: that mirror was asked again", took)
+			}
+			good.vault = v.vault
+			good.site = v.site // the same files from a server that is quick
+			c = v.client(v.serve(), good.serve())
+			c.o.Stall = 300 * time.Millisecond
+			v.mustOpen(c, nil)
+		})
+	}
+	t.Run("a payload", func(t *testing.T) {
+		v := newVendor(t)
+		r := v.release("7.0.0", trust.Stable, large)
+		v.dripping(bundle.PayloadName, 100*time.Millisecond)
+		c := v.client(v.serve())
+		c.o.Stall = 300 * time.Millisecond
+		if err := c.Download(t.Context(), r.Payload, filepath.Join(t.TempDir(), "payload"), nil); !errors.Is(err, errSlow) {
+			t.Fatalf("error is %v", err)
+		}
+	})
+}
+
+// A wrong address, or a page of a hotel's network, is no attack.
+func TestAnAddressWithoutARepositoryIsToldAsSuch(t *testing.T) {
+	v := newVendor(t)
+	for name, code := range map[string]int{"not found": http.StatusNotFound, "forbidden": http.StatusForbidden} {
+		v.answer = func(w http.ResponseWriter, _ *http.Request) bool {
+			http.Error(w, "no", code)
+			return true
+		}
+		_, err := v.open(v.client(v.serve()), nil)
+		lost, ok := errors.AsType[*Unreachable](err)
+		if !ok || errors.Is(err, bundle.ErrUntrusted) || len(lost.Tried) != 1 {
+			t.Errorf("%s: error is %v", name, err)
+			continue
+		}
+		for _, want := range []string{"there is no repository of releases", "metadata/timestamp.json", fmt.Sprint(code)} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %q is not in: %v", name, want, err)
+			}
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func (c *Client) Download(ctx context.Context, t trust.Target, file string, prog
 	var refused error
 	for _, m := range c.mirrors {
 		d := &download{c: c, t: t, from: m.JoinPath("targets", t.StoredAs()), file: file, progress: progress}
-		err := c.persist(ctx, d.try)
+		err := c.persistWhile(ctx, d.grew, d.try)
 		if err == nil {
 			return nil
 		}
@@ -80,6 +80,18 @@ type download struct {
 	from     *url.URL
 	file     string
 	progress func(done, total int64)
+	// most is how much of it there was after any try.
+	most int64
+}
+
+// grew tells whether there is more of the file than after any try before.
+func (d *download) grew() bool {
+	info, err := os.Stat(d.file + partSuffix)
+	if err != nil || info.Size() <= d.most {
+		return false
+	}
+	d.most = info.Size()
+	return true
 }
 
 // try gets what is missing of the file, and proves the whole.

@@ -82,8 +82,9 @@ func (v *vendor) release(version, channel string, payload []byte) trust.Release 
 		v.must(os.WriteFile(filepath.Join(dir, name), content, 0o644))
 	}
 	p := []signing.Publication{{Dir: dir, Info: trust.ReleaseInfo{Channel: channel}, Patches: v.patches}}
+	v.must(signing.WriteFiles(v.site, p))
 	v.must(v.vault.Publish(p, 0))
-	v.must(v.vault.WriteSite(v.site, p))
+	v.must(v.vault.UpdateSite(v.site))
 	v.patches = nil
 	trusted, err := trust.Open(v.t.Context(), trust.Dir(filepath.Join(v.site, trust.MetadataDir)), trust.Options{Anchor: v.anchor, Now: v.clock})
 	v.must(err)

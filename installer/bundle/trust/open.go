@@ -114,10 +114,13 @@ func (v *verification) roots(ctx context.Context) error {
 
 func (v *verification) timestamp(ctx context.Context) error {
 	raw, err := v.src.Metadata(ctx, "timestamp.json", maxTimestamp)
-	if errors.Is(err, ErrNoMetadata) {
+	switch {
+	case errors.Is(err, ErrNoMetadata) && v.o.Offline:
 		return Refuse(Unsigned, "it has no signed metadata: %w", err)
-	}
-	if err != nil {
+	case errors.Is(err, ErrNoMetadata):
+		// Nothing was forged: a wrong address, most of the time.
+		return fmt.Errorf("there is no repository of releases: %w", err)
+	case err != nil:
 		return err
 	}
 	if err := namesSnapshot(raw); err != nil {
@@ -137,7 +140,7 @@ func (v *verification) timestamp(ctx context.Context) error {
 		v.older = true
 		return nil
 	case errors.As(err, &old):
-		return Refuse(Rollback, "the newest releases that this machine knows of are newer than what is offered: %s", old.Msg)
+		return v.behind(raw)
 	case err != nil:
 		role := metadata.TIMESTAMP
 		if v.set.Root.Signed.IsExpired(v.set.RefTime) {
@@ -147,6 +150,21 @@ func (v *verification) timestamp(ctx context.Context) error {
 	}
 	v.out.Timestamp = raw
 	return nil
+}
+
+// behind refuses a timestamp that is older than the one that was seen, or that names
+// an older snapshot.
+func (v *verification) behind(raw []byte) error {
+	seen := v.set.Timestamp.Signed
+	offered, err := metadata.Timestamp().FromBytes(raw)
+	if err != nil {
+		return refused(metadata.TIMESTAMP, Rollback, err)
+	}
+	what, has, had := "timestamp", offered.Signed.Version, seen.Version
+	if has >= had {
+		what, has, had = "snapshot", offered.Signed.Meta["snapshot.json"].Version, seen.Meta["snapshot.json"].Version
+	}
+	return Refuse(Rollback, "what it offers is behind what this machine has seen: %s %d is offered, %d was seen", what, has, had)
 }
 
 // recallTimestamp loads the timestamp that was seen before. One that the root in
@@ -289,7 +307,10 @@ func (t *Trusted) Release(manifest []byte) (Release, error) {
 		return r, nil
 	}
 	if t.Older {
-		return Release{}, Refuse(Rollback, "it is older than what this machine has seen, and its release has been withdrawn since")
+		return Release{}, &Refusal{
+			Check: Rollback, Cure: cureGone,
+			Err: errors.New("it is older than what this machine has seen, and its release has been withdrawn since"),
+		}
 	}
 	return Release{}, Refuse(Swapped, "the manifest with the SHA-256 %s is not among the releases that were signed", digest)
 }

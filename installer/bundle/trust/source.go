@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"ss-setup/installer/bundle"
 )
 
 // MetadataDir is the folder of metadata files, in a bundle as in a repository.
@@ -47,7 +49,10 @@ func (d Dir) Metadata(_ context.Context, name string, limit int64) ([]byte, erro
 	if !info.Mode().IsRegular() {
 		return nil, Refuse(Swapped, "%s is no regular file", path)
 	}
-	f, err := os.Open(path)
+	f, err := bundle.OpenRegular(path)
+	if errors.Is(err, bundle.ErrIrregular) {
+		return nil, Refuse(Swapped, "%w", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,8 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"ss-setup/installer/bundle/trust"
 	"ss-setup/packaging/packages"
 	"ss-setup/packaging/release"
+	"ss-setup/packaging/windows"
 	"ss-setup/packaging/winget"
 )
 
@@ -21,13 +24,19 @@ const (
 	defaultPublisher  = "SS Server"
 )
 
-// doors makes the other ways to install what was packed: packages, one-liners and the
-// manifests for winget. The last two name an address, so without one there are none.
-func (p *publishing) doors(c *command) error {
+// doors makes the other ways to install what was packed: packages, the wizard, one-liners
+// and the manifests for winget. The last two name an address, so without one there are
+// none. They have the same names in every release, so of channels but stable there are none either:
+// those would take the place of the stable ones on the server.
+func (p *publishing) doors(c *command, channel string) error {
 	for _, b := range p.now {
-		if err := p.packages(c, b); err != nil {
+		if err := errors.Join(p.packages(c, b), p.wizard(c, b)); err != nil {
 			return err
 		}
+	}
+	if channel != trust.Stable {
+		c.say("channel %s: no one-liners and no manifests for winget are made; those are of stable releases", channel)
+		return nil
 	}
 	if p.baseURL == "" {
 		c.say("no --base-url: no one-liners and no manifests for winget are made")
@@ -60,6 +69,7 @@ func (p *publishing) packages(c *command, b packed) error {
 		Bundle: b.dir, Out: p.out, Formats: p.formats, Maintainer: p.maintainer, Time: when,
 	})
 	for _, file := range made {
+		p.made = append(p.made, filepath.Base(file))
 		c.say("%s", file)
 	}
 	return err
@@ -88,26 +98,31 @@ func (p *publishing) scripts(c *command) error {
 		Version: p.now[0].manifest.Version, Templates: p.templates, Dist: p.out,
 		Bases: append([]string{p.baseURL}, p.mirrors...), Targets: targets, Out: p.out,
 	})
-	if err == nil {
-		c.say("%s: %s", p.out, strings.Join(names, ", "))
+	if err != nil {
+		return err
 	}
-	return err
+	p.made = append(p.made, names...)
+	c.say("%s: %s", p.out, strings.Join(names, ", "))
+	return nil
 }
 
-// manifests writes what winget knows a bundle for Windows by. winget takes no address
-// that is not https.
+// manifests writes what winget knows a bundle for Windows by: the wizard, else the
+// archive. winget takes no address that is not https.
 func (p *publishing) manifests(c *command, b packed) error {
 	if b.manifest.OS != "windows" || !strings.HasPrefix(p.baseURL, "https://") {
 		return nil
 	}
-	archive := filepath.Base(b.dir) + ".zip"
-	sum, err := release.FileSum(filepath.Join(p.out, archive))
+	file, kind := filepath.Base(b.dir)+".zip", winget.Zip
+	if p.wizards {
+		file, kind = windows.Name(b.manifest.Version), winget.Nullsoft
+	}
+	sum, err := release.FileSum(filepath.Join(p.out, file))
 	if err != nil {
 		return err
 	}
 	o := p.winget
-	o.Version, o.Type, o.SHA256 = b.manifest.Version, winget.Zip, sum
-	o.URL = strings.TrimRight(p.baseURL, "/") + "/" + archive
+	o.Version, o.Type, o.SHA256 = b.manifest.Version, kind, sum
+	o.URL = strings.TrimRight(p.baseURL, "/") + "/" + file
 	dir := filepath.Join(p.out, "winget")
 	if err := os.RemoveAll(dir); err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
 	"ss-setup/packaging/signing"
 )
 
@@ -56,10 +58,17 @@ func (c *command) keys(args []string) error {
 		if err := vault.Rotate(words[0], rand.Reader); err != nil {
 			return err
 		}
-		c.say("%s has a new key; publish the metadata now", words[0])
+		c.say("%s has a new key; upload %s now, or run: ss-release refresh --keys %s --site WEBROOT", words[0], vault.MetadataDir(), *dir)
+		if words[0] != metadata.ROOT {
+			c.say("machines that have seen it refuse every archive, package and one-liner made before; make those of each release that should stay installable anew: ss-release publish --keys %s --bundles DIR,… (docs/releasing.md, After a rotation)", *dir)
+		}
 		return nil
 	case "renew":
-		return vault.RenewRoot()
+		if err := vault.RenewRoot(); err != nil {
+			return err
+		}
+		c.say("the root in %s has a new expiry; upload %s now", *dir, vault.MetadataDir())
+		return nil
 	}
 	return fmt.Errorf("%w: keys has no word %q; there are init, rotate and renew", errUsage, args[0])
 }

@@ -8,9 +8,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"ss-setup/runtime/version"
 )
+
+// signatureUsage is how verbs are told whose Authenticode signature programs get.
+const signatureUsage = `                    [--cert FILE --key FILE] [--ca FILE] [--timestamp-url URL]
+                    [--development-keys DIR]`
 
 const usage = `usage:
   ss-release keys init [--keys DIR] [--development]
@@ -24,15 +29,35 @@ const usage = `usage:
                     [--bin DIR] [--keep N] [--mirror URL]... [--templates DIR]
                     [--packages deb,rpm] [--maintainer 'NAME <ADDRESS>']
                     [--winget-id PUBLISHER.PACKAGE] [--publisher NAME]
+                    [--wizard] [--license FILE]
+` + signatureUsage + `
+  ss-release wizard --bundle DIR --helper FILE --out FILE [--license FILE]
+                    [--compressor lzma|zlib]
+` + signatureUsage + `
   ss-release refresh [--keys DIR] [--site DIR]
   ss-release promote VERSION CHANNEL [--keys DIR] [--site DIR]
   ss-release withdraw VERSION [--keys DIR] [--site DIR]
   ss-release announce --url URL [--token-file FILE] [--body FILE] [--version V]
-                    [--changelog FILE]
-  ss-release authenticode --files FILE,… [--cert FILE --key FILE] [--ca FILE]
-                    [--timestamp-url URL]
-` + scriptsUsage + packagesUsage + wingetUsage + `  ss-release version
+                    [--changelog FILE]  (the notes come from CHANGELOG.md unless named)
+  ss-release authenticode --files FILE,…
+` + signatureUsage + "\n" + scriptsUsage + packagesUsage + wingetUsage + `  ss-release version
 `
+
+// usageOf is the part of usage for one verb, such as keys or publish, or all of it for
+// a word that is none.
+func usageOf(verb string) string {
+	const lead = "  ss-release "
+	var own strings.Builder
+	for part := range strings.SplitSeq(strings.TrimPrefix(usage, "usage:\n"+lead), "\n"+lead) {
+		if word, _, _ := strings.Cut(strings.TrimSpace(part), " "); word == verb {
+			own.WriteString(lead + strings.TrimSuffix(part, "\n") + "\n")
+		}
+	}
+	if own.Len() == 0 {
+		return usage
+	}
+	return "usage:\n" + own.String()
+}
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
@@ -46,11 +71,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	if do, known := verbs[args[0]]; known {
 		c := &command{name: args[0], stdout: stdout, stderr: stderr}
-		err := do(c, args[1:])
-		if err == nil && c.after != nil {
-			err = c.after()
-		}
-		return c.end(err)
+		return c.end(do(c, args[1:]))
 	}
 	switch args[0] {
 	case "scripts":
@@ -80,14 +101,19 @@ var verbs = map[string]func(*command, []string) error{
 	"promote":      (*command).promote,
 	"announce":     (*command).announce,
 	"authenticode": (*command).authenticode,
+	"wizard":       (*command).wizard,
 }
 
 // command is one call of a verb.
 type command struct {
 	name           string
 	stdout, stderr io.Writer
-	// after, when set, is done when the verb has succeeded.
-	after func() error
+}
+
+// verb is the first word of the name: keys of keys rotate.
+func (c *command) verb() string {
+	verb, _, _ := strings.Cut(c.name, " ")
+	return verb
 }
 
 // errUsage is wrong usage; what is wrong has been told where it wraps nothing.
@@ -101,7 +127,7 @@ func (c *command) end(err error) int {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.Is(err, errUsage):
-		fmt.Fprintf(c.stderr, "ss-release: %v\n%s", err, usage)
+		fmt.Fprintf(c.stderr, "ss-release: %v\n%s", err, usageOf(c.verb()))
 		return 2
 	}
 	fmt.Fprintf(c.stderr, "ss-release: %v\n", err)
@@ -120,7 +146,7 @@ func (c *command) parse(f *flag.FlagSet, args []string, arguments int) ([]string
 	var words []string
 	for {
 		if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
-			fmt.Fprint(c.stdout, usage)
+			fmt.Fprint(c.stdout, usageOf(c.verb()))
 			return nil, err
 		} else if err != nil {
 			return nil, fmt.Errorf("%w: %w", errUsage, err)

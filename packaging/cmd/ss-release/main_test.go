@@ -8,6 +8,7 @@ import (
 
 func TestExitCodesTellUsageFromFailure(t *testing.T) {
 	t.Setenv("SOURCE_DATE_EPOCH", "")
+	t.Setenv("SS_RELEASE_TOKEN", "")
 	for _, c := range []struct {
 		args string
 		code int
@@ -27,6 +28,7 @@ func TestExitCodesTellUsageFromFailure(t *testing.T) {
 		{"withdraw", 2, "takes 1 arguments"},
 		{"publish", 2, "needs --bundles"},
 		{"announce", 2, "needs --url"},
+		{"announce --url https://bot.test/{token}/send", 2, "--token-file"},
 		{"authenticode --files a.exe --cert c.pem", 2, "--cert with --key"},
 		{"bundle --version 7.0.0", 1, "nothing given for --"},
 		{"bundle --version 7.0.0 --bin /nowhere --services /nowhere --setup /nowhere --out /nowhere", 1, "/nowhere"},
@@ -47,4 +49,28 @@ func TestExitCodesTellUsageFromFailure(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWrongUsageOfAVerbShowsTheUsageOfThatVerbOnly(t *testing.T) {
+	for verb := range verbs {
+		said := call(t, 2, verb, "--colour")
+		says(t, said, "usage:\n  ss-release "+verb+" ")
+		if n := strings.Count(said, "\n  ss-release "); n != strings.Count(said, "\n  ss-release "+verb+" ") {
+			t.Errorf("%s shows other verbs: %q", verb, said)
+		}
+	}
+	for _, verb := range []string{"scripts", "packages", "winget"} {
+		for _, wrong := range []string{"--colour", "here"} {
+			if said := call(t, 2, verb, wrong); strings.Count(said, "\n  ss-release ") != 1 {
+				t.Errorf("%s %s shows %q", verb, wrong, said)
+			}
+		}
+	}
+	says(t, call(t, 0, "publish", "--help"), "usage:\n  ss-release publish ")
+}
+
+func TestRotatingAKeySaysWhatMustBeMadeAnew(t *testing.T) {
+	keys := t.TempDir()
+	madeKeys(t, keys, false)
+	says(t, call(t, 0, "keys", "rotate", "timestamp", "--keys", keys), "archive", "ss-release publish --keys "+keys+" --bundles", "docs/releasing.md")
 }

@@ -23,6 +23,7 @@ func makePackages(args []string, stdout, stderr io.Writer) int {
 	var formats string
 	f := flag.NewFlagSet("packages", flag.ContinueOnError)
 	f.SetOutput(stderr)
+	f.Usage = func() { fmt.Fprint(stderr, "usage:\n"+packagesUsage) }
 	f.StringVar(&o.Bundle, "bundle", "", "folder of the bundle")
 	f.StringVar(&o.Out, "out", "", "folder to write the packages into")
 	f.StringVar(&formats, "formats", strings.Join(packages.Formats, ","), "which packages to make")
@@ -31,7 +32,7 @@ func makePackages(args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if f.NArg() > 0 {
-		fmt.Fprintf(stderr, "ss-release: packages takes flags only, not %q\n%s", f.Arg(0), usage)
+		fmt.Fprintf(stderr, "ss-release: packages takes flags only, not %q\n%s", f.Arg(0), "usage:\n"+packagesUsage)
 		return 2
 	}
 	o.Formats = strings.Split(formats, ",")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,11 +40,17 @@ func (c *command) publish(args []string) error {
 	f.StringVar(&p.templates, "templates", "scripts/install", "folder with the templates of the one-liners")
 	formats := f.String("packages", "", "packages to make of the bundles for Linux, as deb,rpm")
 	f.StringVar(&p.maintainer, "maintainer", defaultMaintainer, "who answers for the packages")
+	f.BoolVar(&p.wizards, "wizard", false, "make the wizard of bundles for Windows, too; with --bin")
+	f.StringVar(&p.license, "license", "LICENSE", "file with the text that users of the wizard agree to")
+	p.sign.flags(f)
 	f.StringVar(&p.winget.ID, "winget-id", defaultWingetID, "identifier of the release for winget")
 	f.StringVar(&p.winget.Publisher, "publisher", defaultPublisher, "who publishes the release, for winget")
 	bundles := f.String("bundles", "", "folders of the bundles of this release, with commas between")
 	if _, err := c.parse(f, args, 0); err != nil {
 		return err
+	}
+	if p.wizards && p.bin == "" {
+		return fmt.Errorf("%w: --wizard needs --bin", errUsage)
 	}
 	if *bundles == "" || channel != trust.Stable && channel != trust.Beta {
 		return fmt.Errorf("%w: publish needs --bundles, and --channel stable or beta", errUsage)
@@ -57,6 +64,9 @@ func (c *command) publish(args []string) error {
 		return err
 	}
 	if p.now, err = bundlesIn(*bundles); err != nil {
+		return err
+	}
+	if err := p.tools(); err != nil {
 		return err
 	}
 	return p.run(c, channel)
@@ -97,9 +107,14 @@ type publishing struct {
 	formats    []string
 	maintainer string
 	winget     winget.Options
+	wizards    bool
+	license    string
+	sign       signature
 	keep       int
 	now, old   []packed
 	entries    []release.Entry
+	// made are the files that users download, by their names in out.
+	made []string
 }
 
 func (p *publishing) read(changelog string) error {
@@ -112,6 +127,17 @@ func (p *publishing) read(changelog string) error {
 }
 
 func (p *publishing) run(c *command, channel string) error {
+	site := filepath.Join(p.out, "repository")
+	switch err := p.vault.CheckSite(site); {
+	case errors.Is(err, signing.ErrOtherRoot):
+		return fmt.Errorf("%w; or publish into another folder with --out, or delete this one if nobody is served from it", err)
+	case err != nil && !errors.Is(err, signing.ErrNoRepository):
+		return err
+	}
+	keys, err := keysOf(p.vault)
+	if err != nil {
+		return err
+	}
 	var all []signing.Publication
 	for _, b := range p.now {
 		entry, err := release.EntryOf(p.entries, b.manifest.Version)
@@ -133,10 +159,13 @@ func (p *publishing) run(c *command, channel string) error {
 			Dir: b.dir, Info: trust.ReleaseInfo{Channel: channel, Released: when, Notes: entry.Notes}, Patches: patches,
 		})
 	}
+	if err := signing.WriteFiles(site, all); err != nil {
+		return err
+	}
 	if err := p.vault.Publish(all, p.keep); err != nil {
 		return err
 	}
-	if err := p.vault.WriteSite(filepath.Join(p.out, "repository"), all); err != nil {
+	if err := p.vault.UpdateSite(site); err != nil {
 		return err
 	}
 	for i, b := range p.now {
@@ -147,14 +176,24 @@ func (p *publishing) run(c *command, channel string) error {
 	if err := p.feed(); err != nil {
 		return err
 	}
-	if err := p.doors(c); err != nil {
+	if err := p.doors(c, channel); err != nil {
 		return err
 	}
-	if err := release.Sums(p.out); err != nil {
+	sums := sumsName(channel)
+	if err := release.Sums(p.out, sums, p.made); err != nil {
 		return err
 	}
-	c.say("%s: %d bundles, repository/, SHA256SUMS", p.out, len(p.now))
+	c.say("%s: %d bundles, repository/, %s, signed with %s", p.out, len(p.now), sums, keys)
 	return nil
+}
+
+// sumsName is the file of digests of a channel: what stable users check against is not
+// overwritten by another channel's.
+func sumsName(channel string) string {
+	if channel == trust.Stable {
+		return "SHA256SUMS"
+	}
+	return "SHA256SUMS-" + channel
 }
 
 // released is when a release says that it was made.
@@ -196,6 +235,7 @@ func (p *publishing) pack(b packed, when time.Time) error {
 	if err := release.Archive(b.dir, name+suffix, when); err != nil {
 		return err
 	}
+	p.made = append(p.made, filepath.Base(name+suffix))
 	if p.bin == "" {
 		return nil
 	}
@@ -204,6 +244,7 @@ func (p *publishing) pack(b packed, when time.Time) error {
 		return err
 	}
 	slices.Sort(programs)
+	p.made = append(p.made, filepath.Base(name+".cdx.json"))
 	return create(name+".cdx.json", func(w io.Writer) error { return release.SBOM(w, b.manifest.Version, when, programs) })
 }
 
@@ -228,50 +269,6 @@ func sizeOf(file string) string {
 	return fmt.Sprintf("%d bytes", info.Size())
 }
 
-// refresh signs timestamp and snapshot anew.
-func (c *command) refresh(args []string) error {
-	vault, _, err := c.vault(args, 0)
-	if err != nil {
-		return err
-	}
-	return vault.Refresh()
-}
-
-// withdraw takes a version off the list.
-func (c *command) withdraw(args []string) error {
-	vault, words, err := c.vault(args, 1)
-	if err != nil {
-		return err
-	}
-	return vault.Withdraw(words[0])
-}
-
-// promote moves a version to another channel.
-func (c *command) promote(args []string) error {
-	vault, words, err := c.vault(args, 2)
-	if err != nil {
-		return err
-	}
-	if words[1] != trust.Stable && words[1] != trust.Beta {
-		return fmt.Errorf("%w: there is no channel %q; there are stable and beta", errUsage, words[1])
-	}
-	return vault.Promote(words[0], words[1])
-}
-
-// vault reads --keys and --site: the copy of the metadata that is brought up to date
-// when the verb has ended.
-func (c *command) vault(args []string, arguments int) (*signing.Vault, []string, error) {
-	f := c.flags()
-	dir := f.String("keys", defaultKeys(), "folder of the keys")
-	site := f.String("site", "", "repository to copy the new metadata to")
-	words, err := c.parse(f, args, arguments)
-	vault := signing.Open(*dir)
-	if *site != "" {
-		c.after = func() error { return vault.UpdateSite(*site) }
-	}
-	return vault, words, err
-}
-
 // announce tells an endpoint of a release.
 func (c *command) announce(args []string) error {
 	f := c.flags()
@@ -285,6 +282,9 @@ func (c *command) announce(args []string) error {
 	}
 	if *address == "" {
 		return fmt.Errorf("%w: announce needs --url", errUsage)
+	}
+	if strings.Contains(*address, "{token}") && *tokenFile == "" && os.Getenv("SS_RELEASE_TOKEN") == "" {
+		return fmt.Errorf("%w: {token} in --url needs --token-file or SS_RELEASE_TOKEN", errUsage)
 	}
 	text, err := os.ReadFile(*changelog)
 	if err != nil {
@@ -317,28 +317,51 @@ func (c *command) announce(args []string) error {
 	return a.Send(context.Background(), &http.Client{Timeout: time.Minute})
 }
 
+// signature says whose Authenticode signature programs get.
+type signature struct {
+	release.Authenticode
+	// keys is the folder for a certificate of development, where none is given.
+	keys string
+}
+
+func (s *signature) flags(f *flag.FlagSet) {
+	f.StringVar(&s.keys, "development-keys", defaultKeys(), "folder for a certificate of development, where none is given")
+	f.StringVar(&s.Cert, "cert", "", "certificate (PEM)")
+	f.StringVar(&s.Key, "key", "", "its key (PEM)")
+	f.StringVar(&s.CA, "ca", "", "authority that the signature must lead to; else the certificate itself")
+	f.StringVar(&s.TimestampURL, "timestamp-url", "", "server for time stamps")
+}
+
+// authenticode is what signs, with a certificate of development where none is given.
+func (s *signature) authenticode(c *command) (release.Authenticode, error) {
+	a := s.Authenticode
+	if (a.Cert == "") != (a.Key == "") {
+		return a, fmt.Errorf("%w: a signature needs --cert with --key", errUsage)
+	}
+	if a.Cert != "" {
+		return a, nil
+	}
+	c.say("signing with a certificate of development, which nobody trusts")
+	var err error
+	a.Cert, a.Key, err = release.DevelopmentCertificate(s.keys, time.Now())
+	return a, err
+}
+
 // authenticode signs Windows programs.
 func (c *command) authenticode(args []string) error {
-	var a release.Authenticode
+	var sign signature
 	f := c.flags()
-	keys := f.String("keys", defaultKeys(), "folder for a certificate of development, where none is given")
-	f.StringVar(&a.Cert, "cert", "", "certificate (PEM)")
-	f.StringVar(&a.Key, "key", "", "its key (PEM)")
-	f.StringVar(&a.CA, "ca", "", "authority that the signature must lead to; else the certificate itself")
-	f.StringVar(&a.TimestampURL, "timestamp-url", "", "server for time stamps")
+	sign.flags(f)
 	files := f.String("files", "", "programs, with commas between")
 	if _, err := c.parse(f, args, 0); err != nil {
 		return err
 	}
-	if *files == "" || (a.Cert == "") != (a.Key == "") {
-		return fmt.Errorf("%w: authenticode needs --files, and --cert with --key", errUsage)
+	if *files == "" {
+		return fmt.Errorf("%w: authenticode needs --files", errUsage)
 	}
-	if a.Cert == "" {
-		var err error
-		if a.Cert, a.Key, err = release.DevelopmentCertificate(*keys, time.Now()); err != nil {
-			return err
-		}
-		c.say("signing with a certificate of development, which nobody trusts")
+	a, err := sign.authenticode(c)
+	if err != nil {
+		return err
 	}
 	for _, file := range strings.Split(*files, ",") {
 		if err := a.Sign(context.Background(), file); err != nil {

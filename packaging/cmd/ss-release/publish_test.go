@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,15 +23,20 @@ const changelog = `# Changelog
 // bundleFor makes a bundle of small files, as make does.
 func bundleFor(t *testing.T, top, goos string) string {
 	t.Helper()
+	return bundleOf(t, "7.0.0", top, goos)
+}
+
+func bundleOf(t *testing.T, version, top, goos string) string {
+	t.Helper()
 	suffix := map[string]string{"windows": ".exe"}[goos]
 	bin := filepath.Join(top, "bin-"+goos)
 	for _, name := range append([]string{"ss-setup"}, release.Programs...) {
 		write(t, filepath.Join(bin, name+suffix), name)
 	}
 	write(t, filepath.Join(top, "services", "systemd", "ss-server.service"), "[Unit]")
-	out := filepath.Join(top, "ss-server-7.0.0-"+goos+"-amd64")
+	out := filepath.Join(top, "ss-server-"+version+"-"+goos+"-amd64")
 	_, err := release.Bundle(release.Options{
-		Version: "7.0.0", Bin: bin, Services: filepath.Join(top, "services"),
+		Version: version, Bin: bin, Services: filepath.Join(top, "services"),
 		Setup: filepath.Join(bin, "ss-setup"+suffix), Out: out, OS: goos, Arch: "amd64", Level: 1,
 	})
 	if err != nil {
@@ -59,6 +65,7 @@ func TestAReleaseHasEveryWayToInstallItAndTheSameBytesTwice(t *testing.T) {
 	for range 2 {
 		top := t.TempDir()
 		write(t, filepath.Join(top, "CHANGELOG.md"), changelog)
+		write(t, filepath.Join(top, "ss-server-6.9.0-linux-amd64.tar.gz"), "what lies there from a release before")
 		var stdout, stderr bytes.Buffer
 		code := run([]string{
 			"publish", "--keys", keys, "--out", top, "--changelog", filepath.Join(top, "CHANGELOG.md"),
@@ -78,6 +85,16 @@ func TestAReleaseHasEveryWayToInstallItAndTheSameBytesTwice(t *testing.T) {
 				t.Error(err)
 			}
 			made[name] = string(text)
+		}
+		var summed []string
+		for line := range strings.Lines(made["SHA256SUMS"]) {
+			summed = append(summed, strings.Fields(line)[1])
+		}
+		if want := []string{
+			"ss-server-7.0.0-linux-amd64.tar.gz", "ss-server-7.0.0-windows-amd64.zip",
+			"ss-setup-linux-x64c.sh", "ss-setup-linux-x64w.sh", "ss-setup-win-x64.ps1",
+		}; !slices.Equal(summed, want) {
+			t.Errorf("SHA256SUMS lists %q, want what was published: %q", summed, want)
 		}
 		if _, err := os.Stat(filepath.Join(top, "ss-setup-linux-armc.sh")); err == nil {
 			t.Error("there is a one-liner for a target that was not packed")

@@ -23,6 +23,7 @@ func renderScripts(args []string, stdout, stderr io.Writer) int {
 	)
 	f := flag.NewFlagSet("scripts", flag.ContinueOnError)
 	f.SetOutput(stderr)
+	f.Usage = func() { fmt.Fprint(stderr, "usage:\n"+scriptsUsage) }
 	f.StringVar(&o.Version, "version", "", "version of the release, as 7.0.0")
 	f.StringVar(&o.Dist, "dist", "", "folder with the packages that the scripts will download")
 	f.StringVar(&base, "base-url", "", "address of the folder that users download from")
@@ -37,7 +38,7 @@ func renderScripts(args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if f.NArg() > 0 {
-		fmt.Fprintf(stderr, "ss-release: scripts takes flags only, not %q\n%s", f.Arg(0), usage)
+		fmt.Fprintf(stderr, "ss-release: scripts takes flags only, not %q\n%s", f.Arg(0), "usage:\n"+scriptsUsage)
 		return 2
 	}
 	if base != "" {

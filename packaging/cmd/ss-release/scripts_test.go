@@ -44,3 +44,14 @@ func TestScriptsAreRenderedForTheOperatorsAddress(t *testing.T) {
 		t.Errorf("the script does not name the address: %v", err)
 	}
 }
+
+func TestNoScriptIsWrittenWhereOneCannotBe(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "ss-server-7.0.0-linux-amd64.tar.gz"), "")
+	out := filepath.Join(dir, "out")
+	args := []string{"scripts", "--version", "7.0.0", "--templates", "../../../scripts/install", "--dist", dir, "--out", out, "--base-url", "https://downloads.test"}
+	says(t, call(t, 1, args...), "ss-server-7.0.0-linux-arm64.tar.gz", "--targets")
+	if left, err := os.ReadDir(out); err == nil && len(left) > 0 {
+		t.Errorf("there is %v", left)
+	}
+}

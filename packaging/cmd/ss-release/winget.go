@@ -19,6 +19,7 @@ func wingetManifests(args []string, stdout, stderr io.Writer) int {
 	var out string
 	f := flag.NewFlagSet("winget", flag.ContinueOnError)
 	f.SetOutput(stderr)
+	f.Usage = func() { fmt.Fprint(stderr, "usage:\n"+wingetUsage) }
 	f.StringVar(&o.Version, "version", "", "version of the release, as 7.0.0")
 	f.StringVar(&o.URL, "url", "", "https address of the installer")
 	f.StringVar(&o.SHA256, "sha256", "", "SHA-256 of the installer")
@@ -30,7 +31,7 @@ func wingetManifests(args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if f.NArg() > 0 || out == "" {
-		fmt.Fprintf(stderr, "ss-release: winget takes flags only, and needs --out\n%s", usage)
+		fmt.Fprintf(stderr, "ss-release: winget takes flags only, and needs --out\n%s", "usage:\n"+wingetUsage)
 		return 2
 	}
 	names, err := winget.Write(o, out)

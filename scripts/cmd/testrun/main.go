@@ -6,7 +6,7 @@
 // A test with subtests is not counted, its subtests are; a test that ran in several
 // lists counts once. Skipped tests are named with their reason, so that a run that
 // skipped what matters cannot look like one that passed. Of tests that pass, only
-// lines with "counter:" are shown.
+// lines with "counter:" are shown, and the time of those that take long.
 package main
 
 import (

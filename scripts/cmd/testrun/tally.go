@@ -30,6 +30,11 @@ func (t test) String() string {
 	return t.pkg + " " + t.name
 }
 
+func byName(a, b test) int { return strings.Compare(a.String(), b.String()) }
+
+// long is from how many seconds on the time of a test that passes is told.
+const long = 10
+
 // tally collects the results of all runs.
 type tally struct {
 	out     io.Writer
@@ -107,6 +112,8 @@ func (t *tally) finish(id test, e event) {
 		fmt.Fprintf(t.out, "FAIL %s (%.2f s)\n%s", id, e.Elapsed, strings.Join(output, ""))
 	case e.Action == "skip" && t.result[id] == "":
 		t.reason[id] = skipReason(output)
+	case e.Action == "pass" && e.Elapsed >= long && !strings.Contains(id.name, "/"):
+		fmt.Fprintf(t.out, "     %s (%.1f s)\n", id.name, e.Elapsed)
 	}
 	if t.result[id] != "fail" && (e.Action != "skip" || t.result[id] == "") {
 		t.result[id] = e.Action
@@ -122,7 +129,17 @@ func (t *tally) finishPackage(id test, e event, output []string) {
 		// A package can fail without a failing test: a panic, a time-out, its TestMain.
 		if !t.anyFailedIn(id.pkg) {
 			fmt.Fprint(t.out, strings.Join(output, ""))
+			t.unfinished(id.pkg)
 			t.result[id] = "fail"
+		}
+	}
+}
+
+// unfinished shows what was said by tests of a package that came to no end.
+func (t *tally) unfinished(pkg string) {
+	for _, id := range slices.SortedFunc(maps.Keys(t.output), byName) {
+		if id.pkg == pkg && id.name != "" {
+			fmt.Fprintf(t.out, "%s came to no end:\n%s", id.name, strings.Join(t.output[id], ""))
 		}
 	}
 }
@@ -164,7 +181,7 @@ func (t *tally) named(result string) []test {
 			all = append(all, id)
 		}
 	}
-	slices.SortFunc(all, func(a, b test) int { return strings.Compare(a.String(), b.String()) })
+	slices.SortFunc(all, byName)
 	return all
 }
 

@@ -76,6 +76,27 @@ func TestSummaryCountsWhatRan(t *testing.T) {
 			last: "1 passed, 1 failed, 0 skipped",
 			code: 1,
 		},
+		"a package whose time is up with the tests that came to no end": {
+			lines: []string{
+				`{"Action":"run","Package":"p","Test":"TestA"}`,
+				`{"Action":"output","Package":"p","Test":"TestA","Output":"panic: test timed out after 20m0s\n"}`,
+				`{"Action":"output","Package":"p","Output":"FAIL p 1200.016s\n"}`,
+				`{"Action":"fail","Package":"p"}`,
+			},
+			err:  failure,
+			last: "0 passed, 1 failed, 0 skipped",
+			says: "TestA came to no end:\npanic: test timed out after 20m0s",
+			code: 1,
+		},
+		"how long a test took that took long": {
+			lines: []string{
+				`{"Action":"run","Package":"p","Test":"TestA"}`,
+				`{"Action":"pass","Package":"p","Test":"TestA","Elapsed":12.34}`,
+				`{"Action":"pass","Package":"p"}`,
+			},
+			last: "1 passed, 0 failed, 0 skipped",
+			says: "TestA (12.3 s)",
+		},
 		"a package that panics": {
 			lines: []string{
 				`{"Action":"run","Package":"p","Test":"TestA"}`,

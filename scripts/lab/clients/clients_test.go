@@ -30,7 +30,7 @@ func (s *server) sftp(batch string, more ...string) string {
 // OpenSSH asks for limits, uses posix-rename, resumes with APPEND, sets times and mode
 // by handle, asks names of users, and takes fsync and copy-data if there are.
 func TestOpenSSH(t *testing.T) {
-	lab.Packages(t, sftpPackage)
+	lab.InstallPackages(t, sftpPackage)
 	s := serve(t, sftpd.Config{})
 	data := s.random("up", 5<<20+3)
 	_ = os.Chtimes(s.mine("up"), time.Unix(1e9, 0), time.Unix(1e9, 0))
@@ -67,7 +67,7 @@ rm d/second
 }
 
 func TestOpenSSHResumes(t *testing.T) {
-	lab.Packages(t, sftpPackage)
+	lab.InstallPackages(t, sftpPackage)
 	s := serve(t, sftpd.Config{})
 	data := s.random("f", 3<<20)
 	s.write(s.remote("f"), data[:1234567])
@@ -78,7 +78,7 @@ func TestOpenSSHResumes(t *testing.T) {
 }
 
 func TestOpenSSHMakesNewKeysInATransfer(t *testing.T) {
-	lab.Packages(t, sftpPackage)
+	lab.InstallPackages(t, sftpPackage)
 	s := serve(t, sftpd.Config{Rekey: 3 << 20})
 	data := s.random("f", 40<<20)
 	s.sftp("put f f\nget f g\n", "-o", "RekeyLimit=2M")
@@ -88,7 +88,7 @@ func TestOpenSSHMakesNewKeysInATransfer(t *testing.T) {
 
 // The smallest requests and many at once: what old clients send, and paramiko.
 func TestOpenSSHWithOtherSizesOfRequests(t *testing.T) {
-	lab.Packages(t, sftpPackage)
+	lab.InstallPackages(t, sftpPackage)
 	s := serve(t, sftpd.Config{})
 	data := s.random("f", 2<<20+1)
 	for _, size := range []string{"1000", "32768", "261120"} {
@@ -99,7 +99,7 @@ func TestOpenSSHWithOtherSizesOfRequests(t *testing.T) {
 }
 
 func TestOpenSSHWithEachCipher(t *testing.T) {
-	lab.Packages(t, sftpPackage)
+	lab.InstallPackages(t, sftpPackage)
 	a := sftpd.Modern()
 	a.Ciphers = sftpd.Possible().Ciphers
 	s := serve(t, sftpd.Config{Algorithms: a})
@@ -117,7 +117,7 @@ func TestOpenSSHWithEachCipher(t *testing.T) {
 // lftp fails where RENAME does not work on its temporary names, and where an error at
 // setting times after the upload makes the transfer one that failed.
 func TestLftp(t *testing.T) {
-	lab.Packages(t, "lftp:lftp", sftpPackage)
+	lab.InstallPackages(t, "lftp:lftp", sftpPackage)
 	s := serve(t, sftpd.Config{})
 	data := s.random("tree/big", 3<<20)
 	s.write(s.mine("tree/sub/small"), []byte("small"))
@@ -155,7 +155,7 @@ rm -r tree
 
 // curl (libssh2) knows no limits, resumes with -C and writes its commands as -Q.
 func TestCurl(t *testing.T) {
-	lab.Packages(t, "curl:curl")
+	lab.InstallPackages(t, "curl:curl")
 	s := serve(t, sftpd.Config{})
 	data := s.random("f", 2<<20)
 	s.write(s.remote("half"), data[:1<<20])
@@ -180,7 +180,7 @@ func TestCurl(t *testing.T) {
 
 // rclone tries md5sum, sha1sum, echo and df as commands and must go on without them.
 func TestRclone(t *testing.T) {
-	lab.Packages(t, "rclone:rclone")
+	lab.InstallPackages(t, "rclone:rclone")
 	s := serve(t, sftpd.Config{})
 	for i := range 30 {
 		s.random(fmt.Sprintf("tree/d%d/f%d", i%4, i), 10_000*i)
@@ -209,7 +209,7 @@ func TestRclone(t *testing.T) {
 // knows check-file by a name of its own.
 func TestParamiko(t *testing.T) {
 	if exec.Command("/usr/bin/python3", "-c", "import paramiko").Run() != nil {
-		lab.Packages(t, "paramiko-is-no-program:python3-paramiko")
+		lab.InstallPackages(t, "paramiko-is-no-program:python3-paramiko")
 	}
 	s := serve(t, sftpd.Config{})
 	data := s.random("f", 40<<20)
@@ -260,7 +260,7 @@ c.close()
 // mount gives kim's home by sshfs.
 func (s *server) mount(options ...string) string {
 	s.t.Helper()
-	lab.Packages(s.t, "sshfs:sshfs", "fusermount3:fuse3")
+	lab.InstallPackages(s.t, "sshfs:sshfs", "fusermount3:fuse3")
 	if _, err := os.Stat("/dev/fuse"); err != nil || os.Geteuid() != 0 {
 		s.t.Skipf("%s needs root and FUSE: %v", s.t.Name(), err)
 	}

@@ -17,7 +17,7 @@ const randomSteps = 5000
 
 // More than 32 bits count, and more than one set of keys lasts.
 func TestMoreThanFourGibibytesInOneSession(t *testing.T) {
-	lab.Packages(t, sftpPackage)
+	lab.InstallPackages(t, sftpPackage)
 	const size = 4<<30 + 123457
 	s := serve(t, sftpd.Config{})
 	f, err := os.Create(s.mine("f"))

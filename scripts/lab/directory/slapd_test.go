@@ -90,7 +90,7 @@ userPassword: secret
 
 func start(t *testing.T) *slapd {
 	t.Helper()
-	lab.Packages(t, "/usr/sbin/slapd:slapd")
+	lab.InstallPackages(t, "/usr/sbin/slapd:slapd")
 	dir := t.TempDir()
 	s := &slapd{roots: x509.NewCertPool()}
 	s.roots.AddCert(certificate(t, dir))

@@ -3,6 +3,7 @@
 package endtoend
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -204,10 +205,19 @@ func TestADamagedBundleChangesNothing(t *testing.T) {
 	b.same(clean, "a damaged bundle")
 }
 
-// imageOf copies a root file system, to be changed.
+// imageOf copies a root file system, to be changed by this test alone.
 func imageOf(t *testing.T, root string) string {
 	t.Helper()
-	image := filepath.Join(savedDir, "image-"+root)
+	dir, err := os.MkdirTemp(savedDir, "image-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	image := filepath.Join(dir, root)
 	if out, err := exec.Command("cp", "-a", "--reflink=auto", lab.RootFolder(t, root), image).CombinedOutput(); err != nil {
 		t.Fatalf("copy the root file system: %v\n%s", err, out)
 	}

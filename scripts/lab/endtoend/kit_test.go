@@ -4,13 +4,8 @@ package endtoend
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,40 +100,8 @@ func updateArgs() []string {
 	return []string{"install", "--update", "--health-timeout", healthTimeout.String()}
 }
 
-// health is what the server tells anybody.
-type health struct {
-	Version string `json:"version"`
-	Ready   bool   `json:"ready"`
-	Open    bool   `json:"open"`
-}
-
 // health asks the server once.
-func (b *box) health() (health, error) {
-	var h health
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return b.Dial(ctx, network, address)
-		},
-	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://127.0.0.1:6443/healthz", nil)
-	if err != nil {
-		return h, err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return h, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return h, err
-	}
-	return h, json.Unmarshal(body, &h)
-}
+func (b *box) health() (lab.Health, error) { return lab.AskHealth(b.Dial, 2*time.Second) }
 
 // serves waits until one of the versions serves users, and tells which.
 func (b *box) serves(within time.Duration, versions ...string) string {
@@ -179,7 +142,7 @@ func (b *box) settled(within time.Duration) {
 var ours = snapshot.Options{
 	Roots: []string{"/opt", "/etc", "/usr/bin", "/usr/local", "/var/lib", "/srv", "/lib/systemd/system"},
 	Ignore: append([]string{
-		"/var/lib/ss-setup/state.json", "/var/lib/dpkg", "/var/log",
+		"/var/lib/ss-setup/state.json", "/var/lib/dpkg", "/var/lib/apt", "/var/log",
 		// Written by the machine's own start.
 		"/etc/resolv.conf", "/etc/hostname", "/var/lib/dbus", "/etc/hosts",
 		"/opt/lost+found",

@@ -38,17 +38,27 @@ type mirror struct {
 	tls   *tls.Config
 
 	mu       sync.Mutex
-	requests []string // "/path", "/path from 512", "http://host/path" when asked as a proxy
+	requests []request
 	wrong    wrong
+}
+
+// request is one that a mirror got.
+type request struct {
+	what  string // "/path", "/path from 512", "http://host/path" when asked as a proxy
+	agent string // the program that asked
 }
 
 // wrong is what a mirror does wrong.
 type wrong struct {
-	cutAfter int64 // bytes of a body, after which the connection breaks; 0: never
-	noRange  bool  // always send everything
-	damage   bool  // one byte of every package is another
-	endless  bool  // no package ever ends
-	silent   bool  // say nothing at all
+	of        string // the files whose paths end so; "": packages
+	cutAfter  int64  // bytes of a body, after which the connection breaks; 0: never
+	holdAfter int64  // bytes of a body, after which nothing comes any more; 0: never
+	noRange   bool   // always send everything
+	damage    bool   // one byte is another
+	endless   bool   // it never ends
+	drip      bool   // a byte comes now and then, for ever
+	silent    bool   // say nothing at all
+	redirect  string // address that who asks over TLS is sent to
 }
 
 func newMirror(t *testing.T) *mirror {
@@ -114,65 +124,89 @@ func (m *mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		asked += " from " + strings.TrimSuffix(strings.TrimPrefix(from, "bytes="), "-")
 	}
 	m.mu.Lock()
-	m.requests = append(m.requests, asked)
+	m.requests = append(m.requests, request{asked, r.UserAgent()})
 	wrong := m.wrong
 	m.mu.Unlock()
 	if r.Method == http.MethodConnect {
 		m.tunnel(w)
 		return
 	}
-	content, err := os.ReadFile(filepath.Join(m.files, filepath.Base(r.URL.Path)))
+	// Hosts that only the proxy knows have all of this in a folder.
+	path := filepath.Clean("/" + strings.TrimPrefix(r.URL.Path, "/ss/"))
+	content, err := os.ReadFile(filepath.Join(m.files, path))
 	if err != nil {
 		http.NotFound(w, r)
 		return
 	}
-	if strings.HasPrefix(filepath.Base(r.URL.Path), "ss-server-") {
-		if content = wrong.spoil(w, r, content); content == nil {
+	if wrong.concerns(path) {
+		if w, content = wrong.spoil(w, r, content); content == nil {
 			return
 		}
-	}
-	if wrong.noRange {
-		r.Header.Del("Range")
-		w.Header().Set("Accept-Ranges", "none")
-	}
-	if wrong.cutAfter > 0 {
-		w = &cutWriter{w, wrong.cutAfter}
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
-// spoil changes a package, or answers itself and returns nil.
-func (x wrong) spoil(w http.ResponseWriter, r *http.Request, content []byte) []byte {
+func (x wrong) concerns(path string) bool {
+	if x.of == "" {
+		return strings.HasPrefix(filepath.Base(path), "ss-server-")
+	}
+	return strings.HasSuffix(path, x.of)
+}
+
+// spoil changes an answer, or gives it itself and returns no content.
+func (x wrong) spoil(w http.ResponseWriter, r *http.Request, content []byte) (http.ResponseWriter, []byte) {
 	switch {
+	case x.redirect != "" && r.TLS != nil:
+		http.Redirect(w, r, x.redirect+r.URL.Path, http.StatusFound)
+		return w, nil
 	case x.silent:
 		<-r.Context().Done()
-		return nil
+		return w, nil
+	case x.drip:
+		for r.Context().Err() == nil {
+			_, _ = w.Write([]byte(" "))
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(time.Second)
+		}
+		return w, nil
 	case x.endless:
 		for {
 			if _, err := w.Write(content); err != nil {
-				return nil
+				return w, nil
 			}
 		}
 	case x.damage:
 		content = slices.Clone(content)
 		content[len(content)/2] ^= 1
 	}
-	return content
+	if x.noRange {
+		r.Header.Del("Range")
+		w.Header().Set("Accept-Ranges", "none")
+	}
+	switch {
+	case x.cutAfter > 0:
+		w = &shortWriter{w, x.cutAfter, func() {}}
+	case x.holdAfter > 0:
+		w = &shortWriter{w, x.holdAfter, func() { <-r.Context().Done() }}
+	}
+	return w, content
 }
 
-// cutWriter breaks the connection after a number of bytes.
-type cutWriter struct {
+// shortWriter breaks the connection after a number of bytes, when it has waited.
+type shortWriter struct {
 	http.ResponseWriter
 	left int64
+	wait func()
 }
 
-func (c *cutWriter) Write(p []byte) (int, error) {
+func (c *shortWriter) Write(p []byte) (int, error) {
 	if int64(len(p)) < c.left {
 		c.left -= int64(len(p))
 		return c.ResponseWriter.Write(p)
 	}
 	_, _ = c.ResponseWriter.Write(p[:c.left])
 	_ = http.NewResponseController(c.ResponseWriter).Flush()
+	c.wait()
 	panic(http.ErrAbortHandler)
 }
 
@@ -185,6 +219,15 @@ func (m *mirror) does(w wrong) {
 
 // asked are the requests since the last call.
 func (m *mirror) asked() []string {
+	var asked []string
+	for _, r := range m.log() {
+		asked = append(asked, r.what)
+	}
+	return asked
+}
+
+// log is asked with who asked.
+func (m *mirror) log() []request {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	asked := m.requests

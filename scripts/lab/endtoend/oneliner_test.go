@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"ss-setup/scripts/lab"
+	"ss-setup/scripts/lab/fixtures"
 )
 
 // oneLiners are the scripts for Linux.
@@ -32,14 +34,27 @@ func oneLinerBox(t *testing.T, root string) (*box, *mirror) {
 	t.Helper()
 	needsRoot(t)
 	m := newMirror(t)
-	address := fmt.Sprintf("10.77.0.%d", 10+os.Getpid()%180) // two runs of tests share the network
-	b := boot(t, lab.Options{Root: root, IP: address})
+	return shellBox(t, root), m
+}
+
+// boxes counts machines that have an address.
+var boxes atomic.Int64
+
+// address is one on the network of mirrors. Two runs of tests share it.
+func address() string {
+	return fmt.Sprintf("10.77.0.%d", 10+(int64(os.Getpid())*31+boxes.Add(1))%230)
+}
+
+// shellBox is a machine with every shell and an administrator who may use sudo.
+func shellBox(t *testing.T, root string) *box {
+	t.Helper()
+	b := boot(t, lab.Options{Root: root, IP: address()})
 	b.MustExec("sh", "-c", `set -e
 		useradd -m admin
 		echo 'admin ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/admin
 		mkdir /busybox && busybox --install -s /busybox
 		rm -f /busybox/busybox # so that nobody finds it by name`)
-	return b, m
+	return b
 }
 
 // as makes the machine say that it is of another kind, until the next call.
@@ -89,55 +104,117 @@ func (b *box) leftNothing() {
 	}
 }
 
+// way is how somebody runs a one-liner: sh is the shell's command line, with sudo where
+// that is needed, and options those of ss-setup.
+type way struct {
+	name string
+	root bool // by root, not by an administrator with sudo
+	line func(get, pipe, sh, options string) string
+}
+
+var ways = []way{
+	{"from a file", false, func(get, _, sh, options string) string { return get + " && " + sh + " setup.sh " + options }},
+	{"piped into sudo sh", false, func(_, pipe, sh, options string) string { return pipe + " | " + sh + " -s -- " + options }},
+	{"piped into sh", true, func(_, pipe, sh, options string) string { return pipe + " | " + sh + " -s -- " + options }},
+}
+
+// downloads are the commands that get a script, into setup.sh and to standard output.
+func downloads(base, script string) (get, pipe string) {
+	if strings.HasSuffix(script, "w.sh") {
+		return "wget -nv -O setup.sh " + base + "/" + script, "wget -qO- " + base + "/" + script
+	}
+	return "curl -fsS -o setup.sh " + base + "/" + script, "curl -fsS " + base + "/" + script
+}
+
+// run goes that way. With hard it has it hard: a strict umask, no home, a proxy.
+func (w way) run(b *box, base, script, hard, options string) result {
+	b.t.Helper()
+	sh, before := "sh", "cd && "
+	if hard != "" {
+		sh, before = "env -u HOME sh", "cd && umask 077 && export http_proxy="+hard+" && "
+	}
+	if !w.root {
+		sh = "sudo --preserve-env=http_proxy " + sh
+	}
+	get, pipe := downloads(base, script)
+	line := before + w.line(get, pipe, sh, options)
+	if w.root {
+		return b.sh(line, "HOME=/root")
+	}
+	return b.sh("su - admin -c '" + line + "'")
+}
+
 func TestOneLinersInstallUpdateAndLeaveTheSameVersionAlone(t *testing.T) {
-	for _, script := range oneLiners {
-		t.Run(script, func(t *testing.T) {
-			b, m := oneLinerBox(t, "bookworm-shells")
-			b.as(processor(script))
-			get := "curl -fsS -o setup.sh "
-			if strings.HasSuffix(script, "w.sh") {
-				get = "wget -nv -O setup.sh "
+	needsRoot(t)
+	m := newMirror(t)
+	v := newVendor(t, m)
+	old, fresh := v.in("old"), v.in("new")
+	old.publishForARM(old.publish("7.0.0"))
+	fresh.publishForARM(fresh.publish("7.0.1"))
+	for i, script := range oneLiners {
+		for first := range ways {
+			if !everyWay && first != i%len(ways) {
+				continue
 			}
-			asAdmin := func(line string) result {
-				b.t.Helper()
-				return b.sh("cd /home/admin && su admin -c '" + line + "'")
-			}
-			asGuided := get + m.url + "/" + script + " && sudo sh setup.sh"
-
-			m.publishFixture(t, "7.0.0")
-			if r := asAdmin(asGuided); r.code != 0 || !strings.Contains(r.stdout, "/init/setup") {
-				t.Fatalf("fresh: %s", r)
-			}
-			b.serves(recoveryTime, "7.0.0")
-			b.MustExec("ss-setup", "verify")
-			b.leftNothing()
-
-			installed := b.look()
-			if r := asAdmin(asGuided); r.code != 0 {
-				t.Fatalf("the same version: %s", r)
-			}
-			b.same(installed, "the same version")
-			b.leftNothing()
-
-			// The update has it hard: no programs in /tmp, a strict umask, no home, a proxy.
-			m.publishFixture(t, "7.0.1")
-			m.asked()
-			b.MustExec("mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", "/tmp")
-			piped := strings.NewReplacer("-o setup.sh", "", "-O setup.sh", "-O-").Replace(get) + m.url + "/" + script +
-				" | sudo --preserve-env=http_proxy env -u HOME sh -s -- --update"
-			if r := asAdmin("umask 077; export http_proxy=" + m.url + "; " + piped); r.code != 0 {
-				t.Fatalf("update: %s", r)
-			}
-			for _, asked := range m.asked() {
-				if !strings.HasPrefix(asked, "http://") {
-					t.Errorf("%s was not asked through the proxy", asked)
+			// Every stage goes another way.
+			stage := func(n int) way { return ways[(first+n)%len(ways)] }
+			t.Run(script+", first "+stage(0).name, func(t *testing.T) {
+				t.Parallel()
+				b := shellBox(t, "bookworm-shells")
+				b.as(processor(script))
+				if r := stage(0).run(b, old.base, script, "", ""); r.code != 0 || !strings.Contains(r.stdout, "/init/setup") {
+					t.Fatalf("fresh: %s", r)
 				}
+				b.serves(recoveryTime, "7.0.0")
+				b.MustExec("ss-setup", "verify")
+				b.leftNothing()
+
+				installed := b.look()
+				if r := stage(1).run(b, old.base, script, "", ""); r.code != 0 || !strings.Contains(r.stdout, "is installed already") {
+					t.Fatalf("the same version: %s", r)
+				}
+				b.same(installed, "the same version")
+				b.leftNothing()
+
+				b.MustExec("mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", "/tmp")
+				if r := stage(2).run(b, fresh.base, script, m.url, "--update"); r.code != 0 {
+					t.Fatalf("update: %s", r)
+				}
+				b.serves(recoveryTime, "7.0.1")
+				b.MustExec("ss-setup", "verify")
+				b.settled(recoveryTime)
+				b.leftNothing()
+			})
+		}
+	}
+	t.Cleanup(func() {
+		for _, asked := range m.asked() {
+			if strings.Contains(asked, "/new/") && !strings.HasPrefix(asked, "http://") {
+				t.Errorf("%s was not asked through the proxy", asked)
 			}
-			b.serves(recoveryTime, "7.0.1")
-			b.MustExec("ss-setup", "verify")
-			b.settled(recoveryTime)
-			b.leftNothing()
-		})
+		}
+	})
+}
+
+// What is for another processor is downloaded and proved, and refused by the ss-setup in
+// it. (The script itself looks at what uname says.)
+func TestAPackageForAnotherProcessorIsRefusedByItsOwnSetup(t *testing.T) {
+	b, m := oneLinerBox(t, "bookworm-shells")
+	v := newVendor(t, m)
+	dir := filepath.Join(t.TempDir(), "ss-server-7.0.0-linux-arm64")
+	bin := fixtures.Programs(t, "7.0.0")
+	v.release("bundle", "--version", "7.0.0", "--bin", bin, "--services", "../../../packaging/services", "--setup", filepath.Join(bin, "ss-setup"),
+		"--os", "linux", "--arch", "arm64", "--level", "1", "--out", dir)
+	v.publishBundle(dir)
+	b.as("aarch64")
+	before := b.look()
+	for _, script := range oneLiners[2:] {
+		r := ways[0].run(b, v.base, script, "", "")
+		if r.code != 8 || !strings.Contains(r.stderr, "is for linux/arm64, this machine is linux/amd64") {
+			t.Errorf("%s: %s", script, r)
+		}
+		b.same(before, script)
+		b.leftNothing()
 	}
 }
 
@@ -188,7 +265,7 @@ func TestACutScriptRunsNothing(t *testing.T) {
 	b, m := oneLinerBox(t, "bookworm-shells")
 	m.publishProbe(t)
 	random := rand.New(rand.NewPCG(7, 512))
-	for _, script := range oneLiners {
+	for _, script := range cutScripts {
 		text, err := os.ReadFile(filepath.Join(m.files, script))
 		if err != nil {
 			t.Fatal(err)
@@ -344,6 +421,7 @@ func TestAOneLinerFindsAFolderThatProgramsRunFrom(t *testing.T) {
 }
 
 func TestADownloadIsResumedVerifiedAndTriedOnEveryMirror(t *testing.T) {
+	t.Parallel() // it mostly waits
 	b, m := oneLinerBox(t, "bookworm-shells")
 	b.as("x86_64")
 	const dead = "http://10.77.0.254:9" // refuses connections
@@ -456,10 +534,23 @@ func TestAOneLinerTrustsOnlyKnownAuthoritiesThroughAProxy(t *testing.T) {
 		if r := b.sh(own + " " + run); r.code != 0 || b.report() == "" {
 			t.Errorf("%s: an authority of one's own: %s", script, r)
 		}
-		want := []string{"CONNECT downloads.test:443", "/ss/ss-server-7.0.0-linux-amd64.tar.gz"}
+		const archive = "/ss/ss-server-7.0.0-linux-amd64.tar.gz"
+		want := []string{"CONNECT downloads.test:443", archive}
 		if asked := m.asked(); !slices.Equal(asked, want) {
 			t.Errorf("%s: asked for %q, want %q", script, asked, want)
 		}
+		// Sent from https to http, curl does not go. wget does, and the digest decides.
+		m.does(wrong{redirect: "http://elsewhere.test"})
+		code, goes := 7, false
+		if strings.HasSuffix(script, "w.sh") {
+			code, goes = 0, true
+		}
+		r := b.sh(own + " http_proxy=" + m.url + " " + run)
+		asked := m.asked()
+		if ran := b.report() != ""; r.code != code || ran != goes || slices.Contains(asked, "http://elsewhere.test"+archive) != goes {
+			t.Errorf("%s, sent to http: asked for %q, %s", script, asked, r)
+		}
+		m.does(wrong{})
 	}
 	b.leftNothing()
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -134,19 +135,30 @@ func (b *box) wantStatus(want string) {
 	}
 }
 
+var setupCode = regexp.MustCompile(`\b[A-Z0-9]{4}-[A-Z0-9]{4}\b`)
+
+// manager is a program that people install debs with.
+type manager struct{ name, install, again, remove, purge string }
+
 var (
-	setupCode  = regexp.MustCompile(`\b[A-Z0-9]{4}-[A-Z0-9]{4}\b`)
-	debianists = []string{"bookworm", "trixie"}
+	dpkg = manager{"dpkg", "dpkg -i ", "dpkg -i ", "dpkg -r ss-server", "dpkg --purge ss-server"}
+	apt  = manager{"apt", "apt-get install -y ", "apt-get install -y --reinstall ", "apt-get remove -y ss-server", "apt-get purge -y ss-server"}
 )
 
+// debLife is a Debian release and the program that installs and removes there.
+type debLife struct {
+	root string
+	by   manager
+}
+
 func TestADebLivesFromInstallToPurge(t *testing.T) {
-	for _, root := range debianists {
-		t.Run(root, func(t *testing.T) {
-			b := bootWithPackages(t, root, "7.0.0", "7.0.1")
+	for _, c := range debLives {
+		t.Run(c.root+" "+c.by.name, func(t *testing.T) {
+			b := bootWithPackages(t, c.root, "7.0.0", "7.0.1")
 			clean := b.look()
 
-			out := b.mustUnattended("dpkg -i "+deb("7.0.0"), "SS Server 7.0.0 is installed.", "https://127.0.0.1:6443/init/setup", "ss-server genssc")
-			if text := out.stdout + out.stderr; setupCode.MatchString(text) || strings.ContainsRune(text, '\x1b') || strings.Count(text, "\n") > 12 {
+			out := b.mustUnattended(c.by.install+deb("7.0.0"), "SS Server 7.0.0 is installed.", "https://127.0.0.1:6443/init/setup", "ss-server genssc")
+			if text := out.stdout + out.stderr; setupCode.MatchString(text) || strings.ContainsRune(text, '\x1b') || c.by == dpkg && strings.Count(text, "\n") > 12 {
 				t.Errorf("this is not for the log of a package manager:\n%s", text)
 			}
 			b.serves(recoveryTime, "7.0.0")
@@ -155,69 +167,87 @@ func TestADebLivesFromInstallToPurge(t *testing.T) {
 			if got := b.managedBy(); got != "dpkg" {
 				t.Errorf("the receipt says that %q manages it", got)
 			}
-			for path := range strings.Lines(b.mustUnattended("dpkg -L ss-server").stdout) {
-				path = strings.TrimSpace(path)
-				if !strings.HasPrefix(packages.Folder+"/", strings.TrimSuffix(path, ".")+"/") && !strings.HasPrefix(path, packages.Folder+"/") && path != "/." {
-					t.Errorf("the package owns %s", path)
-				}
-			}
+			b.ownsItsBundleOnly("dpkg -L ss-server")
 			b.mustUnattended("dpkg --verify ss-server")
 
 			b.note("7.0.0", "kept", 10)
-			b.mustUnattended("dpkg -i "+deb("7.0.0"), "installed already")
+			b.mustUnattended(c.by.again+deb("7.0.0"), "installed already")
 			if n, err := b.generation(); n != 1 || err != nil {
 				t.Errorf("the same version again made generation %d, %v", n, err)
 			}
 
-			b.mustUnattended("dpkg -i "+deb("7.0.1"), "SS Server was updated from 7.0.0 to 7.0.1.")
+			b.mustUnattended(c.by.install+deb("7.0.1"), "SS Server was updated from 7.0.0 to 7.0.1.")
 			b.serves(recoveryTime, "7.0.1")
 			b.wantStatus("install ok installed 7.0.1")
 
-			b.mustUnattended("dpkg -r ss-server", "its data are kept")
+			b.mustUnattended(c.by.remove, "its data are kept")
 			if _, err := b.health(); err == nil {
 				t.Error("the server still answers after the removal")
 			}
 			b.wantStatus("deinstall ok config-files 7.0.1")
-			b.mustUnattended("dpkg -i " + deb("7.0.1"))
+			b.mustUnattended(c.by.install + deb("7.0.1"))
 			b.serves(recoveryTime, "7.0.1")
 			if notes := b.notes(3); !strings.Contains(notes, "kept") {
 				t.Errorf("the data were not taken over: %s", notes)
 			}
 
-			b.mustUnattended("dpkg --purge ss-server")
+			b.mustUnattended(c.by.purge)
 			b.same(clean, "purge")
 		})
 	}
 }
 
-func TestPurgingADebKeepsWhatUsersStored(t *testing.T) {
-	b := bootWithPackages(t, "", "7.0.0")
-	b.mustUnattended("dpkg -i " + deb("7.0.0"))
-	b.MustExec("sh", "-c", "echo mine > /srv/ss-server/mine.txt; chown ss-server: /srv/ss-server/mine.txt")
-	b.mustUnattended("dpkg -r ss-server")
-	b.mustUnattended("dpkg --purge ss-server")
-	if owner := strings.TrimSpace(b.MustExec("stat", "-c", "%U", "/srv/ss-server/mine.txt")); owner != "ss-server" {
-		t.Errorf("the user's file belongs to %q", owner)
+// ownsItsBundleOnly wants what a package lists to be its bundle, that one's files and
+// the folders above it.
+func (b *box) ownsItsBundleOnly(list string) {
+	b.t.Helper()
+	files := 0
+	for name := range strings.Lines(b.mustUnattended(list).stdout) {
+		name = path.Clean(strings.TrimSpace(name))
+		switch {
+		case strings.HasPrefix(name, packages.Folder+"/"):
+			files++
+		case name != "/" && !strings.HasPrefix(packages.Folder+"/", name+"/"):
+			b.t.Errorf("the package owns %s", name)
+		}
 	}
-	if left := b.unattended("ls -d /var/lib/ss-setup /etc/ss-server /usr/bin/ss-setup /opt/ss-server /var/log/ss-setup 2>/dev/null").stdout; left != "" {
-		t.Errorf("the purge left %s", left)
+	if files == 0 {
+		b.t.Errorf("%s names no file of the bundle", list)
+	}
+}
+
+func TestPurgingADebKeepsWhatUsersStored(t *testing.T) {
+	for _, root := range debShare {
+		t.Run(root, func(t *testing.T) {
+			b := bootWithPackages(t, root, "7.0.0")
+			b.mustUnattended("dpkg -i " + deb("7.0.0"))
+			b.MustExec("sh", "-c", "echo mine > /srv/ss-server/mine.txt; chown ss-server: /srv/ss-server/mine.txt")
+			b.mustUnattended("dpkg -r ss-server")
+			b.mustUnattended("dpkg --purge ss-server")
+			if owner := strings.TrimSpace(b.MustExec("stat", "-c", "%U", "/srv/ss-server/mine.txt")); owner != "ss-server" {
+				t.Errorf("the user's file belongs to %q", owner)
+			}
+			if left := b.unattended("ls -d /var/lib/ss-setup /etc/ss-server /usr/bin/ss-setup /opt/ss-server /var/log/ss-setup 2>/dev/null").stdout; left != "" {
+				t.Errorf("the purge left %s", left)
+			}
+		})
 	}
 }
 
 func TestADebThatFailsLeavesTheOldVersionServingAndIsCuredByTheNext(t *testing.T) {
-	for _, root := range debianists {
+	for _, root := range debShare {
 		t.Run(root, func(t *testing.T) {
 			b := bootWithPackages(t, root, "7.0.0", "7.0.2", "7.0.2-exit")
 			b.mustUnattended("dpkg -i " + deb("7.0.0"))
 			b.note("7.0.0", "kept", 10)
 
-			b.wantSh(1, "SS_SETUP_HEALTH_TIMEOUT=8s dpkg -i "+deb("7.0.2-exit"), "everything was put back", "error exit status 1")
+			b.wantSh(1, "SS_SETUP_HEALTH_TIMEOUT=3s dpkg -i "+deb("7.0.2-exit"), "everything was put back", "error exit status 1")
 			b.serves(recoveryTime, "7.0.0")
 			b.settled(recoveryTime)
 			b.wantStatus("install ok half-configured 7.0.2")
 
 			// It is tried again, without anybody to ask.
-			b.wantSh(1, "SS_SETUP_HEALTH_TIMEOUT=8s dpkg --configure -a", "everything was put back")
+			b.wantSh(1, "SS_SETUP_HEALTH_TIMEOUT=3s dpkg --configure -a", "everything was put back")
 			b.serves(recoveryTime, "7.0.0")
 
 			b.mustUnattended("dpkg -i "+deb("7.0.2"), "SS Server was updated from 7.0.0 to 7.0.2.")
@@ -227,103 +257,150 @@ func TestADebThatFailsLeavesTheOldVersionServingAndIsCuredByTheNext(t *testing.T
 	}
 }
 
-func TestADebWaitsForAnotherRunAndConfigureCuresOneThatLastedTooLong(t *testing.T) {
-	b := bootWithPackages(t, "", "7.0.0", "7.0.1")
-	b.MustExec("sh", "-c", "flock /run/ss-setup.lock sleep 4 </dev/null >/dev/null 2>&1 &")
-	start := time.Now()
-	b.mustUnattended("sleep 0.5; dpkg -i "+deb("7.0.0"), "waiting up to 1m0s")
-	if took := time.Since(start); took < 3*time.Second {
-		t.Errorf("it was done after %s, under the other's lock", took)
-	}
-	b.serves(recoveryTime, "7.0.0")
-
-	b.MustExec("sh", "-c", "flock /run/ss-setup.lock sleep 1000 </dev/null >/dev/null 2>&1 & echo $! > /run/holder")
-	b.wantSh(1, "sleep 0.5; SS_SETUP_LOCK_WAIT=2s dpkg -i "+deb("7.0.1"), "another ss-setup is running", "error exit status 6")
-	b.serves(recoveryTime, "7.0.0")
-	b.MustExec("sh", "-c", "kill $(cat /run/holder); pkill -x sleep; while ! flock -n /run/ss-setup.lock true; do sleep 0.1; done")
-	b.mustUnattended("dpkg --configure -a", "SS Server was updated from 7.0.0 to 7.0.1.")
-	b.serves(recoveryTime, "7.0.1")
-	b.wantStatus("install ok installed 7.0.1")
+// holdLock stands for another run of ss-setup, which ends with Kill.
+func (b *box) holdLock() *lab.Proc {
+	b.t.Helper()
+	other := b.Spawn("flock", "--no-fork", "/run/ss-setup.lock", "sleep", "1000")
+	b.soon("another holds the lock", func() bool {
+		_, _, code := b.Exec(context.Background(), "flock", "--nonblock", "/run/ss-setup.lock", "true")
+		return code == 1
+	})
+	return other
 }
 
-func TestAPersonIsSentToThePackageManager(t *testing.T) {
-	b := bootWithPackages(t, "", "7.0.0", "7.0.1", "7.0.2")
-	b.must("7.0.0", "install", "-S")
-	if got := b.managedBy(); got != "" {
-		t.Errorf("after an install by hand the receipt says that %q manages it", got)
-	}
-	b.mustUnattended("dpkg -i "+deb("7.0.0"), "installed already")
-	if got := b.managedBy(); got != "dpkg" {
-		t.Errorf("the package found it installed, and the receipt says that %q manages it", got)
-	}
-	for _, args := range [][]string{{"install", "--update"}, {"install"}, {"install", "-F"}} {
-		r := b.want(2, "7.0.1", args...)
-		if !strings.Contains(r.stderr, "apt-get install --only-upgrade ss-server") || !strings.Contains(r.stderr, "--yes") {
-			t.Errorf("%v does not name the package's command: %s", args, r)
+// soon waits for something that does not take long.
+func (b *box) soon(what string, is func() bool) {
+	b.t.Helper()
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			b.t.Fatalf("%s: not within a minute", what)
 		}
 	}
-	b.must("7.0.0", "install", "--repair", "-S")
-	b.must("7.0.2", "install", "--update", "--yes")
-	b.serves(recoveryTime, "7.0.2")
-	if got := b.managedBy(); got != "dpkg" {
-		t.Errorf("after an update by hand the receipt says that %q manages it", got)
-	}
-	b.mustUnattended("dpkg -i "+deb("7.0.1"), "SS Server 7.0.2 is installed already, which is newer than 7.0.1")
-	b.serves(recoveryTime, "7.0.2")
-	b.wantStatus("install ok installed 7.0.1")
-
-	b.must("7.0.2", "uninstall", "-S")
-	b.mustUnattended("dpkg --purge ss-server")
 }
 
-func TestADebStartsNothingUnderAPolicy(t *testing.T) {
-	b := bootWithPackages(t, "", "7.0.0", "7.0.1")
-	b.MustExec("sh", "-c", "printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d")
-	b.mustUnattended("dpkg -i "+deb("7.0.0"), "SS Server 7.0.0 is installed; nothing was started")
-	if out := b.unattended("systemctl is-active ss-server ss-licensed; systemctl is-enabled ss-server ss-licensed; id ss-server").stdout; !strings.HasPrefix(out, "inactive\ninactive\nenabled\nenabled\nuid=") {
-		t.Errorf("services and account: %s", out)
-	}
-	b.Stop()
-	b.Start()
-	b.serves(recoveryTime, "7.0.0")
-
-	// What runs is not stopped, as it could not be started again.
-	b.mustUnattended("dpkg -i "+deb("7.0.1"), "SS Server 7.0.0 goes on serving", "/usr/share/ss-server/bundle/ss-setup install --update --yes")
-	b.serves(recoveryTime, "7.0.0")
-	b.mustUnattended("/usr/share/ss-server/bundle/ss-setup install --update --yes")
-	b.serves(recoveryTime, "7.0.1")
-	b.wantSh(2, "/usr/share/ss-server/bundle/ss-setup install -F --yes --no-start", "ss-server runs, and --no-start could not start it again")
-	b.mustUnattended("dpkg --purge ss-server")
-	if _, err := b.health(); err == nil {
-		t.Error("the server still answers after the purge")
-	}
-}
-
-func TestADebWithoutARunningInitServesAtTheFirstBoot(t *testing.T) {
-	for _, root := range []string{"bookworm", "trixie", "bookworm-sysv", "bookworm-openrc"} {
+func TestADebWaitsForAnotherRunAndConfigureCuresOneThatLastedTooLong(t *testing.T) {
+	for _, root := range debShare {
 		t.Run(root, func(t *testing.T) {
-			needsRoot(t)
-			image := imageOf(t, root)
-			if err := exec.Command("cp", filepath.Join(packagesOf(t, "7.0.0"), "ss-server_7.0.0_amd64.deb"), filepath.Join(image, "root")).Run(); err != nil {
-				t.Fatal(err)
+			b := bootWithPackages(t, root, "7.0.0", "7.0.1")
+			other := b.holdLock()
+			install := b.Spawn("dpkg", "-i", deb("7.0.0"))
+			b.soon("it waits", func() bool {
+				stdout, stderr := install.Output()
+				return strings.Contains(stdout+stderr, "waiting up to 1m0s")
+			})
+			other.Kill()
+			if stdout, stderr, code := install.Wait(); code != 0 {
+				t.Fatalf("dpkg -i under another's lock: exit %d\n%s%s", code, stdout, stderr)
 			}
-			// What every builder of images makes; there is no /proc, as with some.
-			if err := unix.Mknod(filepath.Join(image, "dev/null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))); err != nil && !errors.Is(err, unix.EEXIST) {
-				t.Fatal(err)
-			}
-			out, err := exec.Command("chroot", image, "dpkg", "-i", "/root/ss-server_7.0.0_amd64.deb").CombinedOutput()
-			if err != nil || !strings.Contains(string(out), "nothing was started") {
-				t.Fatalf("dpkg -i in a chroot: %v\n%s", err, out)
-			}
-			b := boot(t, lab.Options{Root: image}, "7.0.0")
 			b.serves(recoveryTime, "7.0.0")
-			b.must("7.0.0", "verify")
+
+			other = b.holdLock()
+			b.wantSh(1, "SS_SETUP_LOCK_WAIT=1s dpkg -i "+deb("7.0.1"), "another ss-setup is running", "error exit status 6")
+			b.serves(recoveryTime, "7.0.0")
+			other.Kill()
+			b.mustUnattended("dpkg --configure -a", "SS Server was updated from 7.0.0 to 7.0.1.")
+			b.serves(recoveryTime, "7.0.1")
+			b.wantStatus("install ok installed 7.0.1")
 		})
 	}
 }
 
+func TestAPersonIsSentToThePackageManager(t *testing.T) {
+	for _, root := range debShare {
+		t.Run(root, func(t *testing.T) {
+			b := bootWithPackages(t, root, "7.0.0", "7.0.1", "7.0.2")
+			b.must("7.0.0", "install", "-S")
+			if got := b.managedBy(); got != "" {
+				t.Errorf("after an install by hand the receipt says that %q manages it", got)
+			}
+			b.mustUnattended("dpkg -i "+deb("7.0.0"), "installed already")
+			if got := b.managedBy(); got != "dpkg" {
+				t.Errorf("the package found it installed, and the receipt says that %q manages it", got)
+			}
+			for _, args := range [][]string{{"install", "--update"}, {"install"}, {"install", "-F"}} {
+				r := b.want(2, "7.0.1", args...)
+				if !strings.Contains(r.stderr, "apt-get install --only-upgrade ss-server") || !strings.Contains(r.stderr, "--yes") {
+					t.Errorf("%v does not name the package's command: %s", args, r)
+				}
+			}
+			b.must("7.0.0", "install", "--repair", "-S")
+			b.must("7.0.2", "install", "--update", "--yes")
+			b.serves(recoveryTime, "7.0.2")
+			if got := b.managedBy(); got != "dpkg" {
+				t.Errorf("after an update by hand the receipt says that %q manages it", got)
+			}
+			b.mustUnattended("dpkg -i "+deb("7.0.1"), "SS Server 7.0.2 is installed already, which is newer than 7.0.1")
+			b.serves(recoveryTime, "7.0.2")
+			b.wantStatus("install ok installed 7.0.1")
+
+			b.must("7.0.2", "uninstall", "-S")
+			b.mustUnattended("dpkg --purge ss-server")
+		})
+	}
+}
+
+func TestADebStartsNothingUnderAPolicy(t *testing.T) {
+	for _, root := range debShare {
+		t.Run(root, func(t *testing.T) {
+			b := bootWithPackages(t, root, "7.0.0", "7.0.1")
+			b.MustExec("sh", "-c", "printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d")
+			b.mustUnattended("dpkg -i "+deb("7.0.0"), "SS Server 7.0.0 is installed; nothing was started")
+			if out := b.unattended("systemctl is-active ss-server ss-licensed; systemctl is-enabled ss-server ss-licensed; id ss-server").stdout; !strings.HasPrefix(out, "inactive\ninactive\nenabled\nenabled\nuid=") {
+				t.Errorf("services and account: %s", out)
+			}
+			b.Stop()
+			b.Start()
+			b.serves(recoveryTime, "7.0.0")
+
+			// What runs is not stopped, as it could not be started again.
+			b.mustUnattended("dpkg -i "+deb("7.0.1"), "SS Server 7.0.0 goes on serving", "/usr/share/ss-server/bundle/ss-setup install --update --yes")
+			b.serves(recoveryTime, "7.0.0")
+			b.mustUnattended("/usr/share/ss-server/bundle/ss-setup install --update --yes")
+			b.serves(recoveryTime, "7.0.1")
+			b.wantSh(2, "/usr/share/ss-server/bundle/ss-setup install -F --yes --no-start", "ss-server runs, and --no-start could not start it again")
+			b.mustUnattended("dpkg --purge ss-server")
+			if _, err := b.health(); err == nil {
+				t.Error("the server still answers after the purge")
+			}
+		})
+	}
+}
+
+func TestADebWithoutARunningInitServesAtTheFirstBoot(t *testing.T) {
+	for _, root := range debImages {
+		t.Run(root, func(t *testing.T) {
+			servesAtItsFirstBoot(t, root, "ss-server_7.0.0_amd64.deb", "dpkg", "-i")
+		})
+	}
+}
+
+func TestAnRPMWithoutARunningInitServesAtTheFirstBoot(t *testing.T) {
+	servesAtItsFirstBoot(t, "bookworm-rpm", "ss-server-7.0.0-1.x86_64.rpm", "rpm", "-i", "--nodeps")
+}
+
+// servesAtItsFirstBoot installs a package in an image, as who builds one does.
+func servesAtItsFirstBoot(t *testing.T, root, file string, command ...string) {
+	t.Helper()
+	needsRoot(t)
+	image := imageOf(t, root)
+	if err := exec.Command("cp", filepath.Join(packagesOf(t, "7.0.0"), file), filepath.Join(image, "root")).Run(); err != nil {
+		t.Fatal(err)
+	}
+	// What every builder of images makes; there is no /proc, as with some.
+	if err := unix.Mknod(filepath.Join(image, "dev/null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))); err != nil && !errors.Is(err, unix.EEXIST) {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("chroot", append(append([]string{image}, command...), "/root/"+file)...).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "nothing was started") {
+		t.Fatalf("%v in a chroot: %v\n%s", command, err, out)
+	}
+	b := boot(t, lab.Options{Root: image}, "7.0.0")
+	b.serves(recoveryTime, "7.0.0")
+	b.must("7.0.0", "verify")
+}
+
 func TestADebWorksWithEveryInit(t *testing.T) {
-	for _, root := range []string{"bookworm-sysv", "bookworm-openrc"} {
+	for _, root := range debInits {
 		t.Run(root, func(t *testing.T) {
 			b := bootWithPackages(t, root, "7.0.0", "7.0.1")
 			clean := b.look()
@@ -344,21 +421,26 @@ func TestAnRPMLivesFromInstallToErasure(t *testing.T) {
 	if got := b.managedBy(); got != "rpm" {
 		t.Errorf("the receipt says that %q manages it", got)
 	}
-	for path := range strings.Lines(b.mustUnattended("rpm -ql ss-server").stdout) {
-		if !strings.HasPrefix(path, "/usr/share/ss-server") {
-			t.Errorf("the package owns %s", path)
-		}
-	}
+	b.ownsItsBundleOnly("rpm -ql ss-server")
 	b.mustUnattended("rpm -V --nodeps ss-server")
 	b.note("7.0.0", "kept", 10)
+	b.mustUnattended("rpm -U --nodeps --replacepkgs "+rpm("7.0.0"), "installed already")
+	if n, err := b.generation(); n != 1 || err != nil {
+		t.Errorf("the same version again made generation %d, %v", n, err)
+	}
 
 	b.mustUnattended("rpm -U --nodeps "+rpm("7.0.1"), "SS Server was updated from 7.0.0 to 7.0.1.")
 	b.serves(recoveryTime, "7.0.1")
 	if r := b.want(2, "7.0.2", "install", "--update"); !strings.Contains(r.stderr, "dnf upgrade ss-server, or rpm -U ss-server-7.0.2-1.x86_64.rpm") {
 		t.Errorf("the package's command is not named: %s", r)
 	}
-	b.mustUnattended("rpm -U --nodeps --oldpackage "+rpm("7.0.0"), "SS Server 7.0.1 is installed already, which is newer")
-	b.serves(recoveryTime, "7.0.1")
+	b.must("7.0.2", "install", "--update", "--yes")
+	b.serves(recoveryTime, "7.0.2")
+	if got := b.managedBy(); got != "rpm" {
+		t.Errorf("after an update by hand the receipt says that %q manages it", got)
+	}
+	b.mustUnattended("rpm -U --nodeps --oldpackage "+rpm("7.0.0"), "SS Server 7.0.2 is installed already, which is newer")
+	b.serves(recoveryTime, "7.0.2")
 
 	b.mustUnattended("rpm -e --nodeps ss-server", "its data are kept")
 	if _, err := b.health(); err == nil {
@@ -367,7 +449,11 @@ func TestAnRPMLivesFromInstallToErasure(t *testing.T) {
 	b.wantSh(2, "ls /usr/share/ss-server")
 	b.mustUnattended("rpm -i --nodeps " + rpm("7.0.2"))
 	b.serves(recoveryTime, "7.0.2")
-	if notes := b.notes(3); !strings.Contains(notes, "kept") {
+	n, err := b.generation()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if notes := b.notes(n); !strings.Contains(notes, "kept") {
 		t.Errorf("the data were not taken over: %s", notes)
 	}
 	b.mustUnattended("rpm -e --nodeps ss-server")
@@ -378,7 +464,7 @@ func TestAnRPMLivesFromInstallToErasure(t *testing.T) {
 func TestRPMOnlyWarnsOfAnUpdateThatWasPutBack(t *testing.T) {
 	b := bootWithPackages(t, "bookworm-rpm", "7.0.0", "7.0.2", "7.0.2-exit")
 	b.mustUnattended("rpm -i --nodeps " + rpm("7.0.0"))
-	b.mustUnattended("SS_SETUP_HEALTH_TIMEOUT=8s rpm -U --nodeps "+rpm("7.0.2-exit"), "everything was put back", "scriptlet failed, exit status 1")
+	b.mustUnattended("SS_SETUP_HEALTH_TIMEOUT=3s rpm -U --nodeps "+rpm("7.0.2-exit"), "everything was put back", "scriptlet failed, exit status 1")
 	b.serves(recoveryTime, "7.0.0")
 	b.mustUnattended("rpm -q ss-server", "ss-server-7.0.2-1")
 	b.mustUnattended("ss-setup status", "SS Server 7.0.0", "managed by rpm")
@@ -387,8 +473,8 @@ func TestRPMOnlyWarnsOfAnUpdateThatWasPutBack(t *testing.T) {
 	b.serves(recoveryTime, "7.0.2")
 
 	// A removal that fails does count: the package stays.
-	b.MustExec("sh", "-c", "flock /run/ss-setup.lock sleep 1000 </dev/null >/dev/null 2>&1 & echo $! > /run/holder")
-	b.wantSh(1, "sleep 0.5; SS_SETUP_LOCK_WAIT=1s rpm -e --nodeps ss-server", "another ss-setup is running")
+	b.holdLock()
+	b.wantSh(1, "SS_SETUP_LOCK_WAIT=1s rpm -e --nodeps ss-server", "another ss-setup is running")
 	b.serves(recoveryTime, "7.0.2")
 	b.mustUnattended("rpm -q ss-server")
 }

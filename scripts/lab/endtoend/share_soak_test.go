@@ -21,3 +21,21 @@ var definitionShare = append([]string{"trixie"}, inits...)
 
 // helpCuts: at every how-manieth call the power is cut while the help is put in place.
 func helpCuts(site) int { return 1 }
+
+// everyWay: each one-liner is run in every way at every stage.
+const everyWay = true
+
+// cutScripts are the one-liners that are cut.
+var cutScripts = oneLiners
+
+// debLives are the Debian releases and programs that a deb lives and dies with.
+var debLives = []debLife{{"bookworm", dpkg}, {"bookworm", apt}, {"trixie", dpkg}, {"trixie", apt}}
+
+// debShare are the machines on which every sentence about debs is tried.
+var debShare = []string{"bookworm", "trixie"}
+
+// debImages are the images that a deb is installed into without a running init.
+var debImages = []string{"bookworm", "trixie", "bookworm-sysv", "bookworm-openrc"}
+
+// debInits are the machines without systemd that a deb is installed on.
+var debInits = []string{"bookworm-sysv", "bookworm-openrc"}

@@ -31,3 +31,21 @@ func helpCuts(s site) int {
 	}
 	return 0
 }
+
+// everyWay: each one-liner is run in every way at every stage, not in one.
+const everyWay = false
+
+// cutScripts are the one-liners that are cut. The others have the same lines.
+var cutScripts = []string{oneLiners[0], oneLiners[3]}
+
+// debLives are the Debian releases and programs that a deb lives and dies with.
+var debLives = []debLife{{"bookworm", dpkg}, {"trixie", apt}}
+
+// debShare are the machines on which every sentence about debs is tried.
+var debShare = []string{"bookworm"}
+
+// debImages are the images that a deb is installed into without a running init.
+var debImages = []string{"trixie"}
+
+// debInits are the machines without systemd that a deb is installed on.
+var debInits = []string{"bookworm-openrc"}

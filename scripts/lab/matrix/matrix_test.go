@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -51,13 +50,7 @@ func newSweep(t *testing.T) *sweep {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	setup := filepath.Join(dir, "ss-setup")
-	build := exec.Command("go", "build", "-buildvcs=false", "-tags", "faults", "-ldflags", "-s -w", "-o", setup, "ss-setup/installer/cmd/ss-setup")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build ss-setup: %v\n%s", err, out)
-	}
-	k, err := newKit(filepath.Join(dir, "kit"), setup, filepath.Join("..", "..", "..", "packaging", "services"))
+	k, err := newKit(filepath.Join(dir, "kit"), filepath.Join("..", "..", "..", "packaging", "services"))
 	if err != nil {
 		t.Fatal(err)
 	}

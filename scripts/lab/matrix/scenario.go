@@ -4,11 +4,16 @@ package matrix
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"ss-setup/installer/bundle/trust"
+	"ss-setup/packaging/signing"
 )
 
 // kit is what every case of a sweep shares: bundles and machines to start from.
@@ -19,14 +24,47 @@ type kit struct {
 // bundles of the fixture releases by name: 7.0.0b is another build of 7.0.0.
 var releases = []string{"7.0.0", "7.0.0b", "7.0.1", "7.0.2"}
 
-func newKit(dir, setup, services string) (*kit, error) {
+// newKit builds ss-setup with a root of trust of its own, and the bundles that it signs.
+func newKit(dir, services string) (*kit, error) {
 	k := &kit{dir: dir}
+	vault := signing.Open(filepath.Join(dir, "keys"))
+	if err := vault.Init(rand.Reader, true); err != nil {
+		return nil, err
+	}
+	setup := filepath.Join(dir, "ss-setup")
+	if err := buildSetup(setup, vault.RootFile()); err != nil {
+		return nil, err
+	}
+	var all []signing.Publication
 	for _, name := range releases {
 		if err := newBundle(filepath.Join(dir, name), strings.TrimSuffix(name, "b"), name, setup, services); err != nil {
 			return nil, fmt.Errorf("make bundle %s: %w", name, err)
 		}
+		all = append(all, signing.Publication{Dir: k.bundle(name), Info: trust.ReleaseInfo{Channel: trust.Stable}})
+	}
+	if err := vault.Publish(all, 0); err != nil {
+		return nil, fmt.Errorf("sign the bundles: %w", err)
+	}
+	for _, name := range releases {
+		if err := vault.CopyMetadata(filepath.Join(k.bundle(name), trust.MetadataDir)); err != nil {
+			return nil, err
+		}
 	}
 	return k, nil
+}
+
+func buildSetup(file, rootFile string) error {
+	root, err := os.ReadFile(rootFile)
+	if err != nil {
+		return err
+	}
+	build := exec.Command("go", "build", "-buildvcs=false", "-tags", "faults", "-o", file, "-ldflags",
+		"-s -w -X ss-setup/installer/bundle/trust.root="+base64.StdEncoding.EncodeToString(root), "ss-setup/installer/cmd/ss-setup")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build ss-setup: %w\n%s", err, out)
+	}
+	return nil
 }
 
 func (k *kit) bundle(name string) string { return filepath.Join(k.dir, name, "bundle") }

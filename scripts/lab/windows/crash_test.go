@@ -9,15 +9,23 @@ import (
 	"testing"
 )
 
-// TestEveryKilledRunIsFinishedOrUndone kills a run at points spread over all that it
-// has, and wants the machine to be as before or as after, by itself, after a restart
-// or by a second process.
-func TestEveryKilledRunIsFinishedOrUndone(t *testing.T) {
+// A run is killed at points spread over all that it has, and the machine is wanted to be
+// as before or as after: by itself, after a restart or by a second process. These two
+// tests are of one kind; there are two so that they run at once.
+
+func TestEveryKilledUpdateAndRollbackIsFinishedOrUndone(t *testing.T) {
 	b := boot(t, "7.0.0", "7.0.1")
 	c := &crashes{box: b}
 	b.want(done, setupOf("7.0.0"), "install")
 	c.sweep("update", func() { c.at("7.0.0") }, []string{"7.0.0", "7.0.1"}, setupOf("7.0.1"), "install", "--update", "--yes")
 	c.sweep("rollback", func() { c.at("7.0.1") }, []string{"7.0.0", "7.0.1"}, setupOf("7.0.1"), "rollback", "--yes")
+	t.Logf("%d crash points", c.points)
+}
+
+func TestEveryKilledRepairInstallAndPurgeIsFinishedOrUndone(t *testing.T) {
+	b := boot(t, "7.0.0", "7.0.1")
+	c := &crashes{box: b}
+	b.want(done, setupOf("7.0.0"), "install")
 	c.sweep("repair", func() { c.at("7.0.0") }, []string{"7.0.0"}, setupOf("7.0.0"), "install", "--repair")
 	c.sweep("install", func() { c.at("") }, []string{"7.0.0", ""}, setupOf("7.0.0"), "install")
 	c.sweep("purge", func() { c.at("7.0.0") }, []string{"7.0.0", ""}, setupOf("7.0.0"), "uninstall", "--purge", "--purge-files", "--yes")
@@ -89,6 +97,7 @@ func (c *crashes) kill(at, turn int, allowed []string, program string, args ...s
 		c.t.Fatalf("it was not killed: %s", r)
 	}
 	c.points++
+	c.restarted = turn%3 == 1
 	switch turn % 3 {
 	case 0: // by the service that waits for it
 	case 1: // by the same service, after a restart of the machine

@@ -3,10 +3,7 @@
 package windows
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -167,34 +164,10 @@ func TestAFileThatAnotherProgramKeepsOpenIsRemovedAtTheNextRestart(t *testing.T)
 	holder.Kill()
 }
 
-// holding is a program that keeps a file open and lets nobody replace it.
-const holding = `package main
-
-import (
-	"fmt"
-	"os"
-	"time"
-)
-
-func main() {
-	f, err := os.Open(os.Args[1])
-	fmt.Println(err)
-	time.Sleep(time.Hour)
-	f.Close()
-}
-`
-
 func TestAnSsSetupThatStaysOpenIsReplacedAtTheNextRestart(t *testing.T) {
 	b := boot(t, "7.0.0", "7.0.1")
 	b.want(done, setupOf("7.0.0"), "install")
-	dir := t.TempDir()
-	source, program := filepath.Join(dir, "hold.go"), filepath.Join(dir, "hold.exe")
-	if err := os.WriteFile(source, []byte(holding), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	buildForWindows(t, "build", "-o", program, source)
-	b.Copy(program, drive+"/hold.exe")
-	holder := b.Spawn("wine", `C:\hold.exe`, installed)
+	holder := b.Spawn("wine", b.helper("hold"), installed)
 	time.Sleep(5 * time.Second)
 	r := b.want(doneRestart, setupOf("7.0.1"), "install", "--update")
 	if !strings.Contains(r.output, "is replaced when the machine restarts") {
@@ -214,34 +187,42 @@ func TestAnSsSetupThatStaysOpenIsReplacedAtTheNextRestart(t *testing.T) {
 	b.verified()
 }
 
-func TestAPackageThatIsCutAndASecondRunAreToldByTheirCodes(t *testing.T) {
+func TestAPackageThatIsCutIsRefused(t *testing.T) {
 	b := boot(t, "7.0.0")
 	b.MustExec("sh", "-c", "cp -r /bundles/7.0.0 '"+drive+"/cut' && truncate -s 1000000 '"+drive+"/cut/payload.tar.zst'")
 	b.want(badPackage, `C:\cut\ss-setup.exe`, "install")
+	b.nothingLeft()
+}
+
+// lockKey is where a run says that it has the lock.
+const lockKey = `HKLM\SOFTWARE\SS Server setup run (ss-setup)`
+
+// The first run is held fast while it has the lock, so nothing depends on who is faster.
+func TestASecondRunIsToldByItsCodeWhoRuns(t *testing.T) {
+	b := boot(t, "7.0.0")
 	b.want(done, setupOf("7.0.0"), "install")
 	first := b.Spawn("wine", installed, "install", "--repair", "-S")
-	time.Sleep(300 * time.Millisecond)
-	if r := b.setup(setupOf("7.0.0"), "install", "--repair"); r.code != busy && r.code != done {
-		t.Errorf("a second run at once: %s", r)
+	for end := time.Now().Add(recoveryTime); !b.registered(lockKey); {
+		if time.Now().After(end) {
+			t.Fatal("the first run takes no lock")
+		}
 	}
+	pid := strings.TrimSpace(b.MustExec("pgrep", "-o", "-f", `ss-setup.exe install --repair -S`))
+	b.MustExec("kill", "-STOP", pid)
+	if !b.registered(lockKey) {
+		t.Fatal("the first run was over before it could be held fast")
+	}
+	r := b.want(busy, setupOf("7.0.0"), "install", "--repair")
+	if !strings.Contains(r.Message, "install --repair -S") {
+		t.Errorf("it does not say who runs: %s", r)
+	}
+	b.want(busy, installed, "uninstall", "--lock-wait", "1s")
+	b.MustExec("kill", "-CONT", pid)
 	if out, errs, code := first.Wait(); code != 0 {
 		t.Errorf("the first run: %d %s%s", code, out, errs)
 	}
 	b.serves("7.0.0")
-}
-
-func TestFoldersWithSpacesAndOtherAlphabetsAreNoTrouble(t *testing.T) {
-	b := boot(t, "7.0.0")
-	folder := "Пакет für 7 – " + strings.Repeat("long ", 30)
-	folder = strings.TrimSpace(folder)
-	b.MustExec("sh", "-c", `mkdir -p "$1" && cp -r /bundles/7.0.0/. "$1"`, "sh", drive+"/"+folder)
-	b.want(done, `C:\`+folder+`\ss-setup.exe`, "install")
-	b.serves("7.0.0")
-	_, _, code := b.Exec(context.Background(), "wine", installed, "uninstall", "--purge", "--purge-files", "--yes", "-S")
-	if code != 0 {
-		t.Errorf("purge: %d", code)
-	}
-	b.nothingLeft()
+	b.verified()
 }
 
 // The copy of the package's ss-setup is gone in the end, though it ran until then.

@@ -3,4 +3,4 @@
 package windows
 
 // pointsPerRun is how many crash points of each run are tried.
-const pointsPerRun = 10
+const pointsPerRun = 5

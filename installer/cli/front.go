@@ -15,7 +15,7 @@ const frontVariable = "SS_SETUP_FRONT_END"
 // frontEnd is that program, ready for a shell; empty when there is none.
 func frontEnd() string {
 	if name := os.Getenv(frontVariable); name != "" {
-		return shellWord(name)
+		return shellProgram(name)
 	}
 	return ""
 }

@@ -33,3 +33,9 @@ func TestAFrontEndEndsARunByOneWordAndByNothingElse(t *testing.T) {
 	case <-time.After(50 * time.Millisecond):
 	}
 }
+
+func TestTheVariableOfAFrontEndIsNoMisspeltFlag(t *testing.T) {
+	if said := unknownVariables((&programme{}).app(), []string{frontVariable + "=setup.exe"}); len(said) > 0 {
+		t.Errorf("it is warned of: %q", said)
+	}
+}

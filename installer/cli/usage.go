@@ -75,7 +75,7 @@ func checkEmpty(c *cli.Context, args []string) error {
 }
 
 // ownVariables begin like the twin of a flag and are none.
-var ownVariables = []string{stagedVariable, calledVariable}
+var ownVariables = []string{stagedVariable, calledVariable, frontVariable}
 
 // unknownVariables says which variables look like the twin of a flag and are none of
 // any verb's: a misspelt one would be passed over.

@@ -48,8 +48,12 @@ func TestTheWizardIsClickedThroughAndTheCommandLineGoesOn(t *testing.T) {
 	w.says("https://127.0.0.1:6443/init/setup")
 	w.says("Setup code, valid until")
 	w.says("License server licenses.example.com:2380: inaccessible")
-	if text := w.says("It took"); !strings.Contains(text, "SHA-256 of the certificate:") || !strings.Contains(text, "Log: C:\\") {
+	text := w.says("It took")
+	if !strings.Contains(text, "SHA-256 of the certificate:") || !strings.Contains(text, "Log: C:\\") {
 		t.Errorf("the last page says only\n%s", text)
+	}
+	if strings.Contains(text, "SS_SETUP_") {
+		t.Errorf("the last page tells of a variable that the wizard has set:\n%s", text)
 	}
 	w.click("Finish")
 	w.ends(done)

@@ -32,6 +32,9 @@ type Options struct {
 	Listen, Role string
 	Schema       store.Schema
 	Log          *slog.Logger
+	// Prepare, if set, is called first, when the store's lock is held: another daemon
+	// may write until then. What it returns is closed last, before the store is.
+	Prepare func(*Instance) (io.Closer, error)
 	// Certificate opens what HTTPS is served with; dir is the folder for a self-signed
 	// one. Nil for that one alone.
 	Certificate func(dir string) (*tlscert.Keeper, error)
@@ -42,6 +45,9 @@ type Options struct {
 	// Started, if set, is called when the daemon serves, and what it returns is
 	// closed before the store is.
 	Started func(*Instance) io.Closer
+	// Drain, if set, is called when the daemon is to stop, while it still serves, and
+	// returns when what may end by itself has ended. It bounds its time.
+	Drain func()
 }
 
 // Instance is a running daemon.
@@ -57,6 +63,7 @@ type Instance struct {
 	door   net.Listener
 	web    *http.Server
 	quiet  quietConns
+	base   io.Closer
 	extra  io.Closer
 	cancel context.CancelFunc
 	failed chan error
@@ -83,14 +90,29 @@ func Start(opt Options) (*Instance, error) {
 		opt: opt, probe: NewProbe(opt.State), failed: make(chan error, 1),
 	}
 	if err := i.serve(); err != nil {
-		return nil, errors.Join(err, st.Close())
+		return nil, errors.Join(err, closeIf(i.base), st.Close())
 	}
 	i.Log.Info("serving", "version", i.Version(), "generation", home.Generation, "schema", st.Schema(),
 		"address", i.Addr(), "open", i.Gate.Open(), "fingerprint", i.Fingerprint())
 	return i, nil
 }
 
+// closeIf closes what there is.
+func closeIf(c io.Closer) error {
+	if c == nil {
+		return nil
+	}
+	return c.Close()
+}
+
 func (i *Instance) serve() error {
+	if i.opt.Prepare != nil {
+		var err error
+		i.base, err = i.opt.Prepare(i)
+		if err != nil {
+			return err
+		}
+	}
 	cert, err := i.certificate(filepath.Join(i.Home.Data, "tls"))
 	if err != nil {
 		return err
@@ -171,6 +193,9 @@ func (i *Instance) Reload() {
 // Stop ends the daemon: running requests finish, within stopLimit; then the store is
 // closed, so that its lock is free when the process is gone.
 func (i *Instance) Stop() error {
+	if i.opt.Drain != nil {
+		i.opt.Drain()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
 	late := time.AfterFunc(quietGrace, i.quiet.closeAll)
@@ -186,10 +211,7 @@ func (i *Instance) Stop() error {
 	}
 	i.cancel()
 	err = errors.Join(err, i.cert.Close())
-	if i.extra != nil {
-		err = errors.Join(err, i.extra.Close())
-	}
-	err = errors.Join(err, i.Store.Close())
+	err = errors.Join(err, closeIf(i.extra), closeIf(i.base), i.Store.Close())
 	i.Log.Info("stopped")
 	return err
 }

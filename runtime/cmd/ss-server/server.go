@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"ss-setup/runtime/admin"
+	"ss-setup/runtime/config"
+	"ss-setup/runtime/control"
+	"ss-setup/runtime/daemon"
+	"ss-setup/runtime/engine"
+	"ss-setup/runtime/seal"
+	"ss-setup/runtime/setup"
+	"ss-setup/runtime/store"
+	"ss-setup/runtime/tlscert"
+	"ss-setup/runtime/vfs/keyring"
+)
+
+// server is what a running ss-server consists of. Whoever answers requests - pages, REST,
+// the control socket - gets of it what it needs.
+type server struct {
+	at  paths
+	log *slog.Logger
+	ops *operations
+
+	ring      *keyring.Ring
+	engine    *engine.Engine
+	codes     *setup.Codes
+	snapshots *snapshotKeeper
+}
+
+// start opens everything and serves.
+func start(log *slog.Logger, level *slog.LevelVar, at paths) (*daemon.Instance, error) {
+	c, unknown, found, err := config.LoadServer(at.config)
+	if err != nil {
+		return nil, err
+	}
+	daemon.WarnOfConfig(log, at.config, found, unknown)
+	s := &server{at: at, log: log}
+	return daemon.Start(daemon.Options{
+		Home: at.home, DataLink: dataLink, State: at.state, Listen: c.Web.Listen, Schema: schema(), Log: log,
+		Prepare: func(i *daemon.Instance) (io.Closer, error) {
+			s.ops = newOperations(log, level, at, c)
+			return s, s.open(i)
+		},
+		Certificate: func(dir string) (*tlscert.Keeper, error) { return s.ops.open(dir) },
+		Reload:      func() { s.ops.reloadAndTell() },
+		Handler:     s.handler,
+		Started:     s.started,
+	})
+}
+
+// open opens the objects.
+func (s *server) open(i *daemon.Instance) (err error) {
+	s.codes = setup.New(i.Store, rand.Reader, time.Now)
+	s.engine, s.ring, err = openObjects(i.Store, s.at.state, s.log)
+	return err
+}
+
+// Close ends what handlers work with; the store is the daemon's.
+func (s *server) Close() error {
+	var err error
+	if s.engine != nil {
+		err = s.engine.Close()
+	}
+	return errors.Join(err, s.ops.Close())
+}
+
+func (s *server) handler(i *daemon.Instance) http.Handler {
+	return admin.Handler(admin.Options{
+		Health: i.Health, Open: i.Gate.Open, Codes: s.codes, Version: i.Version(), Log: s.log,
+		Metrics: s.ops.metrics.Handler(s.ops.mayReadMetrics(daemon.NewProbe(s.at.state))),
+	})
+}
+
+// started begins what runs beside the web interface.
+func (s *server) started(i *daemon.Instance) io.Closer {
+	s.snapshots = keepSnapshots(s.at.state, i.Store, s.log)
+	return closers{s.openControl(), s.snapshots}
+}
+
+// openControl opens the door for root. Without it the server still serves: users must
+// not pay for a missing folder in /run.
+func (s *server) openControl() io.Closer {
+	answers := s.ops.verbs()
+	answers[snapshotVerb] = s.snapshots.verb
+	answers[gensscVerb] = func(context.Context, *control.Request) (any, error) { return s.codes.Make() }
+	door, err := control.Serve(s.at.control, answers, s.log)
+	if err != nil {
+		s.log.Warn("commands such as `ss-server genssc` will not reach this server; start it as a service", "error", err)
+		return nil
+	}
+	return door
+}
+
+// openObjects opens the objects of a store with the key ring outside the generations. The
+// node's master key is made when there is none yet: before anything is sealed with it.
+// Close the engine before the store.
+func openObjects(st *store.Store, state string, log *slog.Logger) (*engine.Engine, *keyring.Ring, error) {
+	ring, err := keyring.Open(filepath.Join(state, "keyring"))
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := ring.Master(); err != nil {
+		return nil, nil, fmt.Errorf("find the node's master key: %w", err)
+	}
+	e, err := engine.Open(engine.Options{Store: st, Sealer: seal.New(ring), Now: time.Now, Log: log})
+	return e, ring, err
+}
+
+// closers are closed in their order.
+type closers []io.Closer
+
+// Close implements io.Closer.
+func (c closers) Close() error {
+	var all error
+	for _, closer := range c {
+		if closer != nil {
+			all = errors.Join(all, closer.Close())
+		}
+	}
+	return all
+}

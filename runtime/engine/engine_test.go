@@ -383,20 +383,35 @@ func TestPagesJoinToTheWholeList(t *testing.T) {
 		}
 		return nil
 	})
-	for _, text := range []string{"", "an"} {
-		whole, _ := w.ids(t, engine.Query{Kind: model.KindUser, Site: "main", Text: text, Limit: 5000})
+	for _, c := range []engine.Query{
+		{}, {Text: "an"}, {Total: true}, {Prefix: "a"},
+		{Descending: true}, {Text: "an", Descending: true}, {Total: true, Descending: true}, {Prefix: "a", Descending: true},
+	} {
+		q := c
+		q.Kind, q.Site, q.Limit = model.KindUser, "main", 5000
+		whole, all := w.ids(t, q)
+		if c.Descending {
+			q.Descending = false
+			upwards, _ := w.ids(t, q)
+			if slices.Reverse(upwards); !slices.Equal(whole, upwards) {
+				t.Errorf("%+v is not the other order turned around", c)
+			}
+		}
+		q.Descending, q.Limit = c.Descending, 37
 		var joined []string
-		q := engine.Query{Kind: model.KindUser, Site: "main", Text: text, Limit: 37, Total: len(joined)%2 == 0}
 		for {
 			ids, page := w.ids(t, q)
 			joined = append(joined, ids...)
+			if page.Total != all.Total {
+				t.Errorf("%+v: a total of %d, and of %d at once", c, page.Total, all.Total)
+			}
 			if !page.More {
 				break
 			}
 			q.After = ids[len(ids)-1]
 		}
-		if !slices.Equal(whole, joined) {
-			t.Errorf("%q: %d in pages, %d at once", text, len(joined), len(whole))
+		if !slices.Equal(whole, joined) || len(whole) == 0 {
+			t.Errorf("%+v: %d in pages, %d at once", c, len(joined), len(whole))
 		}
 	}
 }

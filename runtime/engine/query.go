@@ -22,6 +22,8 @@ type Query struct {
 	RefersTo model.Key
 	// After is the ID that the page begins behind; empty for the first page.
 	After string
+	// Descending turns the order around.
+	Descending bool
 	// Limit bounds the page; 0 means 50.
 	Limit int
 	// Total asks for the number of all that fit, which looks at each of them.
@@ -63,6 +65,10 @@ func (x *index) find(q Query) Page {
 	}
 	var page Page
 	l := x.lists[listName{q.Kind, q.Site}]
+	if q.Descending {
+		m.backward(l, &page)
+		return page
+	}
 	first := 0
 	// Without the total there is no need to look at what comes before the page.
 	if from := max(q.After, m.prefix); from != "" && !q.Total && len(l) > 0 {
@@ -77,6 +83,49 @@ func (x *index) find(q Query) Page {
 		page.Total = 0
 	}
 	return page
+}
+
+// backward is find for the other order.
+func (m *matcher) backward(l list, page *Page) {
+	last := len(l) - 1
+	if m.query.After != "" && !m.query.Total && last >= 0 {
+		last = l.chunkOf(m.query.After)
+	}
+	for i := last; i >= 0; i-- {
+		if !m.lookBack(l[i], page) {
+			break
+		}
+	}
+	if !m.query.Total {
+		page.Total = 0
+	}
+}
+
+// lookBack is look for the other order.
+func (m *matcher) lookBack(c *chunk, page *Page) bool {
+	var hits []int
+	for i := m.next(c, 0); i < c.len(); i = m.next(c, i+1) {
+		if _, fits := m.fits(c, i, c.id(i)); fits {
+			hits = append(hits, i)
+		}
+	}
+	for _, i := range slices.Backward(hits) {
+		page.Total++
+		id := string(c.id(i))
+		if m.query.After != "" && id >= m.query.After {
+			continue
+		}
+		if len(page.Keys) == m.query.Limit {
+			page.More = true
+			if !m.query.Total {
+				return false
+			}
+			continue
+		}
+		page.Keys = append(page.Keys, model.Key{Kind: m.query.Kind, Site: m.query.Site, ID: id})
+	}
+	// Nothing before the beginning can have it.
+	return m.prefix == "" || string(c.id(0)) >= m.prefix
 }
 
 // matcher looks through chunks.

@@ -321,8 +321,9 @@ func (tx *Tx) checkBindings() error {
 			if _, mine := tx.latest[b.Key()]; !mine {
 				b, other = other, b
 			}
+			taken := other.Key()
 			return &model.InvalidError{Key: b.Key(), Errors: []model.FieldError{{
-				Field: "port", Problem: fmt.Sprintf("%s listens there on node %s", model.Describe(other.Key()), other.Node), Cure: "choose another port or address",
+				Field: "port", Problem: "another binding listens there on node " + other.Node, Cure: "choose another port or address", Other: &taken,
 			}}}
 		}
 	}

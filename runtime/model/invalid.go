@@ -13,9 +13,18 @@ type FieldError struct {
 	Field   string `json:"field"`
 	Problem string `json:"problem"`
 	Cure    string `json:"cure"`
+	// Other is the object that this one clashes with, if there is one. Not everybody
+	// who may change the one may see the other.
+	Other *Key `json:"other,omitempty"`
 }
 
-func (e FieldError) String() string { return e.Field + ": " + e.Problem + "; " + e.Cure }
+func (e FieldError) String() string {
+	text := e.Field + ": " + e.Problem
+	if e.Other != nil {
+		text += " (" + Describe(*e.Other) + ")"
+	}
+	return text + "; " + e.Cure
+}
 
 // InvalidError is everything that is wrong with an object.
 type InvalidError struct {
@@ -59,7 +68,7 @@ func (k Kind) Noun() string {
 type check struct{ errors []FieldError }
 
 func (c *check) add(field, problem, cure string) {
-	c.errors = append(c.errors, FieldError{field, problem, cure})
+	c.errors = append(c.errors, FieldError{Field: field, Problem: problem, Cure: cure})
 }
 
 // that notes a problem unless ok.

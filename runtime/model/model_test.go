@@ -305,6 +305,15 @@ func TestASecretIsNeverPrintedAndNeverLeaves(t *testing.T) {
 				t.Errorf("%s: a difference tells %v", o.Key(), d)
 			}
 		}
+		for _, f := range o.Passwords() {
+			*f.Password = Password{Hash: "geheimnis3", Clear: "geheimnis4"}
+		}
+		if second := SecondFactor(o); second != nil {
+			second.Recovery = []string{"geheimnis5"}
+		}
+		if token, ok := o.(*Token); ok {
+			token.Hash = "geheimnis6"
+		}
 		Redact(o)
 		if text, _ := json.Marshal(o); bytes.Contains(text, []byte("geheimnis")) {
 			t.Errorf("%s leaves as %s", o.Key(), text)

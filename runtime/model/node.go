@@ -68,7 +68,7 @@ func (a *Contact) Secrets() []SecretField { return []SecretField{{"totp.secret",
 // Passwords are the fields that hold a hash.
 func (a *Contact) Passwords() []PasswordField { return []PasswordField{{"password", &a.Password}} }
 
-// SuperAdmin rules nodes, sites, licenses and backups, and no site's users.
+// SuperAdmin rules the server: nodes, sites, licenses, backups, and what is in the sites.
 type SuperAdmin struct {
 	Head
 	Contact

@@ -48,6 +48,9 @@ type SecretField struct {
 // parameters, which only the authentication takes apart.
 type Password struct {
 	Hash string `json:"hash,omitempty"`
+	// Clear is a password that somebody chose. Who takes it in makes Hash of it; the
+	// write path refuses what was forgotten.
+	Clear string `json:"clear,omitempty"`
 	// Set alone means "there is one, leave it", as with a Secret.
 	Set bool `json:"set,omitempty"`
 	// MustChange lets the user in only to choose another password.
@@ -76,7 +79,7 @@ func (p Password) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 // Redacted is the password without the hash.
 func (p Password) Redacted() Password {
-	p.Set, p.Hash = p.Set || p.Hash != "", ""
+	p.Set, p.Hash, p.Clear = p.Set || p.Hash != "", "", ""
 	return p
 }
 
@@ -89,6 +92,7 @@ type PasswordField struct {
 func (c *check) password(field string, p Password) {
 	c.that(len(p.Hash) <= 1024 && isText(p.Hash, "") && !strings.Contains(p.Hash, " "), field+".hash",
 		"it is not the hash of a password", "set the password again")
+	c.that(p.Clear == "", field+".clear", "no hash was made of it", "set the password in another way, and report this")
 }
 
 // TOTP is the second factor of an authenticator app. It is asked for when it has a
@@ -119,4 +123,23 @@ func Redact(o Object) {
 	for _, f := range o.Passwords() {
 		*f.Password = f.Password.Redacted()
 	}
+	if t := SecondFactor(o); t != nil {
+		t.Recovery = nil
+	}
+	if t, ok := o.(*Token); ok {
+		t.Hash = ""
+	}
+}
+
+// SecondFactor is that of an account, nil for objects that are none.
+func SecondFactor(o Object) *TOTP {
+	switch o := o.(type) {
+	case *User:
+		return &o.TOTP
+	case *Admin:
+		return &o.TOTP
+	case *SuperAdmin:
+		return &o.TOTP
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"context"
 	"crypto/sha256"
@@ -40,7 +41,7 @@ func Write(ctx context.Context, w io.Writer, header Header, src Source, opt Writ
 	header.Format, header.Product, header.Made = Format, product, header.Made.UTC()
 	closeOuter := func() error { return nil }
 	if opt.Passphrase != "" {
-		outer, err := encrypt(w, opt)
+		outer, err := encrypt(w, opt.Passphrase, cmp.Or(opt.work, workFactor))
 		if err != nil {
 			return Summary{}, err
 		}
@@ -63,18 +64,21 @@ func Write(ctx context.Context, w io.Writer, header Header, src Source, opt Writ
 	return b.summary, nil
 }
 
-func encrypt(w io.Writer, opt WriteOptions) (io.WriteCloser, error) {
-	if len(opt.Passphrase) < MinPassphrase {
+// Encrypt is for a backup that is written elsewhere without a passphrase: what is
+// written to it goes to w under one. It must be closed, or the backup is cut.
+func Encrypt(w io.Writer, passphrase string) (io.WriteCloser, error) {
+	return encrypt(w, passphrase, workFactor)
+}
+
+func encrypt(w io.Writer, passphrase string, work int) (io.WriteCloser, error) {
+	if len(passphrase) < MinPassphrase {
 		return nil, fmt.Errorf("%w: a backup needs one of at least %d characters", ErrPassphrase, MinPassphrase)
 	}
-	recipient, err := age.NewScryptRecipient(opt.Passphrase)
+	recipient, err := age.NewScryptRecipient(passphrase)
 	if err != nil {
 		return nil, fmt.Errorf("take the passphrase: %w", err)
 	}
-	recipient.SetWorkFactor(workFactor)
-	if opt.work > 0 {
-		recipient.SetWorkFactor(opt.work)
-	}
+	recipient.SetWorkFactor(work)
 	out, err := age.Encrypt(w, recipient)
 	if err != nil {
 		return nil, fmt.Errorf("encrypt the backup: %w", err)

@@ -105,6 +105,18 @@ func changeOf(row, record []byte) (Change, error) {
 	return Change{Seq: binary.BigEndian.Uint64(row), Key: key, Op: r.Op, By: r.By, At: time.UnixMilli(r.At).UTC()}, nil
 }
 
+// BeginAfter has the numbers of changes in an empty store go on after seq. Whoever asks
+// for the changes since seq or before is told to read everything anew.
+func BeginAfter(tx *bbolt.Tx, seq uint64) error {
+	if at := seqOf(tx); at != 0 {
+		return fmt.Errorf("begin the numbers of changes after %d: the store has %d already", seq, at)
+	}
+	if err := setCounter(tx, horizonCounter, seq+1); err != nil {
+		return err
+	}
+	return setCounter(tx, seqCounter, seq+1)
+}
+
 // Listener hears of the changes of one commit. Its context marks it, for writes of its
 // own. It should be quick: the next commit's listeners wait, and so does the writer.
 type Listener func(ctx context.Context, changes []Change)

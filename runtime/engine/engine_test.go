@@ -592,3 +592,62 @@ func TestTimesComeBackAsTheyWere(t *testing.T) {
 		t.Errorf("got %v", got.DisableFrom)
 	}
 }
+
+// TestAStoreCanGoOnWithTheNumbersOfAnother: whoever knows the changes of a store that a
+// backup took the place of must not take the new store's for their continuation.
+func TestAStoreCanGoOnWithTheNumbersOfAnother(t *testing.T) {
+	w := newWorld(t)
+	begin := func() error {
+		return w.store.Update(func(tx *bbolt.Tx) error { return engine.BeginAfter(tx, 1000) })
+	}
+	if err := begin(); err != nil {
+		t.Fatal(err)
+	}
+	w.reopen(t)
+	w.write(t, func(tx *engine.Tx) error { return tx.Create(site("main")) })
+	w.read(t, func(r *engine.Reader) error {
+		for _, err := range r.Changes(1000) {
+			if !errors.Is(err, engine.ErrTooOld) {
+				t.Errorf("since 1000: %v", err)
+			}
+		}
+		n := 0
+		for c, err := range r.Changes(1001) {
+			if n++; err != nil || c.Seq != 1002 {
+				t.Errorf("since 1001: %+v, %v", c, err)
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d changes since 1001", n)
+		}
+		return nil
+	})
+	if err := begin(); err == nil {
+		t.Error("numbers were given twice")
+	}
+	w.close(t)
+	if faults, err := schema().Check(w.dir); err != nil || len(faults) > 0 {
+		t.Errorf("%q, %v", faults, err)
+	}
+	w.open(t)
+}
+
+func TestARestoredObjectKeepsWhoChangedItAndWhen(t *testing.T) {
+	w := newWorld(t)
+	s := site("main")
+	s.Created, s.Modified, s.By, s.Rev = start.AddDate(-1, 0, 0), start.AddDate(0, -1, 0), "superadmin/ada", 77
+	w.write(t, func(tx *engine.Tx) error { return tx.Restore(s) })
+	w.read(t, func(r *engine.Reader) error {
+		got, err := engine.Sites.Get(r, "", "main")
+		if err != nil {
+			return err
+		}
+		if got.By != "superadmin/ada" || !got.Modified.Equal(start.AddDate(0, -1, 0)) || !got.Created.Equal(start.AddDate(-1, 0, 0)) || got.Rev != 1 {
+			t.Errorf("%+v", got.Head)
+		}
+		return nil
+	})
+	if _, err := w.Write(t.Context(), "x", func(tx *engine.Tx) error { return tx.Restore(s) }); !errors.As(err, new(*engine.ExistsError)) {
+		t.Errorf("restored twice: %v", err)
+	}
+}

@@ -17,6 +17,8 @@ type Tx struct {
 	by  string
 	now time.Time
 	seq uint64
+	// restoring keeps in new objects who changed them last, and when.
+	restoring bool
 
 	changes []Change
 	// latest is what the index knows of each object touched; without a text it is gone.
@@ -57,6 +59,14 @@ func (tx *Tx) Update(o model.Object) error {
 // Put keeps an object, whether there is one of its name or not. It is for imports and
 // for what the server decides by itself.
 func (tx *Tx) Put(o model.Object) error { return tx.put(o, func(model.Object) error { return nil }) }
+
+// Restore keeps an object of a backup, whose name nobody may have yet. Who changed it
+// last, and when, stays; its revision is a new one.
+func (tx *Tx) Restore(o model.Object) error {
+	tx.restoring = true
+	defer func() { tx.restoring = false }()
+	return tx.Create(o)
+}
 
 // conflict tells that old is not the revision that the change is made to.
 func conflict(old, wanted model.Object, rev uint64) error {
@@ -163,7 +173,10 @@ func (tx *Tx) stamp(old, o model.Object) (same bool, err error) {
 		if head.Created.IsZero() {
 			head.Created = tx.now
 		}
-		head.Rev, head.Modified, head.By = tx.seq+1, tx.now, tx.by
+		head.Rev = tx.seq + 1
+		if !tx.restoring || head.Modified.IsZero() {
+			head.Modified, head.By = tx.now, tx.by
+		}
 		return false, nil
 	}
 	was := *old.Header()

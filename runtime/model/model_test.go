@@ -152,6 +152,17 @@ func TestEveryKindIsThereReadsItsJSONAndIsValid(t *testing.T) {
 	}
 }
 
+// TestAKindStandsBehindThoseThatItRefersTo: a backup is restored in parts, in this order.
+func TestAKindStandsBehindThoseThatItRefersTo(t *testing.T) {
+	for _, o := range full() {
+		for _, r := range o.References() {
+			if slices.Index(Kinds(), r.To.Kind) >= slices.Index(Kinds(), o.Key().Kind) {
+				t.Errorf("%s refers to a %s in %s and does not stand behind it", o.Key(), r.To.Kind, r.Field)
+			}
+		}
+	}
+}
+
 // filled fails for a field that full leaves empty: it would be in no test.
 func filled(t *testing.T, path string, v reflect.Value) {
 	t.Helper()

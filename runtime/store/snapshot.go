@@ -25,6 +25,8 @@ const (
 	SnapshotDaily  = "daily"
 	SnapshotUpdate = "update"
 	SnapshotManual = "manual"
+	// SnapshotRestore is of a store that a backup took the place of.
+	SnapshotRestore = "restore"
 )
 
 // ErrNoSnapshot: there is no snapshot that a store could be restored from.

@@ -95,8 +95,14 @@ type Store struct {
 // Open opens the store in dir for work and takes its lock. It creates and migrates
 // nothing: ErrNoStore, ErrNewerSchema, ErrOlderSchema, ErrCorrupt and ErrInUse are
 // the ways it refuses.
-func (s Schema) Open(dir string) (*Store, error) {
-	db, err := s.open(dir, false)
+func (s Schema) Open(dir string) (*Store, error) { return s.openStore(dir, false) }
+
+// OpenReadOnly opens the store in dir for reading alone, as Open does. While it is open
+// nobody can open it for work.
+func (s Schema) OpenReadOnly(dir string) (*Store, error) { return s.openStore(dir, true) }
+
+func (s Schema) openStore(dir string, readOnly bool) (*Store, error) {
+	db, err := s.openInPlace(dir, readOnly)
 	if err != nil {
 		return nil, err
 	}
@@ -157,6 +163,25 @@ func (s *Store) Update(fn func(*bbolt.Tx) error) error { return s.db.Update(fn) 
 
 // Close gives the store and its lock back.
 func (s *Store) Close() error { return s.db.Close() }
+
+// openInPlace opens the file that has the store's name when its lock is held: while it
+// waited for the lock another store may have taken the place (Replace).
+func (s Schema) openInPlace(dir string, readOnly bool) (*bbolt.DB, error) {
+	for {
+		before, beforeErr := os.Stat(s.Path(dir))
+		db, err := s.open(dir, readOnly)
+		if err != nil {
+			return nil, err
+		}
+		after, err := os.Stat(s.Path(dir))
+		if beforeErr == nil && err == nil && os.SameFile(before, after) {
+			return db, nil
+		}
+		if err := db.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
 
 // open opens the file that must be there. bbolt itself would create a missing file
 // and initialise an empty one; both would hide a lost store.

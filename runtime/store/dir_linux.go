@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// adopt gives a new file to the owner of the folder it is made in. A migration that
+// Adopt gives a new file to the owner of the folder it is made in. A migration that
 // root runs by hand must not leave a store that the service cannot open.
-func adopt(dir, file string) error {
+func Adopt(dir, file string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}

@@ -1,7 +1,7 @@
 package store
 
-// adopt has nothing to do: a new file inherits the access list of its folder.
-func adopt(_, _ string) error { return nil }
+// Adopt has nothing to do: a new file inherits the access list of its folder.
+func Adopt(_, _ string) error { return nil }
 
 // syncDir has nothing to do: NTFS journals the rename itself and offers no way to
 // flush a folder.

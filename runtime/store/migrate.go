@@ -76,7 +76,7 @@ func (s Schema) create(dir string, report Report) error {
 	if err := errors.Join(err, db.Close()); err != nil {
 		return errors.Join(err, os.Remove(part))
 	}
-	if err := adopt(dir, part); err != nil {
+	if err := Adopt(dir, part); err != nil {
 		return err
 	}
 	if err := os.Rename(part, path); err != nil {

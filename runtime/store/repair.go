@@ -105,7 +105,7 @@ func (s Schema) restore(dir string, snapshots Snapshots, damage error) (r Repair
 	if r.Restored == nil {
 		return r, errors.Join(fmt.Errorf("%w in %s: %w; restore a backup, or start anew with ss-setup install -F", ErrNoSnapshot, snapshots.Dir, damage), removeIfThere(fresh))
 	}
-	if err := adopt(dir, fresh); err != nil {
+	if err := Adopt(dir, fresh); err != nil {
 		return r, err
 	}
 	if r.SetAside, err = setAside(path, snapshots.Now().UTC().Format(snapshotTime)); err != nil {

@@ -30,7 +30,7 @@ func (s Schema) Replace(dir, fresh string, snapshots Snapshots, tell func(string
 	if err := s.ready(fresh); err != nil {
 		return Replaced{}, err
 	}
-	if err := adopt(dir, fresh); err != nil {
+	if err := Adopt(dir, fresh); err != nil {
 		return Replaced{}, err
 	}
 	old, err := s.Open(dir)

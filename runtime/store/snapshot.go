@@ -101,7 +101,7 @@ func (s Snapshots) copy(st *Store, path string) (err error) {
 	if err := compress(plain, part); err != nil {
 		return errors.Join(err, removeIfThere(part))
 	}
-	if err := adopt(s.Dir, part); err != nil {
+	if err := Adopt(s.Dir, part); err != nil {
 		return err
 	}
 	if err := os.Rename(part, path); err != nil {

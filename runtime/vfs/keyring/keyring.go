@@ -52,8 +52,7 @@ func (r *Ring) Masters() ([]crypt.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(names)
-	slices.Reverse(names)
+	slices.SortFunc(names, func(a, b string) int { return number(filepath.Base(b)) - number(filepath.Base(a)) })
 	keys := make([]crypt.Key, 0, len(names))
 	for _, name := range names {
 		key, err := readMaster(name)
@@ -70,8 +69,12 @@ func readMaster(name string) (crypt.Key, error) {
 	if err != nil {
 		return crypt.Key{}, fmt.Errorf("read a master key: %w", err)
 	}
+	return parseMaster(name, raw)
+}
+
+func parseMaster(name string, raw []byte) (crypt.Key, error) {
 	var m master
-	err = json.Unmarshal(raw, &m)
+	err := json.Unmarshal(raw, &m)
 	if err == nil && (m.Format != masterFormat || m.Version != 1) {
 		err = fmt.Errorf("format %q in version %d", m.Format, m.Version)
 	}

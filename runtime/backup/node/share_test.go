@@ -1,0 +1,6 @@
+//go:build !soak
+
+package node_test
+
+// randomKills is the quick share of what make soak does.
+const randomKills = 5

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 )
 
 // fresh is a store of schema n in a file beside dir, with a note in it.
@@ -103,5 +104,17 @@ func TestAStoreInUseIsNotReplacedAndADamagedOneReplacesNone(t *testing.T) {
 	}
 	if got := noted(t, s, dir); got != "old" {
 		t.Errorf("the store has %q", got)
+	}
+}
+
+func TestTheSnapshotJustMadeStaysThoughTheClockWasSetBack(t *testing.T) {
+	dir, s, clock := kept(t, 1)
+	for range KeptSnapshots + 1 {
+		clock.Time = clock.Add(time.Hour)
+		take(t, s, dir, SnapshotDaily)
+	}
+	clock.Time = morning.AddDate(0, 0, -1)
+	if snap := take(t, s, dir, SnapshotManual); snap.Size == 0 {
+		t.Errorf("%+v", snap)
 	}
 }

@@ -79,7 +79,7 @@ func (s Snapshots) Take(st *Store, reason string) (Snapshot, error) {
 	if err := s.copy(st, snap.Path); err != nil {
 		return Snapshot{}, fmt.Errorf("take a snapshot of %s: %w", st.Path(), err)
 	}
-	if err := s.prune(); err != nil {
+	if err := s.prune(snap.Path); err != nil {
 		return Snapshot{}, err
 	}
 	return s.describe(filepath.Base(snap.Path))
@@ -214,13 +214,17 @@ func (s Snapshots) describe(name string) (Snapshot, error) {
 	return snap, nil
 }
 
-// prune lets go of the oldest.
-func (s Snapshots) prune() error {
+// prune lets go of the oldest, but not of the one just made: where the clock was set back
+// it looks older than all others.
+func (s Snapshots) prune(made string) error {
 	list, err := s.List()
 	if err != nil || len(list) <= KeptSnapshots {
 		return err
 	}
 	for _, old := range list[KeptSnapshots:] {
+		if old.Path == made {
+			continue
+		}
 		if err := os.Remove(old.Path); err != nil {
 			return fmt.Errorf("remove an old snapshot: %w", err)
 		}

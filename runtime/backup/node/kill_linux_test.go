@@ -139,4 +139,3 @@ func TestAKillDuringARestoreLeavesTheOldStoreOrTheNew(t *testing.T) {
 		again(fmt.Sprint("killed after ", after), nil)
 	}
 }
-

@@ -230,4 +230,3 @@ func TestAServerThatRunsIsNotReplacedUnderIt(t *testing.T) {
 		}
 	}
 }
-

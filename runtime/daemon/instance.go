@@ -67,6 +67,7 @@ type Instance struct {
 	extra  io.Closer
 	cancel context.CancelFunc
 	failed chan error
+	again  chan func()
 }
 
 // Start opens everything and serves. When it returns without an error the daemon
@@ -87,7 +88,7 @@ func Start(opt Options) (*Instance, error) {
 	}
 	i := &Instance{
 		Home: home, Store: st, Gate: NewGate(home.OpenFile()), Log: opt.Log,
-		opt: opt, probe: NewProbe(opt.State), failed: make(chan error, 1),
+		opt: opt, probe: NewProbe(opt.State), failed: make(chan error, 1), again: make(chan func(), 1),
 	}
 	if err := i.serve(); err != nil {
 		return nil, errors.Join(err, closeIf(i.base), st.Close())
@@ -180,6 +181,17 @@ func (i *Instance) Health(r *http.Request) Health {
 
 // Failed gives the error of a daemon that stopped serving by itself.
 func (i *Instance) Failed() <-chan error { return i.failed }
+
+// StartAnew asks for a stop and a start in this process, with between called when
+// everything is closed: the store can be replaced then. It does not wait.
+func (i *Instance) StartAnew(between func()) error {
+	select {
+	case i.again <- between:
+		return nil
+	default:
+		return errors.New("the server is about to start anew already; try again in a moment")
+	}
+}
 
 // Reload reads the configuration again.
 func (i *Instance) Reload() {

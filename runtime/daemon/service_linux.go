@@ -30,6 +30,10 @@ func Run(name string, _ bool, start func() (*Instance, error)) error {
 				b.instance.Reload()
 			case b.err = <-b.instance.Failed():
 				return
+			case between := <-b.instance.again:
+				if b.err = b.startAnew(between); b.err != nil {
+					return
+				}
 			}
 		}
 	}
@@ -51,10 +55,29 @@ type body struct {
 }
 
 // Start returns when the daemon serves, as service managers want it.
-func (b *body) Start(service.Service) (err error) {
-	b.instance, err = b.start()
+func (b *body) Start(service.Service) error {
+	i, err := b.start()
+	if err == nil {
+		b.instance = i
+	}
 	return err
 }
 
+// startAnew stops the daemon and starts it again. What does not stop cleanly has let go of
+// the store all the same, or the start fails.
+func (b *body) startAnew(between func()) error {
+	if err := b.instance.Stop(); err != nil {
+		b.instance.Log.Warn("stopped, to start anew", "error", err)
+	}
+	b.instance = nil
+	between()
+	return b.Start(nil)
+}
+
 // Stop ends the daemon in bounded time.
-func (b *body) Stop(service.Service) error { return b.instance.Stop() }
+func (b *body) Stop(service.Service) error {
+	if b.instance == nil {
+		return nil // it ended on its way to a new start
+	}
+	return b.instance.Stop()
+}

@@ -36,11 +36,25 @@ func runInTerminal(start func() (*Instance, error)) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case <-signals:
-		return i.Stop()
-	case err := <-i.Failed():
-		return err
+	for {
+		select {
+		case <-signals:
+			return i.Stop()
+		case err := <-i.Failed():
+			return err
+		case between := <-i.again:
+			stopToStartAnew(i)
+			between()
+			if i, err = start(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func stopToStartAnew(i *Instance) {
+	if err := i.Stop(); err != nil {
+		i.Log.Warn("stopped, to start anew", "error", err)
 	}
 }
 
@@ -64,22 +78,29 @@ type started struct {
 func (h *handler) Execute(_ []string, requests <-chan svc.ChangeRequest, status chan<- svc.Status) (bool, uint32) {
 	status <- svc.Status{State: svc.StartPending, WaitHint: uint32(startHint.Milliseconds())}
 	begun := make(chan started, 1)
-	go func() {
+	begin := func() {
 		i, err := h.start()
 		begun <- started{i, err}
-	}()
+	}
+	go begin()
 	var i *Instance
 	var failed <-chan error
+	var again <-chan func()
 	for {
 		select {
 		case s := <-begun:
 			if h.err = s.err; h.err != nil {
 				return true, failedCode
 			}
-			i, failed = s.instance, s.instance.Failed()
+			i, failed, again = s.instance, s.instance.Failed(), s.instance.again
 			status <- svc.Status{State: svc.Running, Accepts: svc.AcceptStop | svc.AcceptShutdown}
 		case h.err = <-failed:
 			return true, failedCode
+		case between := <-again:
+			stopToStartAnew(i)
+			i, failed, again = nil, nil, nil
+			between()
+			go begin()
 		case r := <-requests:
 			switch r.Cmd {
 			case svc.Interrogate:

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -42,11 +43,53 @@ func Main(app *cli.App, args []string) int {
 	// Who reads our output may go away; a migration or a server must not die of it.
 	signal.Ignore(syscall.SIGPIPE)
 	prepare(app)
-	err := app.Run(args)
+	err := app.Run(flagsFirst(app.Commands, args))
 	if err != nil && !errors.As(err, &logged{}) {
 		fmt.Fprintf(errOut(app), "%s: %v\n", app.Name, err)
 	}
 	return ExitCode(err)
+}
+
+// flagsFirst puts the flags of a verb before its arguments, where cli wants them, so that
+// `backup FILE --passphrase-file P` means what it says. args begins with the program.
+func flagsFirst(commands []*cli.Command, args []string) []string {
+	if len(args) < 2 {
+		return args
+	}
+	i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(args[1]) })
+	if i < 0 {
+		return args
+	}
+	command, rest := commands[i], args[2:]
+	if len(command.Subcommands) > 0 {
+		return append(args[:1:1], flagsFirst(command.Subcommands, args[1:])...)
+	}
+	var flags, words []string
+	for len(rest) > 0 {
+		n := 1
+		switch {
+		case rest[0] == "--":
+			return slices.Concat(args[:2], flags, []string{"--"}, words, rest[1:])
+		case !strings.HasPrefix(rest[0], "-") || rest[0] == "-":
+			words, rest = append(words, rest[0]), rest[1:]
+			continue
+		case takesValue(command, rest[0]):
+			n = min(2, len(rest))
+		}
+		flags, rest = append(flags, rest[:n]...), rest[n:]
+	}
+	return slices.Concat(args[:2], flags, words)
+}
+
+// takesValue tells whether the word behind a flag belongs to it.
+func takesValue(command *cli.Command, flag string) bool {
+	name := strings.TrimLeft(flag, "-")
+	i := slices.IndexFunc(command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
+	if i < 0 {
+		return false
+	}
+	with, ok := command.Flags[i].(cli.DocGenerationFlag)
+	return ok && with.TakesValue()
 }
 
 // Logged marks an error that the log has told already, so that Main does not print it

@@ -115,3 +115,29 @@ func TestProgressIsThinnedOutAndEndsComplete(t *testing.T) {
 		}
 	})
 }
+
+func TestFlagsMayStandBehindArguments(t *testing.T) {
+	flags := []cli.Flag{&cli.StringFlag{Name: "key", Aliases: []string{"k"}}, &cli.BoolFlag{Name: "json"}, &cli.IntFlag{Name: "n"}}
+	commands := []*cli.Command{
+		{Name: "do", Flags: flags},
+		{Name: "deep", Subcommands: []*cli.Command{{Name: "do", Flags: flags}}},
+	}
+	for in, want := range map[string]string{
+		"p":                         "p",
+		"p do":                      "p do",
+		"p do FILE --json":          "p do --json FILE",
+		"p do FILE --key V --json":  "p do --key V --json FILE",
+		"p do FILE -k V -n 3 OTHER": "p do -k V -n 3 FILE OTHER",
+		"p do FILE --key=V OTHER":   "p do --key=V FILE OTHER",
+		"p do - --json":             "p do --json -",
+		"p do FILE --unknown":       "p do --unknown FILE",
+		"p do FILE -- --json":       "p do -- FILE --json",
+		"p do FILE --key":           "p do --key FILE",
+		"p deep do FILE --json":     "p deep do --json FILE",
+		"p other FILE --json":       "p other FILE --json",
+	} {
+		if got := strings.Join(flagsFirst(commands, strings.Fields(in)), " "); got != want {
+			t.Errorf("%s becomes %s, want %s", in, got, want)
+		}
+	}
+}

@@ -38,7 +38,8 @@ func runVerb() *cli.Command {
 				home: daemon.HomeOf(c), config: c.String("config"), state: c.String("state"),
 				control: c.String("control"), logs: c.String("logs"),
 			}
-			err := daemon.Run(name, c.Bool("service"), func() (*daemon.Instance, error) { return start(log, level, at) })
+			replacements := new(replacements)
+			err := daemon.Run(name, c.Bool("service"), func() (*daemon.Instance, error) { return start(log, level, at, replacements) })
 			if err != nil {
 				log.Error("ended", "error", err)
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"time"
@@ -29,6 +30,8 @@ type server struct {
 	at  paths
 	log *slog.Logger
 	ops *operations
+	// replacements outlive the server, which starts anew for one.
+	replacements *replacements
 
 	ring      *keyring.Ring
 	engine    *engine.Engine
@@ -37,13 +40,13 @@ type server struct {
 }
 
 // start opens everything and serves.
-func start(log *slog.Logger, level *slog.LevelVar, at paths) (*daemon.Instance, error) {
+func start(log *slog.Logger, level *slog.LevelVar, at paths, replacements *replacements) (*daemon.Instance, error) {
 	c, unknown, found, err := config.LoadServer(at.config)
 	if err != nil {
 		return nil, err
 	}
 	daemon.WarnOfConfig(log, at.config, found, unknown)
-	s := &server{at: at, log: log}
+	s := &server{at: at, log: log, replacements: replacements}
 	return daemon.Start(daemon.Options{
 		Home: at.home, DataLink: dataLink, State: at.state, Listen: c.Web.Listen, Schema: schema(), Log: log,
 		Prepare: func(i *daemon.Instance) (io.Closer, error) {
@@ -83,13 +86,16 @@ func (s *server) handler(i *daemon.Instance) http.Handler {
 // started begins what runs beside the web interface.
 func (s *server) started(i *daemon.Instance) io.Closer {
 	s.snapshots = keepSnapshots(s.at.state, i.Store, s.log)
-	return closers{s.openControl(), s.snapshots}
+	return closers{s.openControl(i), s.snapshots}
 }
 
 // openControl opens the door for root. Without it the server still serves: users must
 // not pay for a missing folder in /run.
-func (s *server) openControl() io.Closer {
+func (s *server) openControl(i *daemon.Instance) io.Closer {
+	place := placeOf(i.Home.Data, s.at.state)
 	answers := s.ops.verbs()
+	maps.Copy(answers, s.replacements.verbs(s, i, place))
+	answers[backupVerb] = s.backup(place)
 	answers[snapshotVerb] = s.snapshots.verb
 	answers[gensscVerb] = func(context.Context, *control.Request) (any, error) { return s.codes.Make() }
 	door, err := control.Serve(s.at.control, answers, s.log)

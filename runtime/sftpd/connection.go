@@ -56,7 +56,7 @@ func (c *connection) run() {
 	defer c.site.leave(c)
 	defer c.conn.abort()
 	// A log-in under way is cut when its time is over; deadlines go with the socket.
-	_ = c.conn.SetDeadline(time.Now().Add(c.site.config.Limits.Login))
+	_ = c.conn.SetDeadline(time.Now().Add(c.site.config.Load().Limits.Login))
 	state := &loginState{ctx: c.conn.ctx, site: c.site, conn: c.conn}
 	sshConn, channels, requests, err := ssh.NewServerConn(c.conn, state.config())
 	if err != nil {
@@ -74,6 +74,11 @@ func (c *connection) run() {
 	if err := c.site.enter(c, account); err != nil {
 		c.site.log.Info("session refused", "user", account.Name, "address", c.addr, "error", err)
 		c.event(Event{Kind: LoginFail, User: account.Name, Reason: err.Error()})
+		return
+	}
+	// A change between the answer to the log-in and now found no session to check.
+	if account.Recheck != nil && !c.site.recheck(c.conn.ctx, c) {
+		c.event(Event{Kind: LoginFail, Reason: "the account was changed meanwhile"})
 		return
 	}
 	c.progress()
@@ -154,7 +159,7 @@ func (c *connection) noteAlgorithms(s *ssh.ServerConn) {
 // serve runs the channels that the client opens and returns when the connection is over.
 func (c *connection) serve(channels <-chan ssh.NewChannel) {
 	var running sync.WaitGroup
-	places := make(chan struct{}, c.site.config.Limits.Channels)
+	places := make(chan struct{}, c.site.config.Load().Limits.Channels)
 	for open := range channels {
 		if open.ChannelType() != "session" {
 			_ = open.Reject(ssh.UnknownChannelType, "this server serves SFTP only")
@@ -248,7 +253,7 @@ func (c *connection) transfers() []sftp3.Transfer {
 
 func (c *connection) describe() Session {
 	return Session{
-		ID: c.id, Site: c.site.config.Name, User: c.account.Name, Key: c.login.Key, Addr: c.addr, Client: c.login.Client,
+		ID: c.id, Site: c.site.name, User: c.account.Name, Key: c.login.Key, Addr: c.addr, Client: c.login.Client,
 		Started: c.started, Active: time.Unix(0, c.active.Load()), Received: c.conn.read.Load(), Sent: c.conn.sent.Load(),
 		Cipher: c.cipher, Transfers: c.transfers(),
 	}
@@ -279,7 +284,7 @@ func (c *connection) loggedOut() {
 
 // event fills in what is known of the connection.
 func (c *connection) event(e Event) {
-	e.Time, e.Site, e.Addr, e.Session = c.site.now(), c.site.config.Name, c.addr.Addr(), c.id
+	e.Time, e.Site, e.Addr, e.Session = c.site.now(), c.site.name, c.addr.Addr(), c.id
 	if c.id != 0 {
 		e.User, e.Client = c.account.Name, c.login.Client
 	}
@@ -340,16 +345,15 @@ var errIdle = errors.New("idle for too long")
 // watchIdle ends the connection when nothing has moved for as long as the site allows.
 // A request that takes long, such as the hash of a large file, is not idleness.
 func (c *connection) watchIdle() (stop func()) {
-	limit := c.site.config.Limits.Idle
-	if limit <= 0 {
-		return func() {}
-	}
 	ctx, cancel := context.WithCancel(c.conn.ctx)
 	go func() {
 		for {
-			left := limit - c.site.now().Sub(time.Unix(0, c.active.Load()))
-			if left <= 0 && c.busy() {
-				left = limit
+			left := idleLook
+			if limit := c.site.config.Load().Limits.Idle; limit > 0 {
+				left = limit - c.site.now().Sub(time.Unix(0, c.active.Load()))
+				if left <= 0 && c.busy() {
+					left = limit
+				}
 			}
 			if left <= 0 {
 				c.end(errIdle)
@@ -358,12 +362,15 @@ func (c *connection) watchIdle() (stop func()) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(left):
+			case <-time.After(min(left, idleLook)):
 			}
 		}
 	}()
 	return cancel
 }
+
+// idleLook is after how long a changed limit is seen at the latest.
+const idleLook = time.Minute
 
 // busy tells that the server owes an answer.
 func (c *connection) busy() bool {

@@ -51,6 +51,11 @@ type Account struct {
 	MaxSessions int
 	// Release is called when the session is over; nil is nothing to do.
 	Release func()
+	// Recheck is asked instead of Accounts.Open whether the session may still be, once
+	// when it begins and after users, keys or rights have changed. It may change what FS
+	// shows; of the account that it returns only name and speed count. Nil is to ask
+	// Accounts.Open.
+	Recheck func(ctx context.Context) (Account, error)
 }
 
 // Accounts know who may log in. Each check takes as long for a user who does not exist
@@ -123,7 +128,7 @@ func (l *loginState) begin(meta ssh.ConnMetadata) {
 	if l.left != nil && l.login.User == user {
 		return
 	}
-	l.login = Login{Site: l.site.config.Name, User: user, Addr: addrOf(meta.RemoteAddr()), Client: string(meta.ClientVersion())}
+	l.login = Login{Site: l.site.name, User: user, Addr: addrOf(meta.RemoteAddr()), Client: string(meta.ClientVersion())}
 	l.left = l.site.accounts.Ways(l.ctx, l.login)
 }
 

@@ -375,16 +375,105 @@ func TestSessionsAreListedAndKicked(t *testing.T) {
 func TestSessionsOfAUserWhoMayNoLongerBeEnd(t *testing.T) {
 	s := start(t, sftpd.Config{}, nil)
 	c := s.sftp(t, nil)
-	if n := s.Recheck(t.Context()); n != 0 {
+	if n := s.Recheck(t.Context(), nil); n != 0 {
 		t.Errorf("%d ended without a reason", n)
 	}
 	s.accounts.Change("kim", func(u *sftpdtest.User) { u.Disabled = true })
-	if n := s.Recheck(t.Context()); n != 1 {
+	if n := s.Recheck(t.Context(), nil); n != 1 {
 		t.Errorf("%d ended", n)
 	}
 	if _, err := c.Stat("/"); err == nil {
 		t.Error("the session goes on")
 	}
+}
+
+func TestAChangedConfigurationHoldsForWhoeverComesNext(t *testing.T) {
+	s := start(t, sftpd.Config{}, nil)
+	c := s.sftp(t, nil)
+	key := sftpdtest.NewKey(t)
+	err := s.Configure(sftpd.Config{
+		HostKeys: []ssh.Signer{key}, SoftwareID: "Other_1", Limits: sftpd.Limits{Connections: 2},
+		Algorithms: sftpd.Algorithms{Ciphers: []string{ssh.CipherAES256GCM}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Stat("/"); err != nil {
+		t.Errorf("the running session ended: %v", err)
+	}
+	var seen ssh.PublicKey
+	second := s.mustDial(t, func(c *ssh.ClientConfig) {
+		c.HostKeyCallback = func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			seen = key
+			return nil
+		}
+	})
+	if string(second.ServerVersion()) != "SSH-2.0-Other_1" || !bytes.Equal(seen.Marshal(), key.PublicKey().Marshal()) {
+		t.Errorf("%s shows itself with %s", second.ServerVersion(), ssh.FingerprintSHA256(seen))
+	}
+	if list := s.Sessions(); len(list) != 2 || list[1].Cipher != ssh.CipherAES256GCM {
+		t.Errorf("sessions %+v", list)
+	}
+	if _, err := s.dial(t, nil); err == nil {
+		t.Error("a third connection was served")
+	}
+	if err := s.Configure(sftpd.Config{Algorithms: sftpd.Algorithms{Ciphers: []string{"rot13"}}}); err == nil {
+		t.Error("a cipher that nobody knows was taken")
+	}
+}
+
+func TestAListenerThatIsClosedLeavesItsSessions(t *testing.T) {
+	s := start(t, sftpd.Config{}, nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Serve(l)
+	c := s.sftp(t, nil)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is no longer listed", func() bool { return len(s.Addrs()) == 1 })
+	if _, err := c.Stat("/"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestARecheckMayChangeASessionInsteadOfEndingIt(t *testing.T) {
+	var mu sync.Mutex
+	may := error(nil)
+	asked := 0
+	s := start(t, sftpd.Config{}, func(u *sftpdtest.User, _ *sftpd.Parts) {
+		u.Recheck = func(context.Context) (sftpd.Account, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked++
+			return sftpd.Account{Name: "kim"}, may
+		}
+	})
+	c := s.sftp(t, nil)
+	mu.Lock()
+	if asked != 1 {
+		t.Errorf("asked %d times at the log-in", asked)
+	}
+	mu.Unlock()
+	nobody := func(sftpd.Session) bool { return false }
+	if s.Recheck(t.Context(), nobody) != 0 || s.Recheck(t.Context(), nil) != 0 {
+		t.Error("it ended")
+	}
+	mu.Lock()
+	may = errors.New("gone")
+	mu.Unlock()
+	if s.Recheck(t.Context(), nobody) != 0 || s.Recheck(t.Context(), nil) != 1 {
+		t.Error("it goes on")
+	}
+	if _, err := c.Stat("/"); err == nil {
+		t.Error("the session goes on")
+	}
+	if _, err := s.dial(t, nil); err != nil {
+		return
+	}
+	eventually(t, "a change between log-in and session is seen", func() bool { return len(s.Sessions()) == 0 })
 }
 
 // upload writes in small steps until told to end, or the connection breaks.

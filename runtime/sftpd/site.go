@@ -1,6 +1,7 @@
 package sftpd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,6 +60,8 @@ type Config struct {
 	HostKeys   []ssh.Signer
 	Algorithms Algorithms
 	Limits     Limits
+	// SoftwareID is what the server calls itself, SSServer if empty.
+	SoftwareID string
 	// Banner is shown before the log-in.
 	Banner string
 	// Rekey is after how many bytes new keys are made; 0 is what the cipher asks for.
@@ -92,13 +95,13 @@ const (
 
 // Site is a virtual site's SFTP server.
 type Site struct {
-	config   Config
+	name     string
+	config   atomic.Pointer[settled]
 	accounts Accounts
 	protect  Protector
 	events   func(Event)
 	log      *slog.Logger
 	now      func() time.Time
-	signers  []ssh.Signer
 	needs    *needs
 	memory   *memory
 	buffers  *sftp3.Buffers
@@ -122,11 +125,13 @@ type userSpeed struct {
 	sessions int
 }
 
-// ErrStopped is why sessions end when the site stops.
-var ErrStopped = errors.New("the server is stopping")
+// settled is a configuration that was checked and completed.
+type settled struct {
+	Config
+	signers []ssh.Signer
+}
 
-// New checks the configuration and makes a site that does not listen yet.
-func New(c Config, p Parts) (*Site, error) {
+func settle(c Config) (*settled, error) {
 	algorithms, err := c.Algorithms.Complete()
 	if err != nil {
 		return nil, fmt.Errorf("site %s: %w", c.Name, err)
@@ -137,8 +142,20 @@ func New(c Config, p Parts) (*Site, error) {
 		return nil, fmt.Errorf("site %s: %w", c.Name, err)
 	}
 	c.Limits.complete()
+	return &settled{c, signers}, nil
+}
+
+// ErrStopped is why sessions end when the site stops.
+var ErrStopped = errors.New("the server is stopping")
+
+// New checks the configuration and makes a site that does not listen yet.
+func New(c Config, p Parts) (*Site, error) {
+	checked, err := settle(c)
+	if err != nil {
+		return nil, err
+	}
 	s := &Site{
-		config: c, signers: signers, accounts: p.Accounts, protect: p.Protector, events: p.Events, log: p.Log, now: p.Now,
+		name: c.Name, accounts: p.Accounts, protect: p.Protector, events: p.Events, log: p.Log, now: p.Now,
 		memory: newMemory(gathering), buffers: sftp3.NewBuffers(largeReads),
 		conns: map[*connection]struct{}{}, speeds: map[string]*userSpeed{},
 	}
@@ -154,10 +171,26 @@ func New(c Config, p Parts) (*Site, error) {
 	}
 	s.needs = newNeeds(s.now, s.log)
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
-	if weak := algorithms.Weak(); len(weak) > 0 {
+	s.use(checked)
+	return s, nil
+}
+
+// Configure changes the configuration, but not the name. Whoever connects from now on
+// finds it; sessions that run go on, within the new limits for being idle.
+func (s *Site) Configure(c Config) error {
+	c.Name = s.name
+	checked, err := settle(c)
+	if err == nil {
+		s.use(checked)
+	}
+	return err
+}
+
+func (s *Site) use(c *settled) {
+	s.config.Store(c)
+	if weak := c.Algorithms.Weak(); len(weak) > 0 {
 		s.log.Warn("weak algorithms are switched on; see who needs them and switch them off again", "algorithms", weak)
 	}
-	return s, nil
 }
 
 // Listen opens all addresses, each HOST:PORT, or none, and serves them until Stop.
@@ -169,7 +202,7 @@ func (s *Site) Listen(addresses ...string) error {
 			for _, l := range opened {
 				_ = l.Close()
 			}
-			return fmt.Errorf("site %s cannot listen: %w", s.config.Name, err)
+			return fmt.Errorf("site %s cannot listen: %w", s.name, err)
 		}
 		opened = append(opened, l)
 	}
@@ -179,7 +212,8 @@ func (s *Site) Listen(addresses ...string) error {
 	return nil
 }
 
-// Serve takes connections from l until Stop, which closes it. It returns at once.
+// Serve takes connections from l until it is closed, at the latest by Stop. It returns
+// at once; connections outlive their listener.
 func (s *Site) Serve(l net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,7 +222,12 @@ func (s *Site) Serve(l net.Listener) {
 		return
 	}
 	s.listeners = append(s.listeners, l)
-	s.wg.Go(func() { s.accept(l) })
+	s.wg.Go(func() {
+		s.accept(l)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.listeners = slices.DeleteFunc(s.listeners, func(other net.Listener) bool { return other == l })
+	})
 }
 
 // Addrs are the addresses that the site listens on.
@@ -252,7 +291,7 @@ func (s *Site) admit(c *connection) error {
 	if s.stopped {
 		return ErrStopped
 	}
-	limits := s.config.Limits
+	limits := s.config.Load().Limits
 	sameAddress, strangers := 0, 0
 	for other := range s.conns {
 		if other.addr.Addr() == c.addr.Addr() {
@@ -280,7 +319,7 @@ func exceeded(have, limit int) bool { return limit > 0 && have >= limit }
 func (s *Site) enter(c *connection, a Account) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	limit := s.config.Limits.PerUser
+	limit := s.config.Load().Limits.PerUser
 	if a.MaxSessions > 0 && (limit == 0 || a.MaxSessions < limit) {
 		limit = a.MaxSessions
 	}
@@ -377,23 +416,40 @@ func (s *Site) Kick(reason string, which func(Session) bool) int {
 	return kicked
 }
 
-// Recheck asks whether each running session may still be, after users, keys or rights
-// have changed, and ends those that may not. It returns how many it ended.
-func (s *Site) Recheck(ctx context.Context) int {
+// Recheck asks whether the running sessions for which which says so - nil is all - may
+// still be, after users, keys or rights have changed, and ends those that may not. It
+// returns how many it ended.
+func (s *Site) Recheck(ctx context.Context, which func(Session) bool) int {
 	ended := 0
 	for _, c := range s.connections() {
-		account, err := s.accounts.Open(ctx, c.login)
-		if err == nil {
-			if account.Release != nil {
-				account.Release()
-			}
-			s.SetSpeed(account.Name, account.Up, account.Down)
-			continue
+		if (which == nil || which(c.describe())) && !s.recheck(ctx, c) {
+			ended++
 		}
-		c.end(fmt.Errorf("the account may not be logged in any longer: %w", err))
-		ended++
 	}
 	return ended
+}
+
+// recheck ends a session that may no longer be.
+func (s *Site) recheck(ctx context.Context, c *connection) bool {
+	account, err := c.again(ctx)
+	if err != nil {
+		c.end(fmt.Errorf("the account may not be logged in any longer: %w", err))
+		return false
+	}
+	s.SetSpeed(account.Name, account.Up, account.Down)
+	return true
+}
+
+// again asks for the account anew.
+func (c *connection) again(ctx context.Context) (Account, error) {
+	if c.account.Recheck != nil {
+		return c.account.Recheck(ctx)
+	}
+	account, err := c.site.accounts.Open(ctx, c.login)
+	if err == nil && account.Release != nil {
+		account.Release()
+	}
+	return account, err
 }
 
 // Needs lists the clients that need a weak algorithm: those that use one which is
@@ -401,7 +457,7 @@ func (s *Site) Recheck(ctx context.Context) int {
 func (s *Site) Needs() []Need { return s.needs.list() }
 
 // Weak are the weak algorithms that are switched on.
-func (s *Site) Weak() []string { return s.config.Algorithms.Weak() }
+func (s *Site) Weak() []string { return s.config.Load().Algorithms.Weak() }
 
 // offended tells the protector, and ends what an address still has open once it is
 // refused and not logged in.
@@ -429,7 +485,7 @@ const drainPoll = 50 * time.Millisecond
 // uploaded are left for their clients to take up.
 func (s *Site) Stop(ctx context.Context) {
 	start := s.now()
-	ctx, cancel := context.WithTimeout(ctx, s.config.Limits.Drain)
+	ctx, cancel := context.WithTimeout(ctx, s.config.Load().Limits.Drain)
 	defer cancel()
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
@@ -473,18 +529,19 @@ func (s *Site) close() {
 	}
 }
 
-// sshConfig is what all connections have in common.
+// sshConfig is what all connections that begin now have in common.
 func (s *Site) sshConfig() *ssh.ServerConfig {
-	a := s.config.Algorithms
+	config := s.config.Load()
+	a := config.Algorithms
 	c := &ssh.ServerConfig{
-		Config:                  ssh.Config{KeyExchanges: a.KeyExchanges, Ciphers: a.Ciphers, MACs: a.MACs, RekeyThreshold: s.config.Rekey},
+		Config:                  ssh.Config{KeyExchanges: a.KeyExchanges, Ciphers: a.Ciphers, MACs: a.MACs, RekeyThreshold: config.Rekey},
 		PublicKeyAuthAlgorithms: a.UserKeys,
-		ServerVersion:           "SSH-2.0-SSServer",
+		ServerVersion:           "SSH-2.0-" + cmp.Or(config.SoftwareID, "SSServer"),
 	}
-	if s.config.Banner != "" {
-		c.BannerCallback = func(ssh.ConnMetadata) string { return s.config.Banner }
+	if config.Banner != "" {
+		c.BannerCallback = func(ssh.ConnMetadata) string { return config.Banner }
 	}
-	for _, signer := range s.signers {
+	for _, signer := range config.signers {
 		c.AddHostKey(signer)
 	}
 	return c

@@ -27,6 +27,7 @@ type User struct {
 	FS          vfs.FS
 	Up, Down    int64
 	MaxSessions int
+	Recheck     func(context.Context) (sftpd.Account, error)
 }
 
 // Accounts are users in memory.
@@ -99,7 +100,7 @@ func (a *Accounts) Open(_ context.Context, l sftpd.Login) (sftpd.Account, error)
 	case u.MustChange:
 		return sftpd.Account{}, sftpd.ErrChangePassword
 	}
-	return sftpd.Account{Name: l.User, FS: u.FS, Up: u.Up, Down: u.Down, MaxSessions: u.MaxSessions}, nil
+	return sftpd.Account{Name: l.User, FS: u.FS, Up: u.Up, Down: u.Down, MaxSessions: u.MaxSessions, Recheck: u.Recheck}, nil
 }
 
 // ChangePassword implements sftpd.Accounts.

@@ -109,11 +109,26 @@ func (u *Use) add(bytes, files int64) {
 func beyond(n, limit int64) bool { return limit > 0 && n > limit }
 
 func (a *Account) tell() {
-	over := beyond(a.use.Bytes, a.limits.SoftBytes) || beyond(a.use.Files, a.limits.SoftFiles)
+	over := a.beyondSoft()
 	if over && !a.told && a.onSoft != nil {
 		a.onSoft(a.use)
 	}
 	a.told = over
+}
+
+// Full tells that a soft limit is passed: what is being stored may come to its end, and
+// nothing new begins.
+func (a *Account) Full() bool {
+	if a == nil {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.beyondSoft()
+}
+
+func (a *Account) beyondSoft() bool {
+	return beyond(a.use.Bytes, a.limits.SoftBytes) || beyond(a.use.Files, a.limits.SoftFiles)
 }
 
 // Left is the room under the hard limits, vfs.Unlimited where there is none.
@@ -196,16 +211,28 @@ func (f File) Load() (Use, bool, error) {
 	if err != nil {
 		return Use{}, false, err
 	}
+	use, sure := Decode(raw)
+	return use, sure, nil
+}
+
+// Decode reads what Encode wrote; what a crash has cut is nothing.
+func Decode(raw []byte) (use Use, sure bool) {
 	var k kept
 	if err := json.Unmarshal(raw, &k); err != nil || k.Bytes < 0 || k.Files < 0 {
-		return Use{}, false, nil //nolint:nilerr // counted again
+		return Use{}, false // counted again
 	}
-	return k.Use, k.Sure, nil
+	return k.Use, k.Sure
+}
+
+// Encode is for a Keeper: what it keeps, as text.
+func Encode(use Use, sure bool) ([]byte, error) {
+	raw, err := json.Marshal(kept{use, sure})
+	return append(raw, '\n'), err
 }
 
 // Save is Save of Keeper. It replaces the file in one step.
 func (f File) Save(use Use, sure bool) error {
-	raw, err := json.Marshal(kept{use, sure})
+	raw, err := Encode(use, sure)
 	if err != nil {
 		return err
 	}
@@ -213,7 +240,7 @@ func (f File) Save(use Use, sure bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = temp.Write(append(raw, '\n'))
+	_, err = temp.Write(raw)
 	err = errors.Join(err, temp.Sync(), temp.Close())
 	if err == nil {
 		err = os.Rename(temp.Name(), string(f))

@@ -60,6 +60,9 @@ func (t *Tree) openToRead(s spot, need Right) (vfs.File, error) {
 
 func (t *Tree) openToWrite(s spot, flag vfs.Flag, mode fs.FileMode, info vfs.Info, exists bool) (vfs.File, error) {
 	f := &file{tree: t, spot: s, writing: true, known: info.Size}
+	if (!exists || flag.Has(vfs.Truncate)) && s.mount.full() {
+		return nil, vfs.Error("open", s.path, vfs.ErrQuota)
+	}
 	switch {
 	case !exists:
 		if err := s.mount.count(0, 1); err != nil {
@@ -138,7 +141,7 @@ func (t *Tree) ReadDir(name vfs.Path) (vfs.Dir, error) {
 func (v *View) points(dir vfs.Path) map[string]bool {
 	names := make(map[string]bool)
 	for _, m := range v.Mounts {
-		if rest, ok := within(m.At, dir, v.home().Folds); ok && !rest.IsRoot() {
+		if rest, ok := within(m.At, dir, v.home().Folds); ok && !rest.IsRoot() && !m.Hidden {
 			names[rest.Components()[0]] = true
 		}
 	}
@@ -214,7 +217,7 @@ func (t *Tree) Mkdir(name vfs.Path, mode fs.FileMode) error {
 
 // Rmdir is Rmdir of vfs.FS.
 func (t *Tree) Rmdir(name vfs.Path) error {
-	s, err := t.at("rmdir", name, Delete)
+	s, err := t.at("rmdir", name, Rmdir)
 	switch {
 	case err != nil:
 		return err

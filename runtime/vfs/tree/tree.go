@@ -32,14 +32,15 @@ const (
 	Upload                      // create files
 	Append                      // add to files, which is how uploads are resumed
 	Overwrite                   // change and replace files that are there
-	Delete                      // remove files, links and empty folders
+	Delete                      // remove files and links
+	Rmdir                       // remove empty folders
 	Rename                      // move away from here, and to here
 	Mkdir                       // make folders
 	SetTimes                    // set times of files
 	SetMode                     // set modes of files
 	Link                        // make symbolic links
 
-	All = List | Read | Upload | Append | Overwrite | Delete | Rename | Mkdir | SetTimes | SetMode | Link
+	All = List | Read | Upload | Append | Overwrite | Delete | Rmdir | Rename | Mkdir | SetTimes | SetMode | Link
 )
 
 // Has says whether all of need is there.
@@ -59,6 +60,10 @@ type Mount struct {
 	Folds bool
 	// Quotas are all that what is stored here counts for.
 	Quotas []*quota.Account
+	// Deny are rights that no rule gives here.
+	Deny Right
+	// Hidden leaves the mount out of listings; who knows its path gets in.
+	Hidden bool
 }
 
 // View is what a user sees. Rules without one for the root give nothing there.
@@ -157,7 +162,7 @@ func (v *View) find(path vfs.Path) spot {
 			s.point = true
 		}
 	}
-	s.allowed = v.rights(s.mount, path)
+	s.allowed = v.rights(s.mount, path) &^ s.mount.Deny
 	for _, r := range v.Rules {
 		if _, ok := within(r.At, path, s.mount.Folds); ok && r.Allow != 0 {
 			s.above = true
@@ -245,6 +250,11 @@ func (s spot) back(err error) error {
 		return vfs.Error(pathErr.Op, s.path, pathErr.Err)
 	}
 	return err
+}
+
+// full tells that no upload may begin.
+func (m *Mount) full() bool {
+	return slices.ContainsFunc(m.Quotas, (*quota.Account).Full)
 }
 
 // count adds to all quotas of the mount, or to none.

@@ -91,7 +91,7 @@ func TestEachRightAllowsItsOperationAndNothingElse(t *testing.T) {
 		"append":          {tree.Append, func(t *testing.T, f vfs.FS) error { return openFor(t, f, "/old", vfs.Write|vfs.Append) }},
 		"read and append": {tree.Read | tree.Append, func(t *testing.T, f vfs.FS) error { return openFor(t, f, "/old", vfs.Read|vfs.Write) }},
 		"remove":          {tree.Delete, func(t *testing.T, f vfs.FS) error { return f.Remove(vfstest.Path(t, "/old")) }},
-		"rmdir":           {tree.Delete, func(t *testing.T, f vfs.FS) error { return f.Rmdir(vfstest.Path(t, "/dir")) }},
+		"rmdir":           {tree.Rmdir, func(t *testing.T, f vfs.FS) error { return f.Rmdir(vfstest.Path(t, "/dir")) }},
 		"mkdir":           {tree.Mkdir, func(t *testing.T, f vfs.FS) error { return f.Mkdir(vfstest.Path(t, "/more"), 0) }},
 		"rename": {tree.Rename | tree.Upload, func(t *testing.T, f vfs.FS) error {
 			return f.Rename(vfstest.Path(t, "/old"), vfstest.Path(t, "/x"), false)
@@ -260,6 +260,61 @@ func TestVirtualFoldersStandInTheHome(t *testing.T) {
 	if err := f.Rename(vfstest.Path(t, "/mine"), vfstest.Path(t, "/team/mine"), false); !errors.Is(err, vfs.ErrCrossDevice) {
 		t.Errorf("from one VFS to another: %v", err)
 	}
+}
+
+func TestAHiddenFolderIsLeftOutOfListingsAndOpensToWhoKnowsIt(t *testing.T) {
+	homeFS, _ := newVFS(t)
+	team, _ := newVFS(t)
+	vfstest.Put(t, team, "/ours", []byte("team"))
+	f := newTree(t, tree.View{
+		Mounts: []tree.Mount{{FS: homeFS}, {At: vfstest.Path(t, "/inbox/team"), FS: team, Hidden: true}},
+		Rules:  []tree.Rule{{Allow: tree.All}},
+	})
+	if got := names(t, f, "/"); len(got) != 0 {
+		t.Errorf("listed: %v", got)
+	}
+	if got := vfstest.Get(t, f, "/inbox/team/ours"); string(got) != "team" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestAMountMayDenyWhatRulesAllow(t *testing.T) {
+	inner, _ := newVFS(t)
+	vfstest.Put(t, inner, "/f", nil)
+	f := newTree(t, tree.View{Mounts: []tree.Mount{{FS: inner, Deny: tree.Link | tree.SetTimes}}, Rules: []tree.Rule{{Allow: tree.All}}})
+	if err := f.Symlink("f", vfstest.Path(t, "/l")); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("a link: %v", err)
+	}
+	before, err := f.Stat(vfstest.Path(t, "/f"))
+	must(t, err)
+	early := time.Unix(1000, 0)
+	must(t, f.SetStat(vfstest.Path(t, "/f"), vfs.Change{ModTime: &early}))
+	after, err := f.Stat(vfstest.Path(t, "/f"))
+	must(t, err)
+	if !after.ModTime.Equal(before.ModTime) {
+		t.Error("its time was set")
+	}
+}
+
+func TestBeyondASoftQuotaAnUploadEndsAndNoneBegins(t *testing.T) {
+	inner, _ := newVFS(t)
+	a := account(t, quota.Limits{SoftBytes: 100, HardBytes: 1000})
+	f := newTree(t, tree.View{Mounts: []tree.Mount{{FS: inner, Quotas: []*quota.Account{a}}}, Rules: []tree.Rule{{Allow: tree.All}}})
+	file, err := f.Open(vfstest.Path(t, "/a"), vfs.Write|vfs.Create, 0)
+	must(t, err)
+	for off := int64(0); off < 300; off += 100 {
+		_, err = file.WriteAt(make([]byte, 100), off)
+		must(t, err)
+	}
+	must(t, file.Close())
+	for _, flag := range []vfs.Flag{vfs.Write | vfs.Create, vfs.Write | vfs.Create | vfs.Truncate} {
+		if err := openFor(t, f, "/b", flag); !errors.Is(err, vfs.ErrQuota) {
+			t.Errorf("a new one: %v", err)
+		}
+	}
+	must(t, openFor(t, f, "/a", vfs.Write))
+	must(t, f.Remove(vfstest.Path(t, "/a")))
+	must(t, openFor(t, f, "/b", vfs.Write|vfs.Create))
 }
 
 func account(t testing.TB, l quota.Limits) *quota.Account {

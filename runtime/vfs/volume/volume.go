@@ -17,6 +17,7 @@ import (
 	"ss-setup/runtime/vfs/crypt"
 	"ss-setup/runtime/vfs/disk"
 	"ss-setup/runtime/vfs/keyring"
+	"ss-setup/runtime/vfs/quota"
 	"ss-setup/runtime/vfs/stage"
 )
 
@@ -38,6 +39,8 @@ type Config struct {
 
 	Disk disk.Options
 	Keep time.Duration // of what is left of uploads; stage.DefaultKeep
+	// InPlace writes uploads under their own name from the first byte.
+	InPlace bool
 
 	// For an encrypted VFS: where its key is kept, and the passphrase where that wraps
 	// it instead of the node's master key.
@@ -247,6 +250,7 @@ type Volume struct {
 	crypt   *crypt.Volume // nil if it is plain
 	uploads *stage.Uploads
 	folds   bool
+	inPlace bool
 }
 
 // Open opens a VFS that Create has made. Overwriting that a crash cut is finished.
@@ -256,7 +260,7 @@ func Open(c Config) (*Volume, error) {
 	if err != nil {
 		return nil, explain(c.Dir, "open", err)
 	}
-	v := &Volume{root: root}
+	v := &Volume{root: root, inPlace: c.InPlace}
 	if err := v.open(c); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the VFS in %s: %w", c.Dir, err), root.Close())
 	}
@@ -341,7 +345,11 @@ func (v *Volume) Tree(dir vfs.Path, owner string) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Tree{v.uploads.Tree(v.content(root, dir), dir, owner), root}, nil
+	content := v.content(root, dir)
+	if v.inPlace {
+		return &Tree{content, root}, nil
+	}
+	return &Tree{v.uploads.Tree(content, dir, owner), root}, nil
 }
 
 // Content shows what lies below dir as it is stored, with what uploads have left: for
@@ -360,6 +368,10 @@ func (v *Volume) content(root *disk.FS, dir vfs.Path) vfs.FS {
 	}
 	return v.crypt.Tree(root, dir)
 }
+
+// Counts keeps what a quota has counted in the server's own folder of the VFS, under a
+// name of letters and digits: it stays with the files that it counts.
+func (v *Volume) Counts(name string) quota.Keeper { return counts{v.root, name} }
 
 // FoldsCase says that the VFS takes upper and lower case for one.
 func (v *Volume) FoldsCase() bool { return v.folds }

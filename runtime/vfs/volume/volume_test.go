@@ -13,6 +13,7 @@ import (
 	"ss-setup/runtime/vfs"
 	"ss-setup/runtime/vfs/crypt"
 	"ss-setup/runtime/vfs/keyring"
+	"ss-setup/runtime/vfs/quota"
 	"ss-setup/runtime/vfs/vfstest"
 	"ss-setup/runtime/vfs/volume"
 )
@@ -176,4 +177,47 @@ func TestASharedVolumeKeepsHomesApartAndUploadsTogether(t *testing.T) {
 	if n, err := v.Sweep(t.Context(), true); n != 0 || err != nil {
 		t.Errorf("swept %d, %v", n, err)
 	}
+}
+
+func TestACountStaysWithTheFilesThatItCounts(t *testing.T) {
+	c := config(t, volume.Encrypted)
+	_, err := volume.Create(c)
+	must(t, err)
+	v := open(t, c)
+	a, err := quota.Open(v.Counts("ab12"), quota.Limits{}, nil)
+	must(t, err)
+	if _, sure := a.Use(); sure {
+		t.Error("a count that was never made is relied on")
+	}
+	vfstest.Put(t, home(t, v, "/", "alice"), "/f", make([]byte, 1000))
+	content, err := v.Content(vfs.Root)
+	must(t, err)
+	must(t, errors.Join(a.Recount(t.Context(), content), content.Close()))
+	again, err := quota.Open(v.Counts("ab12"), quota.Limits{}, nil)
+	must(t, err)
+	if use, sure := again.Use(); use != (quota.Use{Bytes: 1000, Files: 1}) || !sure {
+		t.Errorf("%+v, sure %v", use, sure)
+	}
+	must(t, again.Add(1, 0))
+	crashed, err := quota.Open(v.Counts("ab12"), quota.Limits{}, nil)
+	must(t, err)
+	if _, sure := crashed.Use(); sure {
+		t.Error("after a crash the count is relied on")
+	}
+}
+
+func TestAnUploadInPlaceIsSeenFromItsFirstByte(t *testing.T) {
+	c := config(t, volume.Disk)
+	c.InPlace = true
+	_, err := volume.Create(c)
+	must(t, err)
+	v := open(t, c)
+	file, err := home(t, v, "/", "alice").Open(vfstest.Path(t, "/f"), vfs.Write|vfs.Create, 0)
+	must(t, err)
+	_, err = file.WriteAt([]byte("half"), 0)
+	must(t, err)
+	if got := vfstest.Get(t, home(t, v, "/", "bob"), "/f"); string(got) != "half" {
+		t.Errorf("%q", got)
+	}
+	must(t, file.Close())
 }

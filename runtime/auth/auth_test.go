@@ -405,7 +405,7 @@ func TestAChosenPasswordMustBeGoodAndAnother(t *testing.T) {
 }
 
 func TestAProfileThatCannotWorkIsRefusedWithTheReason(t *testing.T) {
-	good := Profile{URLs: []string{"ldaps://ldap.example.com"}, Base: "dc=example,dc=com", Filter: "(uid=%s)"}
+	good := Profile{URLs: []string{"ldaps://ldap.example.com"}, Base: "dc=example,dc=com", Filter: "(|(uid={user})(mail={user}))"}
 	if err := good.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -413,8 +413,8 @@ func TestAProfileThatCannotWorkIsRefusedWithTheReason(t *testing.T) {
 		"no server":             func(p *Profile) { p.URLs = nil },
 		"is not ldap":           func(p *Profile) { p.URLs = []string{"https://x"} },
 		"sends passwords":       func(p *Profile) { p.URLs = []string{"ldap://x"} },
-		"must have %s once":     func(p *Profile) { p.Filter = "(uid=kim)" },
-		"cannot be read":        func(p *Profile) { p.Filter = "(uid=%s" },
+		"must have {user}":      func(p *Profile) { p.Filter = "(uid=kim)" },
+		"cannot be read":        func(p *Profile) { p.Filter = "(uid={user}" },
 		"no distinguished name": func(p *Profile) { p.Base = "example.com" },
 	} {
 		p := good

@@ -25,7 +25,7 @@ type Profile struct {
 	TLS       *tls.Config // nil is that of the machine
 	// Bind and Password are of the account that searches.
 	Bind, Password string
-	// Base is where users are searched, Filter how, with %s for the name.
+	// Base is where users are searched, Filter how, with {user} for the name.
 	Base, Filter string
 	// Groups, if not empty, is an attribute that names a user's groups.
 	Groups string
@@ -48,8 +48,8 @@ func (p Profile) Check() error {
 			wrong = append(wrong, fmt.Errorf("%s sends passwords readable; use ldaps, StartTLS, or allow clear text", text))
 		}
 	}
-	if strings.Count(p.Filter, "%s") != 1 || strings.Count(p.Filter, "%") != 1 {
-		wrong = append(wrong, fmt.Errorf("the filter %q must have %%s once, for the name", p.Filter))
+	if !strings.Contains(p.Filter, userMark) {
+		wrong = append(wrong, fmt.Errorf("the filter %q must have %s, for the name", p.Filter, userMark))
 	} else if _, err := ldap.CompileFilter(p.filter("x")); err != nil {
 		wrong = append(wrong, fmt.Errorf("the filter %q cannot be read: %w", p.Filter, err))
 	}
@@ -59,8 +59,11 @@ func (p Profile) Check() error {
 	return errors.Join(wrong...)
 }
 
+// userMark stands for the name in a filter.
+const userMark = "{user}"
+
 func (p Profile) filter(name string) string {
-	return strings.Replace(p.Filter, "%s", ldap.EscapeFilter(name), 1)
+	return strings.ReplaceAll(p.Filter, userMark, ldap.EscapeFilter(name))
 }
 
 // LDAP is a directory behind a profile.

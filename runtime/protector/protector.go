@@ -277,6 +277,47 @@ func (p *Protector) Put(e Entry) error {
 	return nil
 }
 
+// Hold is Put of what the book has already: it is not kept again. What was counted of
+// the same entry stays.
+func (p *Protector) Hold(e Entry) {
+	t := p.lists[e.List]
+	if t == nil || !e.Prefix.IsValid() {
+		return
+	}
+	e.Prefix = normal(e.Prefix)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if before := t.entries[e.Prefix]; before != nil {
+		e.Hits, e.Grown = before.Hits, before.Grown
+	}
+	t.put(&e)
+}
+
+// Drop is Remove of what the book no longer has. The score goes too: whoever is let off
+// begins anew.
+func (p *Protector) Drop(l List, prefix netip.Prefix) {
+	prefix = normal(prefix)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t := p.lists[l]; t != nil {
+		t.remove(prefix)
+	}
+	delete(p.scores, prefix)
+}
+
+// Refuses tells whether an administrator's lists keep an address out; nothing is
+// counted. Bans made here do not matter: others may share the address.
+func (p *Protector) Refuses(addr netip.Addr) bool {
+	addr = addr.Unmap().WithZone("")
+	now := p.now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.lists[Block].find(addr, now); e != nil && !e.Automatic {
+		return true
+	}
+	return p.lists[Allow].hasAny(now) && p.lists[Allow].find(addr, now) == nil
+}
+
 // Remove takes an entry from a list and returns whether there was one.
 func (p *Protector) Remove(l List, prefix netip.Prefix) (bool, error) {
 	prefix = normal(prefix)

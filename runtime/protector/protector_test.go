@@ -289,7 +289,7 @@ func TestSettingsThatMakeNoSenseAreRefused(t *testing.T) {
 		"threshold": func(s *Settings) { s.Threshold = 0 },
 		"window":    func(s *Settings) { s.Window = 0 },
 		"ban":       func(s *Settings) { s.Ban = -1 },
-		"growth":    func(s *Settings) { s.Growth = 101 },
+		"growth":    func(s *Settings) { s.Growth = 1001 },
 		"max ban":   func(s *Settings) { s.MaxBan = time.Minute },
 	} {
 		s := Defaults()
@@ -314,4 +314,33 @@ func FuzzParsePrefix(f *testing.F) {
 			t.Errorf("%q reads as %s, then as %s, %v", text, p, again, err)
 		}
 	})
+}
+
+func TestWhatTheBookSaysIsHeldAndDroppedWithoutWritingItBack(t *testing.T) {
+	book := bookForTest{}
+	p := newForTest(t, func(o *Options) { o.Book = book })
+	p.Hold(Entry{List: Block, Prefix: prefix(t, "203.0.113.0/24")})
+	if !p.Refuses(stranger) || p.Admit(stranger) == nil {
+		t.Error("it is not held")
+	}
+	p.Drop(Block, prefix(t, "203.0.113.0/24"))
+	if p.Refuses(stranger) || p.Admit(stranger) != nil {
+		t.Error("it is not dropped")
+	}
+	p.Hold(Entry{List: Allow, Prefix: prefix(t, "198.51.100.0/24")})
+	if !p.Refuses(stranger) {
+		t.Error("who is missing on the allow list stays")
+	}
+	p.Drop(Allow, prefix(t, "198.51.100.0/24"))
+	offend(p, stranger, BadLogin, 10)
+	if p.Refuses(stranger) {
+		t.Error("a ban made here counts as an administrator's")
+	}
+	if len(book) != 1 {
+		t.Errorf("the book has %v, and there was one ban", book)
+	}
+	p.Drop(Block, customerOf(stranger))
+	if p.Admit(stranger) != nil || p.Offend(stranger, BadLogin) {
+		t.Error("whoever is let off does not begin anew")
+	}
 }

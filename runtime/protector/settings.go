@@ -59,7 +59,7 @@ type Settings struct {
 	// Ban is how long the first ban lasts.
 	Ban time.Duration
 	// Growth is by how much per cent a ban grows when the address tries meanwhile, and
-	// with each further ban. 0 to 100.
+	// with each further ban. 0 to 1000.
 	Growth int
 	// MaxBan bounds what a ban grows to.
 	MaxBan time.Duration
@@ -82,8 +82,8 @@ func (s Settings) Check() error {
 	if s.Threshold <= 0 || s.Window <= 0 || s.Ban <= 0 {
 		wrong = append(wrong, errors.New("threshold, window and ban must be more than nothing"))
 	}
-	if s.Growth < 0 || s.Growth > 100 {
-		wrong = append(wrong, fmt.Errorf("growth of %d per cent is not between 0 and 100", s.Growth))
+	if s.Growth < 0 || s.Growth > 1000 {
+		wrong = append(wrong, fmt.Errorf("growth of %d per cent is not between 0 and 1000", s.Growth))
 	}
 	if s.MaxBan < s.Ban {
 		wrong = append(wrong, fmt.Errorf("the longest ban, %s, is shorter than the first, %s", s.MaxBan, s.Ban))

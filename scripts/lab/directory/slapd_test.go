@@ -175,7 +175,7 @@ func (s *slapd) profile(change func(*auth.Profile)) auth.Profile {
 	p := auth.Profile{
 		URLs: []string{s.secure}, TLS: &tls.Config{RootCAs: s.roots},
 		Bind: "cn=search,dc=example,dc=com", Password: "searchpw",
-		Base: "dc=example,dc=com", Filter: "(&(objectClass=inetOrgPerson)(uid=%s))", Groups: "employeeType", Timeout: 30 * time.Second,
+		Base: "dc=example,dc=com", Filter: "(&(objectClass=inetOrgPerson)(uid={user}))", Groups: "employeeType", Timeout: 30 * time.Second,
 	}
 	if change != nil {
 		change(&p)
@@ -240,7 +240,7 @@ func TestATroubleOfTheDirectoryIsNoWrongPassword(t *testing.T) {
 	for want, change := range map[string]func(*auth.Profile){
 		"account that searches": func(p *auth.Profile) { p.Password = "guess" },
 		"certificate":           func(p *auth.Profile) { p.TLS = nil },
-		"more than one entry":   func(p *auth.Profile) { p.Filter = "(|(uid=%s)(cn=twin))" },
+		"more than one entry":   func(p *auth.Profile) { p.Filter = "(|(uid={user})(cn=twin))" },
 		"connection refused":    func(p *auth.Profile) { p.URLs = []string{"ldaps://127.0.0.1:1"} },
 		"No Such Object":        func(p *auth.Profile) { p.Base = "dc=example,dc=org" },
 	} {

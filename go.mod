@@ -18,6 +18,8 @@ require (
 	golang.org/x/time v0.16.0
 )
 
+require github.com/pires/go-proxyproto v0.15.0
+
 require (
 	github.com/Azure/go-ntlmssp v0.1.1 // indirect
 	github.com/go-asn1-ber/asn1-ber v1.5.8 // indirect

@@ -38,6 +38,8 @@ type Options struct {
 	// Certificate opens what HTTPS is served with; dir is the folder for a self-signed
 	// one. Nil for that one alone.
 	Certificate func(dir string) (*tlscert.Keeper, error)
+	// Bindings, if set, tells where users are served besides the web interface.
+	Bindings func() []Binding
 	// Handler makes the daemon's pages.
 	Handler func(*Instance) http.Handler
 	// Reload, if set, reads the configuration again; it logs what it finds.
@@ -175,6 +177,9 @@ func (i *Instance) Health(r *http.Request) Health {
 	if i.probe.Knows(r) {
 		h.Generation, h.Schema = i.Home.Generation, i.Store.Schema()
 		h.PID, h.Fingerprint = os.Getpid(), i.Fingerprint()
+		if i.opt.Bindings != nil {
+			h.Bindings = i.opt.Bindings()
+		}
 	}
 	return h
 }

@@ -82,4 +82,16 @@ type Health struct {
 	Schema      int    `json:"schema,omitempty"`
 	PID         int    `json:"pid,omitempty"`
 	Fingerprint string `json:"fingerprint,omitempty"`
+	// Bindings are where users are served besides the web interface.
+	Bindings []Binding `json:"bindings,omitempty"`
+}
+
+// Binding is a place where users are served, or should be.
+type Binding struct {
+	Site string `json:"site"`
+	Name string `json:"name"`
+	// Address is HOST:PORT; an empty host is all addresses.
+	Address   string `json:"address"`
+	Listening bool   `json:"listening"`
+	Problem   string `json:"problem,omitempty"`
 }

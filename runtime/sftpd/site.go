@@ -406,27 +406,42 @@ func (s *Site) connections() []*connection {
 // Kick ends the sessions for which which says so - one by its ID, all of a user, all
 // that came in by a key - and returns how many it ended.
 func (s *Site) Kick(reason string, which func(Session) bool) int {
-	kicked := 0
-	for _, c := range s.connections() {
-		if which(c.describe()) {
-			c.end(errors.New(reason))
-			kicked++
-		}
-	}
-	return kicked
+	return s.each(which, func(c *connection) bool {
+		c.end(errors.New(reason))
+		return true
+	})
 }
 
 // Recheck asks whether the running sessions for which which says so - nil is all - may
 // still be, after users, keys or rights have changed, and ends those that may not. It
 // returns how many it ended.
 func (s *Site) Recheck(ctx context.Context, which func(Session) bool) int {
-	ended := 0
+	return s.each(which, func(c *connection) bool { return !s.recheck(ctx, c) })
+}
+
+// atOnce bounds how many sessions are looked at in parallel: to end one may take as long
+// as its client lets it.
+const atOnce = 64
+
+// each does something to sessions and returns for how many it was true.
+func (s *Site) each(which func(Session) bool, do func(*connection) bool) int {
+	var count atomic.Int64
+	var running sync.WaitGroup
+	places := make(chan struct{}, atOnce)
 	for _, c := range s.connections() {
-		if (which == nil || which(c.describe())) && !s.recheck(ctx, c) {
-			ended++
+		if which != nil && !which(c.describe()) {
+			continue
 		}
+		places <- struct{}{}
+		running.Go(func() {
+			if do(c) {
+				count.Add(1)
+			}
+			<-places
+		})
 	}
-	return ended
+	running.Wait()
+	return int(count.Load())
 }
 
 // recheck ends a session that may no longer be.

@@ -20,6 +20,7 @@ import (
 	"ss-setup/runtime/config"
 	"ss-setup/runtime/control"
 	"ss-setup/runtime/daemon"
+	"ss-setup/runtime/engine"
 	"ss-setup/runtime/metrics"
 	"ss-setup/runtime/tlscert"
 	"ss-setup/runtime/tlscert/acme"
@@ -40,6 +41,8 @@ type operations struct {
 	config config.Server
 	keeper *tlscert.Keeper
 	issuer *acme.Manager
+	// engine is nil until the objects are open.
+	engine *engine.Engine
 }
 
 func newOperations(log *slog.Logger, level *slog.LevelVar, paths paths, c config.Server) *operations {
@@ -89,7 +92,8 @@ func (o *operations) open(dir string) (*tlscert.Keeper, error) {
 	return o.keeper, err
 }
 
-// source is where the section [tls] has the certificate come from.
+// source is where the certificate comes from: what the section [tls] says, else what the
+// settings of the model do.
 func (o *operations) source(c config.TLS) (tlscert.Source, *acme.Manager, error) {
 	source := tlscert.Source{Names: c.Names}
 	switch {
@@ -102,6 +106,8 @@ func (o *operations) source(c config.TLS) (tlscert.Source, *acme.Manager, error)
 		}
 		source.Issuer = m
 		return source, m, nil
+	case o.engine != nil:
+		return o.modelSource(c)
 	}
 	return source, nil, nil
 }

@@ -19,6 +19,8 @@ import (
 	"ss-setup/runtime/engine"
 	"ss-setup/runtime/seal"
 	"ss-setup/runtime/setup"
+	"ss-setup/runtime/sftpd"
+	"ss-setup/runtime/sites"
 	"ss-setup/runtime/store"
 	"ss-setup/runtime/tlscert"
 	"ss-setup/runtime/vfs/keyring"
@@ -37,6 +39,8 @@ type server struct {
 	engine    *engine.Engine
 	codes     *setup.Codes
 	snapshots *snapshotKeeper
+	sites     *sites.Manager
+	tending   context.CancelFunc
 }
 
 // start opens everything and serves.
@@ -55,23 +59,68 @@ func start(log *slog.Logger, level *slog.LevelVar, at paths, replacements *repla
 		},
 		Certificate: func(dir string) (*tlscert.Keeper, error) { return s.ops.open(dir) },
 		Reload:      func() { s.ops.reloadAndTell() },
+		Bindings:    s.bindings,
 		Handler:     s.handler,
 		Started:     s.started,
+		Drain:       func() { s.sites.Drain() },
 	})
 }
 
-// open opens the objects.
+// open opens the objects and serves the sites. What it opened is closed by Close, also
+// when it fails.
 func (s *server) open(i *daemon.Instance) (err error) {
 	s.codes = setup.New(i.Store, rand.Reader, time.Now)
 	s.engine, s.ring, err = openObjects(i.Store, s.at.state, s.log)
-	return err
+	if err != nil {
+		return err
+	}
+	s.ops.follow(s.engine)
+	r := newRecorder(s.ops)
+	s.engine.Listen(r.changes)
+	apart, err := absolute(s.at.state, s.at.logs, i.Home.Dir, i.Home.Data)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.tending = cancel
+	go sftpd.TendMemory(ctx, sftpd.DefaultMemory, memoryLook)
+	s.sites, err = sites.Start(sites.Options{
+		Engine: s.engine, Ring: s.ring, Apart: apart, Open: i.Gate.Open, Events: r.session,
+		Changed: listeningFile(filepath.Join(i.Home.Data, listeningName), s.log), Log: s.log, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	r.watch(s.sites)
+	return nil
+}
+
+// memoryLook is how often the server looks whether memory can be given back.
+const memoryLook = 5 * time.Second
+
+// absolute are folders that may be named from where the server was started.
+func absolute(dirs ...string) ([]string, error) {
+	for i, dir := range dirs {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, err
+		}
+		dirs[i] = abs
+	}
+	return dirs, nil
 }
 
 // Close ends what handlers work with; the store is the daemon's.
 func (s *server) Close() error {
 	var err error
+	if s.tending != nil {
+		s.tending()
+	}
+	if s.sites != nil {
+		err = s.sites.Close()
+	}
 	if s.engine != nil {
-		err = s.engine.Close()
+		err = errors.Join(err, s.engine.Close())
 	}
 	return errors.Join(err, s.ops.Close())
 }

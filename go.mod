@@ -20,6 +20,8 @@ require (
 
 require github.com/pires/go-proxyproto v0.15.0
 
+require github.com/danielgtaylor/huma/v2 v2.37.2
+
 require (
 	github.com/Azure/go-ntlmssp v0.1.1 // indirect
 	github.com/go-asn1-ber/asn1-ber v1.5.8 // indirect
@@ -47,7 +49,7 @@ require (
 require (
 	github.com/Microsoft/go-winio v0.6.2
 	github.com/STARRY-S/zip v0.1.0 // indirect
-	github.com/andybalholm/brotli v1.1.1 // indirect
+	github.com/andybalholm/brotli v1.2.0 // indirect
 	github.com/bodgit/plumbing v1.3.0 // indirect
 	github.com/bodgit/sevenzip v1.5.2 // indirect
 	github.com/bodgit/windows v1.0.1 // indirect

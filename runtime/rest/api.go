@@ -1,0 +1,248 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"ss-setup/runtime/audit"
+	"ss-setup/runtime/auth"
+	"ss-setup/runtime/engine"
+	"ss-setup/runtime/model"
+	"ss-setup/runtime/protector"
+	"ss-setup/runtime/sftpd"
+)
+
+// Prefix is where the interface is served; DocumentPath is its OpenAPI document.
+const (
+	Prefix       = "/api/v1"
+	DocumentPath = Prefix + "/openapi.json"
+)
+
+// maxBody bounds what a request may send: a certificate with its chain is the largest.
+const maxBody = 512 << 10
+
+// ErrUnavailable is in errors of the interfaces below that waiting or starting something
+// cures; its text is for the caller.
+var ErrUnavailable = errors.New("it is not possible now")
+
+// Sites are the sites of this node as they run.
+type Sites interface {
+	// State is that of a site; a site that is not known is stopped.
+	State(site string) SiteState
+	// Start opens the site's bindings; a site that runs stays as it is.
+	Start(ctx context.Context, site string) error
+	// Stop ends the site with all its sessions.
+	Stop(ctx context.Context, site string) error
+	// Drain begins a stop that lets running transfers finish, and returns.
+	Drain(ctx context.Context, site string) error
+	// Sessions are those of a site.
+	Sessions(site string) []sftpd.Session
+	// Kick ends the sessions of a site that which picks, and tells how many.
+	Kick(site, reason string, which func(sftpd.Session) bool) int
+}
+
+// Storage makes the place of a VFS, as the account of the service: its folder, and its key
+// if it is encrypted. The error of a folder that cannot be used tells the cure.
+type Storage interface {
+	Create(ctx context.Context, v *model.VFS, passphrase string) (keyID string, err error)
+}
+
+// Protector decides about addresses.
+type Protector interface {
+	// Admit is asked for every request; an error refuses it.
+	Admit(addr netip.Addr) error
+	// Offend tells of a log-in that was refused.
+	Offend(addr netip.Addr, o protector.Offence) bool
+}
+
+// Auditor keeps what was done.
+type Auditor interface{ Append(e audit.Event) }
+
+// Options are what the interface works with.
+type Options struct {
+	Engine *engine.Engine
+	Hasher *auth.Hasher
+	// Sites, Storage, Protector and Audit may be nil: then nothing runs, no folder is
+	// tried, nobody is refused, nothing is kept.
+	Sites     Sites
+	Storage   Storage
+	Protector Protector
+	Audit     Auditor
+	// Files is the folder below which each site has one of its own name; an Admin's VFS
+	// lies in that of its site.
+	Files   string
+	Version string
+	Log     *slog.Logger
+	Now     func() time.Time // nil is the machine's clock
+}
+
+// API is the interface. Its methods may be called at once.
+type API struct {
+	Options
+	accounts administrators
+	sessions *sessions
+	limits   *buckets
+	origin   *http.CrossOriginProtection
+	mux      *http.ServeMux
+	huma     huma.API
+	document []byte
+	etag     string
+	feed     *signal
+	streams  streams
+	stop     func()
+	stopped  sync.Once
+	ended    chan struct{}
+}
+
+// New makes the interface.
+func New(o Options) (*API, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &API{
+		Options: o, accounts: administrators{o.Engine, o.Now}, sessions: newSessions(o.Now), limits: newBuckets(o.Now),
+		origin: http.NewCrossOriginProtection(), mux: http.NewServeMux(), feed: newSignal(), ended: make(chan struct{}),
+	}
+	a.streams.each = map[string]int{}
+	a.huma = humago.New(a.mux, config())
+	a.huma.UseMiddleware(a.enter)
+	a.register()
+	if err := a.describe(); err != nil {
+		return nil, err
+	}
+	a.mux.HandleFunc("GET "+DocumentPath, a.serveDocument)
+	a.mux.HandleFunc("/", a.nowhere)
+	a.stop = o.Engine.Listen(func(context.Context, []engine.Change) { a.feed.raise() })
+	return a, nil
+}
+
+// ServeHTTP answers what is below Prefix.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+
+// Close ends the streams of live changes. Other requests are the HTTP server's to end.
+func (a *API) Close() error {
+	a.stopped.Do(func() {
+		close(a.ended)
+		a.stop()
+	})
+	return nil
+}
+
+// config is huma without what it brings along: no pages that load scripts from elsewhere,
+// no links to schemas in answers, no other format than JSON.
+func config() huma.Config {
+	return huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title: "SS Server", Version: "1",
+				Description: "Everything that the server keeps and runs. Objects carry their revision as ETag; " +
+					"who changes one names it in If-Match. Refusals are problems of RFC 9457.",
+			},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"token":   {Type: "http", Scheme: "bearer", Description: "A token made by a SuperAdmin, or by `ss-server token add`."},
+					"session": {Type: "apiKey", In: "cookie", Name: SessionCookie, Description: "What a log-in set; for web pages."},
+				},
+			},
+			Security: []map[string][]string{{"token": {}}, {"session": {}}},
+		},
+		Formats:                      map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		DefaultFormat:                "application/json",
+		RejectUnknownQueryParameters: true,
+		Transformers:                 []huma.Transformer{plainer},
+	}
+}
+
+// open marks the operations that need no caller: the ways in.
+const openToAll = "openToAll"
+
+// enter is what every request goes through before its operation.
+func (a *API) enter(ctx huma.Context, next func(huma.Context)) {
+	r, _ := humago.Unwrap(ctx)
+	free := ctx.Operation().Metadata[openToAll] == true
+	c, err := a.admit(r, free)
+	if err != nil {
+		a.refuse(ctx, err)
+		return
+	}
+	if accepts, _ := ctx.Operation().Metadata[acceptsKey].([]string); accepts != nil {
+		if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || !slices.Contains(accepts, media) {
+			a.refuse(ctx, problem(badMedia, "send the body with Content-Type: %s", accepts[0]))
+			return
+		}
+	}
+	next(huma.WithValue(ctx, callerKey{}, c))
+}
+
+// refuse answers with a problem before there is an operation to do it.
+func (a *API) refuse(ctx huma.Context, err error) {
+	r, w := humago.Unwrap(ctx)
+	a.writeProblem(w, r, err)
+}
+
+func (a *API) writeProblem(w http.ResponseWriter, _ *http.Request, err error) {
+	var p *Problem
+	if !errors.As(err, &p) {
+		errors.As(problemOf(nil, err, a.Log), &p)
+	}
+	for name, values := range p.GetHeaders() {
+		w.Header()[name] = values
+	}
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	if err := json.NewEncoder(w).Encode(p); err != nil {
+		a.Log.Debug("a refusal was not delivered", "error", err)
+	}
+}
+
+// nowhere answers what no operation is for: the wrong path, or the wrong method on it.
+func (a *API) nowhere(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := a.mux.Handler(other); pattern != "/" && pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		a.writeProblem(w, r, problem(notFound, "there is nothing at this address; %s lists what there is", DocumentPath))
+		return
+	}
+	p := problem(badMethod, "%s is not possible there; use one of %v", r.Method, allowed)
+	p.header = http.Header{"Allow": {fmt.Sprint(joined(allowed))}}
+	a.writeProblem(w, r, p)
+}
+
+// tell puts something into the audit log.
+func (a *API) tell(c *caller, e audit.Event) {
+	if a.Audit == nil {
+		return
+	}
+	if c != nil {
+		if e.By == "" {
+			e.By = c.name()
+		}
+		if e.From == "" && c.from.IsValid() {
+			e.From = c.from.String()
+		}
+	}
+	a.Audit.Append(e)
+}

@@ -1,0 +1,335 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+
+	"ss-setup/runtime/auth"
+	"ss-setup/runtime/engine"
+	"ss-setup/runtime/model"
+	"ss-setup/runtime/tlscert"
+)
+
+// write is an object on its way in.
+type write struct {
+	api    *API
+	ctx    context.Context
+	caller *caller
+	// old is nil for one that is made.
+	old, new model.Object
+	// token is the text of a token that is made.
+	token string
+}
+
+// prepare does what needs time or a look at the old object before the write path has it:
+// passwords become hashes, keys are judged, folders tried. The object is validated first,
+// so that nothing of this happens for one that is refused.
+func (w *write) prepare() error {
+	w.keepServersFields()
+	if err := w.checkSecrets(); err != nil {
+		return err
+	}
+	if err := w.valid(); err != nil {
+		return err
+	}
+	if err := w.hashPasswords(); err != nil {
+		return err
+	}
+	switch o := w.new.(type) {
+	case *model.HostKey:
+		return w.hostKey(o)
+	case *model.Certificate:
+		return w.certificate(o)
+	case *model.VFS:
+		return w.vfs(o)
+	}
+	return nil
+}
+
+// valid asks the model about the object as it will be when prepare is done.
+func (w *write) valid() error {
+	o := model.Clone(w.new)
+	for _, f := range o.Passwords() {
+		f.Password.Clear = ""
+	}
+	switch o := o.(type) {
+	case *model.HostKey:
+		return nil // everything in it is made of the key, which tells what is wrong itself
+	case *model.VFS:
+		if o.Type == model.VFSEncrypted && o.KeyID == "" {
+			o.KeyID = "made-later"
+		}
+	}
+	o.Normalize()
+	return o.Validate()
+}
+
+// keepServersFields takes over from the old object what only the server sets.
+func (w *write) keepServersFields() {
+	switch o := w.new.(type) {
+	case *model.Token:
+		if old, ok := w.old.(*model.Token); ok {
+			o.Hash = old.Hash
+		} else {
+			w.token, o.Hash = newToken(o.Name)
+		}
+	case *model.Certificate:
+		old, _ := w.old.(*model.Certificate)
+		if old == nil {
+			old = &model.Certificate{}
+		}
+		o.NotBefore, o.NotAfter, o.Fingerprint = old.NotBefore, old.NotAfter, old.Fingerprint
+	case *model.VFS:
+		o.KeyID = ""
+		if old, ok := w.old.(*model.VFS); ok {
+			o.KeyID = old.KeyID
+		}
+	case *model.HostKey:
+		if old, ok := w.old.(*model.HostKey); ok {
+			o.Algorithm, o.Public, o.Fingerprint = old.Algorithm, old.Public, old.Fingerprint
+		}
+	case *model.User:
+		old, _ := w.old.(*model.User)
+		w.keysAdded(o, old)
+	}
+	w.keepRecovery()
+	w.keepPasswords()
+}
+
+// keysAdded notes when a key came.
+func (w *write) keysAdded(u, old *model.User) {
+	fresh := model.Clone(u)
+	fresh.Normalize()
+	for i := range u.Keys {
+		u.Keys[i].Added = w.api.Now().UTC()
+		if old == nil {
+			continue
+		}
+		same := func(k model.PublicKey) bool { return k.Key == fresh.Keys[i].Key }
+		if at := slices.IndexFunc(old.Keys, same); at >= 0 {
+			u.Keys[i].Added = old.Keys[at].Added
+		}
+	}
+}
+
+// keepRecovery keeps recovery codes as long as the secret stays that they stand in for.
+func (w *write) keepRecovery() {
+	if t := model.SecondFactor(w.new); t != nil && w.old != nil && t.Secret.Set && t.Secret.Clear == "" {
+		t.Recovery = model.SecondFactor(w.old).Recovery
+	}
+}
+
+// keepPasswords leaves passwords as they are that are sent as they were read.
+func (w *write) keepPasswords() {
+	for i, f := range w.new.Passwords() {
+		var old model.Password
+		if w.old != nil {
+			old = *w.old.Passwords()[i].Password
+		}
+		switch {
+		case f.Password.Clear != "":
+			*f.Password = model.Password{Clear: f.Password.Clear, MustChange: f.Password.MustChange}
+		case f.Password.Set && old.Hash != "":
+			*f.Password = model.Password{
+				Hash: old.Hash, MustChange: f.Password.MustChange, MustSet: old.MustSet, Legacy: old.Legacy, Changed: old.Changed,
+			}
+		default:
+			*f.Password = model.Password{}
+		}
+	}
+}
+
+// checkSecrets refuses to keep a secret for whom it was not given: who may send a profile's
+// password to another server could have it told to himself.
+func (w *write) checkSecrets() error {
+	before := map[string]bool{}
+	if w.old != nil {
+		for _, f := range w.old.Secrets() {
+			before[f.Field] = !f.Secret.IsZero()
+		}
+	}
+	moved := w.moved()
+	for _, f := range w.new.Secrets() {
+		keeps := f.Secret.Set && f.Secret.Clear == ""
+		if keeps && !before[f.Field] {
+			*f.Secret = model.Secret{}
+			continue
+		}
+		if keeps && slices.Contains(moved, f.Field) {
+			return wrongField(f.Field, "it was given for another server", "give it again, as it is now sent elsewhere")
+		}
+	}
+	return nil
+}
+
+// moved are the secrets whose destination changes.
+func (w *write) moved() []string {
+	switch o := w.new.(type) {
+	case *model.LDAPProfile:
+		old, ok := w.old.(*model.LDAPProfile)
+		if !ok {
+			break
+		}
+		a, b := model.Clone(o), model.Clone(old)
+		a.Normalize()
+		if !reflect.DeepEqual(a.URLs, b.URLs) || a.StartTLS != b.StartTLS || a.CA != b.CA || a.BindDN != b.BindDN {
+			return []string{"bindPassword"}
+		}
+	case *model.Settings:
+		old, ok := w.old.(*model.Settings)
+		if ok && (o.Mail.Host != old.Mail.Host || o.Mail.Port != old.Mail.Port || o.Mail.TLS != old.Mail.TLS || o.Mail.User != old.Mail.User) {
+			return []string{"mail.password"}
+		}
+	}
+	return nil
+}
+
+// hashPasswords makes hashes of passwords that are set, if they are good enough.
+func (w *write) hashPasswords() error {
+	for _, f := range w.new.Passwords() {
+		clear := f.Password.Clear
+		if clear == "" {
+			continue
+		}
+		policy, err := w.policy()
+		if err != nil {
+			return err
+		}
+		if err := policy.Check(w.new.Header().Name, clear); err != nil {
+			return policyProblem(f.Field+".clear", err)
+		}
+		hash, err := w.api.Hasher.Hash(w.ctx, []byte(clear))
+		if err != nil {
+			return err
+		}
+		*f.Password = model.Password{Hash: hash, MustChange: f.Password.MustChange, Changed: w.api.Now().UTC()}
+	}
+	return nil
+}
+
+// policy is the rule for the object's password: the site's for users.
+func (w *write) policy() (p auth.Policy, err error) {
+	err = w.api.Engine.Read(func(r *engine.Reader) error {
+		if u, ok := w.new.(*model.User); ok {
+			site, err := engine.Sites.Get(r, "", u.Site)
+			if err == nil {
+				p = policyOf(site.PasswordRule)
+			}
+			return err
+		}
+		settings, err := engine.CurrentSettings(r)
+		if err == nil {
+			p = policyOf(settings.PasswordRule)
+		}
+		return err
+	})
+	return p, err
+}
+
+// certificate checks that a key belongs to its certificate.
+func (w *write) certificate(x *model.Certificate) error {
+	if x.Type != model.CertPEM {
+		return nil
+	}
+	private := x.Private.Clear
+	if private == "" {
+		old := w.old.(*model.Certificate) // without one the model misses the key
+		var err error
+		if private, err = w.api.Engine.Reveal(old.Key(), "private", old.Private); err != nil {
+			return err
+		}
+	}
+	pair, err := tlscert.Parse([]byte(x.Chain), []byte(private))
+	if err != nil {
+		// What the library says names neither of the two texts.
+		return wrongField("chain", "certificate and key do not go together: "+err.Error(), "give the key of this very certificate, and the certificate first in the chain")
+	}
+	x.NotBefore, x.NotAfter, x.Fingerprint = pair.TLS.Leaf.NotBefore.UTC(), pair.NotAfter.UTC(), pair.Fingerprint
+	return nil
+}
+
+// vfs makes the place of a VFS, and keeps Admins in the folder of their site: another's
+// files, and the machine's, would be theirs otherwise.
+func (w *write) vfs(v *model.VFS) error {
+	old, _ := w.old.(*model.VFS)
+	if old != nil && (old.Type != v.Type || old.Root != normal(v).Root) {
+		return wrongField("root", "the folder and the type of a VFS cannot change", "make another VFS, move the files, and delete this one")
+	}
+	if old != nil {
+		return w.keepsPassphrase(v)
+	}
+	if !w.caller.super && !inFolder(filepath.Join(w.api.Files, v.Site), v.Root) {
+		return wrongField("root", "an Admin's VFS lies in the folder of its site", "choose a folder in "+filepath.Join(w.api.Files, v.Site)+", or ask a SuperAdmin")
+	}
+	if w.api.Storage == nil {
+		return problem(unavailable, "no VFS can be made here")
+	}
+	// A name that is taken would be found by the write path when the folder is made.
+	taken := false
+	err := w.api.Engine.Read(func(r *engine.Reader) error {
+		taken = r.Has(normal(v).Key())
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if taken {
+		return &engine.ExistsError{Key: v.Key()}
+	}
+	v.KeyID, err = w.api.Storage.Create(w.ctx, v, v.Passphrase.Clear)
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		return err
+	case err != nil:
+		return wrongField("root", err.Error(), "choose another folder, or make this one usable")
+	}
+	return nil
+}
+
+// keepsPassphrase refuses another passphrase: the key in the folder is wrapped by the one
+// there is.
+func (w *write) keepsPassphrase(v *model.VFS) error {
+	old := w.old.(*model.VFS)
+	if v.Passphrase.Clear != "" || v.Passphrase.IsZero() != old.Passphrase.IsZero() {
+		return wrongField("passphrase", "it cannot change: the key in the folder is kept by it", "leave it as it is")
+	}
+	return nil
+}
+
+func normal[O model.Object](o O) O {
+	o = model.Clone(o)
+	o.Normalize()
+	return o
+}
+
+// inFolder tells whether root lies in folder, by names and by where they lead.
+func inFolder(folder, root string) bool {
+	if !filepath.IsAbs(folder) {
+		return false
+	}
+	if runtime.GOOS == "windows" && filepath.VolumeName(root) == "" {
+		return false
+	}
+	rel, err := filepath.Rel(folder, filepath.Clean(root))
+	if err != nil || !filepath.IsLocal(rel) || rel == "." {
+		return false
+	}
+	// The part of the path that is there must not lead elsewhere.
+	there := filepath.Clean(root)
+	for there != folder {
+		if real, err := filepath.EvalSymlinks(there); err == nil {
+			realFolder, err := filepath.EvalSymlinks(folder)
+			if err != nil {
+				return false
+			}
+			rel, err := filepath.Rel(realFolder, real)
+			return err == nil && filepath.IsLocal(rel)
+		}
+		there = filepath.Dir(there)
+	}
+	return true
+}

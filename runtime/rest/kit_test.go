@@ -45,8 +45,6 @@ type world struct {
 
 	mu   sync.Mutex
 	time time.Time
-
-	schemas map[string]*jsonschema.Schema
 }
 
 func (w *world) now() time.Time {
@@ -156,7 +154,7 @@ func newWorld(t testing.TB) *world {
 		Migrations: []store.Migration{{Name: "make room", Apply: func(tx *bbolt.Tx, _ store.Progress) error { return engine.Prepare(tx) }}},
 	}
 	w := &world{
-		t: t, time: start, audit: &journal{}, storage: &fakeStorage{}, schemas: map[string]*jsonschema.Schema{},
+		t: t, time: start, audit: &journal{}, storage: &fakeStorage{},
 		sites: &fakeSites{states: map[string]string{}, sessions: map[string][]sftpd.Session{}},
 	}
 	dir := t.TempDir()
@@ -471,10 +469,13 @@ func pointer(name string) string {
 	return strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D", "+", "%2B").Replace(name)
 }
 
+// schemas are those of the document, which is one for all tests.
+var schemas sync.Map
+
 func (w *world) schema(at string) *jsonschema.Schema {
 	w.t.Helper()
-	if s := w.schemas[at]; s != nil {
-		return s
+	if s, ok := schemas.Load(at); ok {
+		return s.(*jsonschema.Schema)
 	}
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(w.api.document))
 	if err != nil {
@@ -489,7 +490,7 @@ func (w *world) schema(at string) *jsonschema.Schema {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.schemas[at] = s
+	schemas.Store(at, s)
 	return s
 }
 

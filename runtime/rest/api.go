@@ -22,6 +22,7 @@ import (
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/protector"
 	"ss-setup/runtime/sftpd"
+	"ss-setup/runtime/sites"
 )
 
 // Prefix is where the interface is served; DocumentPath is its OpenAPI document.
@@ -33,30 +34,18 @@ const (
 // maxBody bounds what a request may send: a certificate with its chain is the largest.
 const maxBody = 512 << 10
 
-// ErrUnavailable is in errors of the interfaces below that waiting or starting something
-// cures; its text is for the caller.
-var ErrUnavailable = errors.New("it is not possible now")
-
-// Sites are the sites of this node as they run.
+// Sites are the sites of this node as they run; *sites.Manager is what has them.
 type Sites interface {
-	// State is that of a site; a site that is not known is stopped.
-	State(site string) SiteState
-	// Start opens the site's bindings; a site that runs stays as it is.
-	Start(ctx context.Context, site string) error
-	// Stop ends the site with all its sessions.
-	Stop(ctx context.Context, site string) error
-	// Drain begins a stop that lets running transfers finish, and returns.
-	Drain(ctx context.Context, site string) error
-	// Sessions are those of a site.
+	Status() []sites.SiteStatus
+	StartSite(name string) error
+	// StopSite lets transfers end for as long as ctx lasts.
+	StopSite(ctx context.Context, name string) error
 	Sessions(site string) []sftpd.Session
-	// Kick ends the sessions of a site that which picks, and tells how many.
-	Kick(site, reason string, which func(sftpd.Session) bool) int
-}
-
-// Storage makes the place of a VFS, as the account of the service: its folder, and its key
-// if it is encrypted. The error of a folder that cannot be used tells the cure.
-type Storage interface {
-	Create(ctx context.Context, v *model.VFS, passphrase string) (keyID string, err error)
+	Kick(site, reason string, which func(sftpd.Session) bool) (int, error)
+	Needs(site string) ([]sftpd.Need, error)
+	// MakeVFS makes the place of a VFS, as the account of the service: its folder and, for
+	// an encrypted one, its key, which it names in v. Its errors name folder and cure.
+	MakeVFS(v *model.VFS) error
 }
 
 // Protector decides about addresses.
@@ -74,18 +63,16 @@ type Auditor interface{ Append(e audit.Event) }
 type Options struct {
 	Engine *engine.Engine
 	Hasher *auth.Hasher
-	// Sites, Storage, Protector and Audit may be nil: then nothing runs, no folder is
-	// tried, nobody is refused, nothing is kept.
+	// Sites, Protector and Audit may be nil: then nothing runs and no VFS can be made,
+	// nobody is refused, nothing is kept.
 	Sites     Sites
-	Storage   Storage
 	Protector Protector
 	Audit     Auditor
 	// Files is the folder below which each site has one of its own name; an Admin's VFS
 	// lies in that of its site.
-	Files   string
-	Version string
-	Log     *slog.Logger
-	Now     func() time.Time // nil is the machine's clock
+	Files string
+	Log   *slog.Logger
+	Now   func() time.Time // nil is the machine's clock
 }
 
 // API is the interface. Its methods may be called at once.
@@ -104,6 +91,8 @@ type API struct {
 	stop     func()
 	stopped  sync.Once
 	ended    chan struct{}
+	// draining are the stops of sites that go on after their answer.
+	draining sync.WaitGroup
 }
 
 // New makes the interface.
@@ -134,12 +123,15 @@ func New(o Options) (*API, error) {
 // ServeHTTP answers what is below Prefix.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
 
-// Close ends the streams of live changes. Other requests are the HTTP server's to end.
+// EndStreams ends the streams of live changes, and lets no other begin: it comes before
+// the HTTP server waits for its requests.
+func (a *API) EndStreams() { a.stopped.Do(func() { close(a.ended) }) }
+
+// Close ends what runs by itself, when the HTTP server has ended.
 func (a *API) Close() error {
-	a.stopped.Do(func() {
-		close(a.ended)
-		a.stop()
-	})
+	a.EndStreams()
+	a.draining.Wait()
+	a.stop()
 	return nil
 }
 

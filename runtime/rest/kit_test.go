@@ -25,6 +25,7 @@ import (
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/seal"
 	"ss-setup/runtime/sftpd"
+	"ss-setup/runtime/sites"
 	"ss-setup/runtime/store"
 	"ss-setup/runtime/vfs/keyring"
 )
@@ -35,13 +36,12 @@ const goodPassword = "correct horse battery"
 
 // world is the interface over an engine, with sites and storage that only pretend.
 type world struct {
-	t       testing.TB
-	engine  *engine.Engine
-	store   *store.Store
-	api     *API
-	audit   *journal
-	sites   *fakeSites
-	storage *fakeStorage
+	t      testing.TB
+	engine *engine.Engine
+	store  *store.Store
+	api    *API
+	audit  *journal
+	sites  *fakeSites
 
 	mu   sync.Mutex
 	time time.Time
@@ -86,33 +86,59 @@ func (j *journal) has(event, outcome, by string) bool {
 // fakeSites run nothing.
 type fakeSites struct {
 	mu       sync.Mutex
-	states   map[string]string
+	running  map[string]bool
 	sessions map[string][]sftpd.Session
 	fails    error
+	made     []string
+	// drains, if set, is what a stop waits for that is not one at once.
+	drains chan struct{}
 }
 
-func (f *fakeSites) State(site string) SiteState {
+func (f *fakeSites) Status() []sites.SiteStatus {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := SiteState{State: "stopped", Sessions: len(f.sessions[site])}
-	if state := f.states[site]; state != "" {
-		s.State, s.Since = state, start
+	var list []sites.SiteStatus
+	for _, site := range []string{"main", "other"} {
+		s := sites.SiteStatus{Site: site, Running: f.running[site], Sessions: len(f.sessions[site])}
+		if f.fails != nil {
+			s.Problem = f.fails.Error()
+		}
+		list = append(list, s)
 	}
-	return s
+	return list
 }
 
-func (f *fakeSites) set(site, state string) error {
+func (f *fakeSites) StartSite(site string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.fails == nil {
-		f.states[site] = state
-	}
+	f.running[site] = f.fails == nil
 	return f.fails
 }
 
-func (f *fakeSites) Start(_ context.Context, site string) error { return f.set(site, "running") }
-func (f *fakeSites) Stop(_ context.Context, site string) error  { return f.set(site, "stopped") }
-func (f *fakeSites) Drain(_ context.Context, site string) error { return f.set(site, "draining") }
+func (f *fakeSites) StopSite(ctx context.Context, site string) error {
+	if f.drains != nil && ctx.Err() == nil {
+		<-f.drains
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running[site], f.sessions[site] = false, nil
+	return nil
+}
+
+func (f *fakeSites) Needs(string) ([]sftpd.Need, error) {
+	return []sftpd.Need{{Algorithm: "ssh-rsa", User: "anna", Client: "old", Last: start, Times: 3}}, nil
+}
+
+func (f *fakeSites) MakeVFS(v *model.VFS) error {
+	if strings.Contains(v.Root, "forbidden") {
+		return errors.New("ss-server may not write there; run: setfacl -m u:ss-server:rwx " + v.Root)
+	}
+	f.made = append(f.made, v.Root)
+	if v.Type == model.VFSEncrypted {
+		v.KeyID = "key-1"
+	}
+	return nil
+}
 
 func (f *fakeSites) Sessions(site string) []sftpd.Session {
 	f.mu.Lock()
@@ -120,7 +146,7 @@ func (f *fakeSites) Sessions(site string) []sftpd.Session {
 	return append([]sftpd.Session(nil), f.sessions[site]...)
 }
 
-func (f *fakeSites) Kick(site, _ string, which func(sftpd.Session) bool) int {
+func (f *fakeSites) Kick(site, _ string, which func(sftpd.Session) bool) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var left []sftpd.Session
@@ -131,20 +157,7 @@ func (f *fakeSites) Kick(site, _ string, which func(sftpd.Session) bool) int {
 	}
 	n := len(f.sessions[site]) - len(left)
 	f.sessions[site] = left
-	return n
-}
-
-type fakeStorage struct{ made []string }
-
-func (f *fakeStorage) Create(_ context.Context, v *model.VFS, _ string) (string, error) {
-	if strings.Contains(v.Root, "forbidden") {
-		return "", errors.New("ss-server may not write there; run: setfacl -m u:ss-server:rwx " + v.Root)
-	}
-	f.made = append(f.made, v.Root)
-	if v.Type == model.VFSEncrypted {
-		return "key-1", nil
-	}
-	return "", nil
+	return n, nil
 }
 
 func newWorld(t testing.TB) *world {
@@ -154,8 +167,8 @@ func newWorld(t testing.TB) *world {
 		Migrations: []store.Migration{{Name: "make room", Apply: func(tx *bbolt.Tx, _ store.Progress) error { return engine.Prepare(tx) }}},
 	}
 	w := &world{
-		t: t, time: start, audit: &journal{}, storage: &fakeStorage{},
-		sites: &fakeSites{states: map[string]string{}, sessions: map[string][]sftpd.Session{}},
+		t: t, time: start, audit: &journal{},
+		sites: &fakeSites{running: map[string]bool{}, sessions: map[string][]sftpd.Session{}},
 	}
 	dir := t.TempDir()
 	if _, err := schema.Migrate(dir, true, func(int64, int64, string) {}); err != nil {
@@ -178,8 +191,8 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w.api, err = New(Options{
-		Engine: w.engine, Hasher: hasher, Sites: w.sites, Storage: w.storage, Audit: w.audit,
-		Files: "/srv/ss-server", Version: "7.0.0", Log: log, Now: w.now,
+		Engine: w.engine, Hasher: hasher, Sites: w.sites, Audit: w.audit,
+		Files: "/srv/ss-server", Log: log, Now: w.now,
 	})
 	if err != nil {
 		t.Fatal(err)

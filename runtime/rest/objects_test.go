@@ -237,8 +237,8 @@ func TestAnAdminsStorageLiesInTheFolderOfItsSite(t *testing.T) {
 	for _, root := range []string{"/etc", "/srv/ss-server", "/srv/ss-server/main", "/srv/ss-server/other/files", "/srv/ss-server/mainly", "/srv/ss-server/main/../other"} {
 		c.post("/sites/main/vfs", map[string]any{"name": "mine", "root": root}).field("root")
 	}
-	if len(w.storage.made) > 0 {
-		t.Errorf("made %v", w.storage.made)
+	if len(w.sites.made) > 0 {
+		t.Errorf("made %v", w.sites.made)
 	}
 	c.post("/sites/main/vfs", map[string]any{"name": "mine", "root": "/srv/ss-server/main/mine"}).must(201)
 	var v model.VFS

@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -265,7 +264,7 @@ func (w *write) vfs(v *model.VFS) error {
 	if !w.caller.super && !inFolder(filepath.Join(w.api.Files, v.Site), v.Root) {
 		return wrongField("root", "an Admin's VFS lies in the folder of its site", "choose a folder in "+filepath.Join(w.api.Files, v.Site)+", or ask a SuperAdmin")
 	}
-	if w.api.Storage == nil {
+	if w.api.Sites == nil {
 		return problem(unavailable, "no VFS can be made here")
 	}
 	// A name that is taken would be found by the write path when the folder is made.
@@ -280,11 +279,7 @@ func (w *write) vfs(v *model.VFS) error {
 	if taken {
 		return &engine.ExistsError{Key: v.Key()}
 	}
-	v.KeyID, err = w.api.Storage.Create(w.ctx, v, v.Passphrase.Clear)
-	switch {
-	case errors.Is(err, ErrUnavailable):
-		return err
-	case err != nil:
+	if err := w.api.Sites.MakeVFS(v); err != nil {
 		return wrongField("root", err.Error(), "choose another folder, or make this one usable")
 	}
 	return nil

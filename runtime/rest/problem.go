@@ -15,6 +15,7 @@ import (
 	"ss-setup/runtime/auth"
 	"ss-setup/runtime/engine"
 	"ss-setup/runtime/model"
+	"ss-setup/runtime/sites"
 )
 
 // problemType is the sort of a problem; programs compare it, so it never changes.
@@ -185,8 +186,8 @@ func problemOf(c *caller, err error, log *slog.Logger) error {
 		return problem(tooOld, "%v; read the lists anew and go on from the number that they tell", err)
 	case errors.Is(err, auth.ErrBusy):
 		return later(unavailable, time.Second, "too many passwords are being computed at once; repeat the request")
-	case errors.Is(err, ErrUnavailable):
-		return later(unavailable, 5*time.Second, "%v", err)
+	case errors.Is(err, sites.ErrNoSite):
+		return later(unavailable, 5*time.Second, "this node does not run the site now: %v", err)
 	}
 	log.Error("a request failed", "by", c.name(), "error", err)
 	return problem(failed, "the server could not do it; its log says why")

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"reflect"
 	"time"
@@ -10,29 +11,38 @@ import (
 	"ss-setup/runtime/engine"
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/sftpd"
+	"ss-setup/runtime/sites"
 )
 
-// SiteState is a site as it runs on this node.
-type SiteState struct {
-	State    string         `json:"state" enum:"running,stopped,draining,failed"`
-	Reason   string         `json:"reason,omitempty" doc:"Why it failed, and what to do."`
-	Since    time.Time      `json:"since,omitzero"`
-	Sessions int            `json:"sessions"`
-	Bindings []BindingState `json:"bindings,omitempty"`
-	// Weak are the weak algorithms that are switched on, as "NAME: WHY".
-	Weak []string `json:"weak,omitempty" doc:"Weak algorithms that are switched on, each with why it is weak."`
+// StateOut is how a site runs, as an answer.
+type StateOut struct{ Body sites.SiteStatus }
+
+// StateList is how the sites run that the caller may see.
+type StateList struct {
+	Items []sites.SiteStatus `json:"items" nullable:"false"`
 }
 
-// BindingState is whether a site listens where it should.
-type BindingState struct {
-	Name      string `json:"name"`
-	Address   string `json:"address" doc:"HOST:PORT."`
-	Listening bool   `json:"listening"`
-	Reason    string `json:"reason,omitempty" doc:"Why it does not listen, and what to do."`
+// StatesOut is StateList as an answer.
+type StatesOut struct{ Body *StateList }
+
+// Need is a client that needs a weak algorithm.
+type Need struct {
+	Algorithm string    `json:"algorithm"`
+	User      string    `json:"user,omitempty" doc:"Empty if it came no further than the key exchange."`
+	Client    string    `json:"client,omitempty"`
+	Address   string    `json:"address,omitempty" doc:"Of the last time."`
+	Last      time.Time `json:"last"`
+	Times     int       `json:"times"`
+	Allowed   bool      `json:"allowed" doc:"The site has the algorithm switched on."`
 }
 
-// StateOut is SiteState as an answer.
-type StateOut struct{ Body SiteState }
+// NeedList are the clients of a site that need weak algorithms.
+type NeedList struct {
+	Items []Need `json:"items" nullable:"false"`
+}
+
+// NeedsOut is NeedList as an answer.
+type NeedsOut struct{ Body *NeedList }
 
 // Session is one of a user that runs.
 type Session struct {
@@ -88,27 +98,50 @@ type UserStatus struct {
 type UserStatusOut struct{ Body *UserStatus }
 
 func (a *API) registerSites() {
-	state := operation{
+	status := reflect.TypeFor[sites.SiteStatus]()
+	operate(a, operation{
+		method: http.MethodGet, path: "/states", id: "site-states", tag: "sites",
+		summary: "Tell how all sites run", out: reflect.TypeFor[StateList](),
+	}, func(_ context.Context, c *caller, _ *struct{}) (*StatesOut, error) {
+		if !c.mayViewAny(model.KindSite, "") {
+			return nil, notAllowed(c, "see", model.KindSite, "")
+		}
+		out := &StateList{Items: []sites.SiteStatus{}}
+		if a.Sites == nil {
+			return &StatesOut{Body: out}, nil
+		}
+		for _, s := range a.Sites.Status() {
+			if c.mayView(model.SiteKey(s.Site)) {
+				out.Items = append(out.Items, whole(s))
+			}
+		}
+		return &StatesOut{Body: out}, nil
+	})
+	operate(a, operation{
 		method: http.MethodGet, path: "/sites/{site}/state", id: "site-state", tag: "sites",
-		summary: "Tell how a site runs", out: reflect.TypeFor[SiteState](), problems: []problemType{notFound},
-	}
-	operate(a, state, func(_ context.Context, c *caller, in *InSite) (*StateOut, error) {
+		summary: "Tell how a site runs", out: status, problems: []problemType{notFound},
+	}, func(_ context.Context, c *caller, in *InSite) (*StateOut, error) {
 		if !c.mayView(model.SiteKey(in.Site)) {
 			return nil, notAllowed(c, "see", model.KindSite, in.Site)
 		}
 		return a.siteState(in.Site)
 	})
+	operate(a, operation{
+		method: http.MethodGet, path: "/sites/{site}/needs", id: "site-needs", tag: "sites",
+		summary: "List the clients that need weak algorithms", out: reflect.TypeFor[NeedList](), problems: []problemType{notFound},
+		help: "For who may see the site and its users.",
+	}, a.needs)
 	for _, verb := range []struct {
-		name, summary string
-		do            func(Sites, context.Context, string) error
+		name, summary, help string
+		do                  func(context.Context, *caller, string) error
 	}{
-		{"start", "Start a site", Sites.Start},
-		{"stop", "Stop a site at once, with all its sessions", Sites.Stop},
-		{"drain", "Stop a site as soon as its transfers are done", Sites.Drain},
+		{"start", "Start a site", "A binding that cannot be had is told in the answer.", a.startSite},
+		{"stop", "Stop a site at once, with all its sessions", "It stays so until it or the server is started.", a.stopSite},
+		{"drain", "Stop a site when its transfers are done", "The answer comes at once; the limits of the site say how long they may take.", a.drainSite},
 	} {
 		operate(a, operation{
 			method: http.MethodPost, path: "/sites/{site}/" + verb.name, id: verb.name + "-site", tag: "sites",
-			summary: verb.summary, out: reflect.TypeFor[SiteState](), problems: []problemType{notFound},
+			summary: verb.summary, help: verb.help, out: status, problems: []problemType{notFound},
 		}, func(ctx context.Context, c *caller, in *InSite) (*StateOut, error) {
 			if !c.super {
 				return nil, notAllowed(c, verb.name, model.KindSite, in.Site)
@@ -116,18 +149,47 @@ func (a *API) registerSites() {
 			if err := a.siteRuns(in.Site); err != nil {
 				return nil, err
 			}
-			err := verb.do(a.Sites, ctx, in.Site)
-			e := audit.Event{Event: "site." + verb.name, Outcome: audit.Done, Site: in.Site, Object: model.SiteKey(in.Site).String()}
-			if err != nil {
-				e.Outcome, e.Message = audit.Failed, err.Error()
-			}
-			if a.tell(c, e); err != nil {
+			if err := verb.do(ctx, c, in.Site); err != nil {
 				return nil, err
 			}
 			return a.siteState(in.Site)
 		})
 	}
 	a.registerSessions()
+}
+
+// startSite starts a site. That it cannot be served is no refusal: its state tells why.
+func (a *API) startSite(_ context.Context, c *caller, site string) error {
+	err := a.Sites.StartSite(site)
+	a.tellSite(c, "start", site, err)
+	if errors.Is(err, sites.ErrNoSite) {
+		return err
+	}
+	return nil
+}
+
+func (a *API) stopSite(ctx context.Context, c *caller, site string) error {
+	now, cancel := context.WithCancel(ctx)
+	cancel()
+	err := a.Sites.StopSite(now, site)
+	a.tellSite(c, "stop", site, err)
+	return err
+}
+
+func (a *API) drainSite(_ context.Context, c *caller, site string) error {
+	a.draining.Go(func() {
+		err := a.Sites.StopSite(context.Background(), site)
+		a.tellSite(c, "drain", site, err)
+	})
+	return nil
+}
+
+func (a *API) tellSite(c *caller, verb, site string, err error) {
+	e := audit.Event{Event: "site." + verb, Outcome: audit.Done, Site: site, Object: model.SiteKey(site).String()}
+	if err != nil {
+		e.Outcome, e.Message = audit.Failed, err.Error()
+	}
+	a.tell(c, e)
 }
 
 // siteRuns refuses sites that are not there, and servers that run none.
@@ -145,7 +207,44 @@ func (a *API) siteState(site string) (*StateOut, error) {
 	if err := a.siteRuns(site); err != nil {
 		return nil, err
 	}
-	return &StateOut{Body: a.Sites.State(site)}, nil
+	for _, s := range a.Sites.Status() {
+		if s.Site == site {
+			return &StateOut{Body: whole(s)}, nil
+		}
+	}
+	return &StateOut{Body: whole(sites.SiteStatus{Site: site})}, nil
+}
+
+// whole has an empty list where there is none.
+func whole(s sites.SiteStatus) sites.SiteStatus {
+	if s.Bindings == nil {
+		s.Bindings = []sites.BindingStatus{}
+	}
+	return s
+}
+
+func (a *API) needs(_ context.Context, c *caller, in *InSite) (*NeedsOut, error) {
+	for _, key := range []model.Key{model.SiteKey(in.Site), {Kind: model.KindUser, Site: in.Site}} {
+		if !c.mayView(key) {
+			return nil, notAllowed(c, "see", key.Kind, in.Site)
+		}
+	}
+	if err := a.siteRuns(in.Site); err != nil {
+		return nil, err
+	}
+	found, err := a.Sites.Needs(in.Site)
+	if err != nil {
+		return nil, err
+	}
+	out := &NeedList{Items: []Need{}}
+	for _, n := range found {
+		item := Need{Algorithm: n.Algorithm, User: n.User, Client: n.Client, Last: n.Last, Times: n.Times, Allowed: n.Allowed}
+		if n.Addr.IsValid() {
+			item.Address = n.Addr.String()
+		}
+		out.Items = append(out.Items, item)
+	}
+	return &NeedsOut{Body: out}, nil
 }
 
 func (a *API) registerSessions() {
@@ -219,7 +318,10 @@ func (a *API) kick(c *caller, site string, which func(sftpd.Session) bool) (*Kic
 	if err := a.siteRuns(site); err != nil {
 		return nil, err
 	}
-	n := a.Sites.Kick(site, "ended by "+c.name(), which)
+	n, err := a.Sites.Kick(site, "ended by "+c.name(), which)
+	if err != nil {
+		return nil, err
+	}
 	if n > 0 {
 		a.tell(c, audit.Event{Event: "session.kick", Outcome: audit.Done, Site: site})
 	}

@@ -1,5 +1,6 @@
 // Package admin is the web interface of ss-server: /healthz for probes, the page that
-// stands in while an update is not committed, and the first-run page.
+// stands in while an update is not committed, the first-run page, and the place of the
+// REST interface.
 //
 // Pages are rendered here, work without JavaScript, and make no request to anywhere
 // else; the content security policy allows nothing inline. The package knows neither
@@ -7,6 +8,7 @@
 package admin
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -30,6 +32,8 @@ type Options struct {
 	Codes  Codes
 	// Metrics is the page /metrics; nil for none.
 	Metrics http.Handler
+	// API is what is below /api/; nil for none.
+	API     http.Handler
 	Version string
 	Log     *slog.Logger
 }
@@ -57,20 +61,32 @@ func Handler(opt Options) http.Handler {
 		// Like health it is there before the generation is committed.
 		mux.Handle("GET /metrics", opt.Metrics)
 	}
-	mux.Handle("/", p.whenOpen(protected(pages, p.crossOrigin)))
+	if opt.API != nil {
+		mux.Handle("/api/", whenOpen(opt.Open, opt.API, closedAPI))
+	}
+	mux.Handle("/", whenOpen(opt.Open, protected(pages, p.crossOrigin), p.closed))
 	return withHeaders(mux)
 }
 
-// whenOpen answers everything with the closed page until the generation is committed:
-// nothing that anybody does before may be lost by going back.
-func (p *pages) whenOpen(next http.Handler) http.Handler {
+// whenOpen answers everything with closed until the generation is committed: nothing that
+// anybody does before may be lost by going back.
+func whenOpen(open func() bool, next http.Handler, closed func(http.ResponseWriter)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p.opt.Open() {
+		if open() {
 			next.ServeHTTP(w, r)
 			return
 		}
-		p.closed(w)
+		closed(w)
 	})
+}
+
+// closedAPI is the closed page for programs.
+func closedAPI(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", retryAfter)
+	w.WriteHeader(http.StatusServiceUnavailable)
+	io.WriteString(w, `{"type":"urn:ss-server:problem:unavailable","title":"Not possible now","status":503,`+
+		`"detail":"SS Server is being updated. Come back in a moment."}`+"\n")
 }
 
 // protected refuses forms that another site's page sends.

@@ -51,6 +51,7 @@ func newSite(open bool) *site {
 		},
 		Open:    func() bool { return s.open },
 		Codes:   &s.codes,
+		API:     http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the interface") }),
 		Version: "7.0.0",
 		Log:     slog.New(slog.DiscardHandler),
 	})
@@ -103,6 +104,13 @@ func TestClosedServer(t *testing.T) {
 			}
 		}
 	})
+	t.Run("tells programs the same in their words", func(t *testing.T) {
+		r := s.get("/api/v1/users")
+		var p map[string]any
+		if err := json.NewDecoder(r.Body).Decode(&p); err != nil || r.Header.Get("Content-Type") != "application/problem+json" || p["status"] != 503.0 {
+			t.Error(r.Header, err, p)
+		}
+	})
 	t.Run("takes no setup code", func(t *testing.T) {
 		if r := s.post("GOOD-CODE"); r.StatusCode != http.StatusServiceUnavailable || s.codes.from.IsValid() {
 			t.Errorf("%s, asked from %v", r.Status, s.codes.from)
@@ -113,6 +121,9 @@ func TestClosedServer(t *testing.T) {
 		defer func() { s.open = false }()
 		if r := s.get(SetupPath); r.StatusCode != http.StatusOK {
 			t.Error(r.Status)
+		}
+		if text := body(t, s.get("/api/v1/users")); text != "the interface" {
+			t.Error(text)
 		}
 	})
 }

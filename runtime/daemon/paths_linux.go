@@ -20,3 +20,6 @@ func GenerationHome(n int) string { return path.Join("/opt/ss-server/generations
 
 // DefaultLogs is where the server keeps its own logs, such as the audit log.
 const DefaultLogs = "/var/log/ss-server"
+
+// DefaultFiles is where what users store has its place, a folder for each site.
+const DefaultFiles = "/srv/ss-server"

@@ -27,3 +27,6 @@ func DefaultState(program string) string {
 
 // DefaultLogs is where the server keeps its own logs, such as the audit log.
 var DefaultLogs = filepath.Join(config.StateFolder, "log")
+
+// DefaultFiles is where what users store has its place, a folder for each site.
+var DefaultFiles = filepath.Join(config.StateFolder, "vfs")

@@ -59,6 +59,25 @@ func imported(h *model.HostKey, private, passphrase string) error {
 	return keepKey(h, k)
 }
 
+// site gives a new site the host keys that it cannot run without.
+func (w *write) site(s *model.Site) error {
+	if w.old != nil {
+		return nil
+	}
+	for _, algorithm := range hostkey.Generated[:2] {
+		k, err := hostkey.Generate(algorithm)
+		if err != nil {
+			return err
+		}
+		h := &model.HostKey{Head: model.Head{Name: string(k.Type)}, Site: s.Name}
+		if err := keepKey(h, k); err != nil {
+			return err
+		}
+		w.beside = append(w.beside, h)
+	}
+	return nil
+}
+
 func keepKey(h *model.HostKey, k *hostkey.Key) error {
 	text, err := k.PEM()
 	if err != nil {

@@ -20,6 +20,8 @@ type kind struct {
 	single bool
 	// kept is only read and deleted.
 	kept bool
+	// help is what is to know when one is made.
+	help string
 }
 
 // Page is a part of a list.
@@ -56,16 +58,22 @@ func kinds() []kind {
 	legacy := kindOf[model.Legacy](model.KindLegacy, "legacy", "legacy-object", "legacy-objects")
 	certificates.inServer, entries.inServer, legacy.inServer = true, true, true
 	legacy.kept = true
+	sites := kindOf[model.Site](model.KindSite, "sites", "site", "sites")
+	sites.help = "It gets two host keys, Ed25519 and ECDSA, and needs a binding to be reached."
+	tokens.help = "The answer has its text, this once."
+	keys.help = "Drawn, or imported from a private key; a weak one is refused with the reason."
+	vfs := kindOf[model.VFS](model.KindVFS, "vfs", "vfs", "vfs-list")
+	vfs.help = "Its folder is made if it is not there, and tried as the account of the service. An Admin's lies in the folder of its site."
 	return []kind{
 		settings, tokens, keys, certificates, entries, legacy,
 		kindOf[model.Node](model.KindNode, "nodes", "node", "nodes"),
 		kindOf[model.SuperAdmin](model.KindSuperAdmin, "superadmins", "superadmin", "superadmins"),
 		kindOf[model.Admin](model.KindAdmin, "admins", "admin", "admins"),
-		kindOf[model.Site](model.KindSite, "sites", "site", "sites"),
+		sites,
 		kindOf[model.Binding](model.KindBinding, "bindings", "binding", "bindings"),
 		kindOf[model.Group](model.KindGroup, "groups", "group", "groups"),
 		kindOf[model.User](model.KindUser, "users", "user", "users"),
-		kindOf[model.VFS](model.KindVFS, "vfs", "vfs", "vfs-list"),
+		vfs,
 		kindOf[model.LDAPProfile](model.KindLDAP, "ldap", "ldap-profile", "ldap-profiles"),
 	}
 }

@@ -72,7 +72,7 @@ func registerCreate[I any, P interface {
 	carrying
 }](a *API, k kind, path, of string) {
 	operate(a, operation{
-		method: http.MethodPost, path: path, id: "create-" + k.one + of, tag: tagOf(k), summary: summaryOf(http.MethodPost, k, of),
+		method: http.MethodPost, path: path, id: "create-" + k.one + of, tag: tagOf(k), summary: summaryOf(http.MethodPost, k, of), help: k.help,
 		in: k.made, out: k.created, status: http.StatusCreated, problems: writeProblems,
 	}, func(ctx context.Context, c *caller, in *I) (*One, error) {
 		p := P(in)
@@ -202,7 +202,14 @@ func (a *API) create(ctx context.Context, c *caller, k kind, path, site string, 
 	if err := w.prepare(); err != nil {
 		return nil, err
 	}
-	if _, err := a.Engine.Write(ctx, c.name(), func(tx *engine.Tx) error { return tx.Create(o) }); err != nil {
+	if _, err := a.Engine.Write(ctx, c.name(), func(tx *engine.Tx) error {
+		for _, o := range append([]model.Object{o}, w.beside...) {
+			if err := tx.Create(o); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
 		return nil, err
 	}
 	out := a.answer(http.StatusCreated, o)

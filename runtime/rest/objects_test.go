@@ -231,6 +231,15 @@ func TestHostKeysAreDrawnImportedAndJudged(t *testing.T) {
 	}
 }
 
+func TestANewSiteHasHostKeys(t *testing.T) {
+	w := furnished(t)
+	c := w.super()
+	c.post("/sites", map[string]any{"name": "fresh"}).must(201)
+	if got := c.get("/sites/fresh/hostkeys").names(); !slices.Equal(got, []string{"ecdsa", "ed25519"}) {
+		t.Errorf("it has %v", got)
+	}
+}
+
 func TestAnAdminsStorageLiesInTheFolderOfItsSite(t *testing.T) {
 	w := furnished(t)
 	c := w.admin("storage", nil, nil)

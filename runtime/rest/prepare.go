@@ -22,6 +22,8 @@ type write struct {
 	old, new model.Object
 	// token is the text of a token that is made.
 	token string
+	// beside is what is made with it.
+	beside []model.Object
 }
 
 // prepare does what needs time or a look at the old object before the write path has it:
@@ -39,6 +41,8 @@ func (w *write) prepare() error {
 		return err
 	}
 	switch o := w.new.(type) {
+	case *model.Site:
+		return w.site(o)
 	case *model.HostKey:
 		return w.hostKey(o)
 	case *model.Certificate:

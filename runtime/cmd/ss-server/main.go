@@ -21,7 +21,7 @@ func app() *cli.App {
 		Usage: "the SS Server file transfer server",
 		Commands: slices.Concat([]*cli.Command{
 			runVerb(), genssc(), reloadCommand(), logLevelCommand(), auditCommand(), backupCommand(), restoreCommand(), checkBackupCommand(),
-			snapshotCommand(), repairCommand(), hostKeysCommand(),
+			snapshotCommand(), repairCommand(), hostKeysCommand(), tokenCommand(),
 		}, verbs.ForStore(schema()), fixtureVerbs()),
 	}
 }

@@ -3,13 +3,16 @@ package main
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -33,6 +36,8 @@ func TestScripts(t *testing.T) {
 		Setup:               setUp,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"get":      get,
+			"api":      api,
+			"settoken": setToken,
 			"exitcode": exitCode,
 			"term":     sendSignal(syscall.SIGTERM),
 			"hup":      sendSignal(syscall.SIGHUP),
@@ -69,6 +74,34 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("ADDR", l.Addr().String())
 	config := fmt.Sprintf("[web]\nlisten = %q\n", l.Addr())
 	return errors.Join(l.Close(), os.WriteFile(filepath.Join(env.WorkDir, "server.toml"), []byte(config), 0o644))
+}
+
+// setToken keeps the token that the last command told as JSON for api.
+func setToken(ts *testscript.TestScript, _ bool, _ []string) {
+	var made struct{ Secret string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &made))
+	ts.Setenv("TOKEN", made.Secret)
+}
+
+// api asks the REST interface once and puts status and body on stdout.
+func api(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: api METHOD PATH [BODY]")
+	}
+	body := strings.Join(args[2:], "")
+	r, err := http.NewRequest(args[0], "https://"+ts.Getenv("ADDR")+args[1], strings.NewReader(body))
+	ts.Check(err)
+	r.Header.Set("Authorization", "Bearer "+ts.Getenv("TOKEN"))
+	r.Header.Set("Content-Type", "application/json")
+	client := &http.Client{
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true},
+	}
+	got, err := client.Do(r)
+	ts.Check(err)
+	defer got.Body.Close()
+	text, err := io.ReadAll(got.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%d\n%s", got.StatusCode, text)
 }
 
 // get waits until the server answers at a path and puts status and body on stdout.

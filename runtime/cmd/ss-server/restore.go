@@ -224,4 +224,3 @@ func (r *replacements) replace(s *server, i *daemon.Instance, place node.Place, 
 		r.set(end)
 	})
 }
-

@@ -13,10 +13,12 @@ import (
 	"time"
 
 	"ss-setup/runtime/admin"
+	"ss-setup/runtime/auth"
 	"ss-setup/runtime/config"
 	"ss-setup/runtime/control"
 	"ss-setup/runtime/daemon"
 	"ss-setup/runtime/engine"
+	"ss-setup/runtime/rest"
 	"ss-setup/runtime/seal"
 	"ss-setup/runtime/setup"
 	"ss-setup/runtime/sftpd"
@@ -40,6 +42,7 @@ type server struct {
 	codes     *setup.Codes
 	snapshots *snapshotKeeper
 	sites     *sites.Manager
+	api       *rest.API
 	tending   context.CancelFunc
 }
 
@@ -62,7 +65,7 @@ func start(log *slog.Logger, level *slog.LevelVar, at paths, replacements *repla
 		Bindings:    s.bindings,
 		Handler:     s.handler,
 		Started:     s.started,
-		Drain:       func() { s.sites.Drain() },
+		Drain:       s.drain,
 	})
 }
 
@@ -92,7 +95,25 @@ func (s *server) open(i *daemon.Instance) (err error) {
 		return err
 	}
 	r.watch(s.sites)
-	return nil
+	return s.openAPI()
+}
+
+// openAPI makes the REST interface.
+func (s *server) openAPI() error {
+	hasher, err := auth.NewHasher(auth.DefaultParams)
+	if err != nil {
+		return err
+	}
+	s.api, err = rest.New(rest.Options{
+		Engine: s.engine, Hasher: hasher, Sites: s.sites, Audit: s.ops.audit, Files: daemon.DefaultFiles, Log: s.log, Now: time.Now,
+	})
+	return err
+}
+
+// drain lets users finish before the web interface stops.
+func (s *server) drain() {
+	s.sites.Drain()
+	s.api.EndStreams()
 }
 
 // memoryLook is how often the server looks whether memory can be given back.
@@ -116,8 +137,11 @@ func (s *server) Close() error {
 	if s.tending != nil {
 		s.tending()
 	}
+	if s.api != nil {
+		err = s.api.Close()
+	}
 	if s.sites != nil {
-		err = s.sites.Close()
+		err = errors.Join(err, s.sites.Close())
 	}
 	if s.engine != nil {
 		err = errors.Join(err, s.engine.Close())
@@ -127,7 +151,7 @@ func (s *server) Close() error {
 
 func (s *server) handler(i *daemon.Instance) http.Handler {
 	return admin.Handler(admin.Options{
-		Health: i.Health, Open: i.Gate.Open, Codes: s.codes, Version: i.Version(), Log: s.log,
+		Health: i.Health, Open: i.Gate.Open, Codes: s.codes, Version: i.Version(), Log: s.log, API: s.api,
 		Metrics: s.ops.metrics.Handler(s.ops.mayReadMetrics(daemon.NewProbe(s.at.state))),
 	})
 }
@@ -146,6 +170,7 @@ func (s *server) openControl(i *daemon.Instance) io.Closer {
 	maps.Copy(answers, s.replacements.verbs(s, i, place))
 	answers[backupVerb] = s.backup(place)
 	answers[snapshotVerb] = s.snapshots.verb
+	maps.Copy(answers, tokenVerbs(s.engine))
 	answers[gensscVerb] = func(context.Context, *control.Request) (any, error) { return s.codes.Make() }
 	door, err := control.Serve(s.at.control, answers, s.log)
 	if err != nil {

@@ -105,6 +105,9 @@ func (p *recordedProber) version(release string) (string, error) {
 	return manifest.Version, err
 }
 
+// Greets implements step.Prober. A Recorder knows no bindings.
+func (p *recordedProber) Greets(context.Context, string) error { return nil }
+
 // PortsFree implements step.Prober.
 func (p *recordedProber) PortsFree(_ context.Context, service string) error {
 	now, err := p.recorder.Recorded()

@@ -222,10 +222,14 @@ func (i *install) plan() step.Plan {
 	for _, name := range []string{machine.ServerService, machine.LicensedService} {
 		add(&step.SelfTest{Release: i.release, Program: name, Account: i.accountOf(name)})
 	}
+	if now, ok := i.s.generation(i.s.Current); ok && i.updates() && now.Release != "" {
+		add(&step.SnapshotStore{Release: now.Release, Generation: now.Number})
+	}
 	if i.data != 0 {
 		for _, store := range i.stores() {
 			add(&step.CopyStore{Store: store})
-			if i.data == i.s.Current && i.s.Services[store.Service].Active {
+			// A repair looks into the store after the stop.
+			if i.data == i.s.Current && i.s.Services[store.Service].Active && i.action != ActionRepair {
 				add(&step.MigrateAhead{Store: store, Release: i.release})
 			}
 		}
@@ -252,6 +256,9 @@ func (i *install) plan() step.Plan {
 	if i.data != 0 {
 		for _, store := range i.stores() {
 			add(&step.EqualiseStore{Store: store})
+			if i.action == ActionRepair && store.Service == machine.ServerService {
+				add(&step.RepairStore{Store: store, Release: i.release})
+			}
 		}
 	}
 	for _, store := range i.stores() {
@@ -262,7 +269,7 @@ func (i *install) plan() step.Plan {
 	if len(i.run) > 0 {
 		add(&step.StartServices{Services: i.run})
 	}
-	add(&step.WaitHealth{Services: i.run, Generation: i.generation, Version: i.b.Manifest.Version})
+	add(&step.WaitHealth{Services: i.run, Generation: i.generation, Version: i.b.Manifest.Version, From: i.s.served()})
 	p.Commit = len(p.Steps)
 	add(&step.OpenGeneration{Generation: i.generation})
 
@@ -273,11 +280,21 @@ func (i *install) plan() step.Plan {
 	return p
 }
 
+// updates tells whether another release takes the place of the one in force.
+func (i *install) updates() bool { return i.action == ActionUpdate || i.action == ActionRebuild }
+
+// served is the generation whose server serves users now; 0 if none does. What stood
+// still before owes nothing.
+func (s *Situation) served() int {
+	if s.Services[machine.ServerService].Active {
+		return s.Current
+	}
+	return 0
+}
+
 // leavesFolders: an update does not touch the mode and owner of folders that an
 // administrator may have changed; a repair puts them right.
-func (i *install) leavesFolders() bool {
-	return i.action == ActionUpdate || i.action == ActionRebuild
-}
+func (i *install) leavesFolders() bool { return i.updates() }
 
 // webPort is the one in force: configuration that is there is not rewritten.
 func (i *install) webPort() int {

@@ -97,7 +97,7 @@ func rollbackPlan(s *Situation, target GenerationInfo, o Options) step.Plan {
 	if len(run) > 0 {
 		add(&step.StartServices{Services: run})
 	}
-	add(&step.WaitHealth{Services: run, Generation: target.Number, Version: target.Version})
+	add(&step.WaitHealth{Services: run, Generation: target.Number, Version: target.Version, From: s.served()})
 	p.Commit = len(p.Steps)
 	add(&step.OpenGeneration{Generation: target.Number})
 	if r := s.receiptAfterRollback(target, o); r != nil {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"ss-setup/installer/machine"
@@ -121,15 +122,19 @@ func (s *Situation) receiptFingerprint(path string) string {
 	return ""
 }
 
-// purgeData removes what the product made. What users stored and the key ring go
-// only when asked for: files that the ring reads may lie anywhere.
+// vfsKeys are the keys of encrypted VFSs in the key ring. Without one the ring reads
+// nothing that is left.
+const vfsKeys = "vfs-*.key"
+
+// purgeData removes what the product made. What users stored, and the key ring if it
+// reads any of that, go only when asked for: such files may lie anywhere.
 func purgeData(s *Situation, o Options) []step.Step {
 	var out []step.Step
-	files, keyring := step.NewRemoveEmpty(machine.FilesDir), step.NewRemoveEmpty(machine.KeyringDir)
+	files, keyring := step.NewRemoveEmpty(machine.FilesDir), step.NewRemoveUnless(machine.KeyringDir, vfsKeys)
 	if o.PurgeFiles {
 		files, keyring = step.NewRemoveTree(machine.FilesDir), step.NewRemoveTree(machine.KeyringDir)
 	}
-	out = append(out, files, keyring)
+	out = append(out, files, step.NewRemoveTree(filepath.Join(machine.KeyringDir, "acme")), keyring)
 	for _, g := range s.Generations {
 		out = append(out, step.NewRemoveTree(machine.ServerData(g.Number)), step.NewRemoveTree(machine.LicensedData(g.Number)))
 	}

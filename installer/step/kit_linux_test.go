@@ -348,10 +348,15 @@ func (a *fakeAccounts) write(lines []string) error {
 type fakePrograms struct {
 	err  error
 	runs []Command
+	// says is what a program prints.
+	says string
 }
 
 func (p *fakePrograms) Run(_ context.Context, c Command) error {
 	p.runs = append(p.runs, c)
+	if c.Line != nil && p.says != "" {
+		c.Line([]byte(p.says))
+	}
 	if p.err != nil || c.Args[0] != "migrate" {
 		return p.err
 	}
@@ -364,6 +369,16 @@ type fakeProber struct {
 	fs       *machine.FS
 	services *fakeServices
 	version  string
+	// bindings are what the server tells, silent those that do not greet.
+	bindings []Binding
+	silent   string
+}
+
+func (p *fakeProber) Greets(_ context.Context, address string) error {
+	if address == p.silent {
+		return errors.New("nothing was said")
+	}
+	return nil
 }
 
 func (p *fakeProber) Probe(ctx context.Context, service string, _ int) (Health, error) {
@@ -371,7 +386,7 @@ func (p *fakeProber) Probe(ctx context.Context, service string, _ int) (Health, 
 		return Health{}, fmt.Errorf("%s does not answer", service)
 	}
 	n, err := CurrentGeneration(p.fs)
-	return Health{Version: p.version, Generation: n, Ready: true}, err
+	return Health{Version: p.version, Generation: n, Ready: true, Bindings: p.bindings}, err
 }
 
 func (p *fakeProber) PortsFree(ctx context.Context, service string) error {

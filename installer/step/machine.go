@@ -92,6 +92,8 @@ type Command struct {
 	// User the program runs as; empty for root.
 	User     string
 	Progress func(done, total int64)
+	// Line, if set, is told of each line that the program prints on standard output.
+	Line func(line []byte)
 }
 
 // Health is what a service answered to a probe.
@@ -99,6 +101,20 @@ type Health struct {
 	Version    string
 	Generation int
 	Ready      bool
+	// Bindings are where the server is to serve users besides its web interface.
+	Bindings []Binding
+}
+
+// Binding is a place where the server serves users, or should.
+type Binding struct {
+	Site string `json:"site"`
+	Name string `json:"name"`
+	// Address is HOST:PORT; an empty host is all addresses.
+	Address   string `json:"address"`
+	Listening bool   `json:"listening"`
+	// Proxied: whoever connects must say first whose connection it is.
+	Proxied bool   `json:"proxied"`
+	Problem string `json:"problem"`
 }
 
 // Prober asks a running service how it is.
@@ -106,6 +122,8 @@ type Prober interface {
 	// Probe asks the service as generation n is configured to listen; an error
 	// when it does not answer, or somebody else does.
 	Probe(ctx context.Context, service string, n int) (Health, error)
+	// Greets tells whether what listens at HOST:PORT says first that it speaks SSH.
+	Greets(ctx context.Context, address string) error
 	// PortsFree tells whether nothing listens any more where the service does.
 	PortsFree(ctx context.Context, service string) error
 }
@@ -159,6 +177,8 @@ func Kinds() txn.Kinds[*Machine] {
 		func() Step { return &HoldStore{} },
 		func() Step { return &EqualiseStore{} },
 		func() Step { return &MigrateStore{} },
+		func() Step { return &SnapshotStore{} },
+		func() Step { return &RepairStore{} },
 		func() Step { return &MakeGeneration{} },
 		func() Step { return &SwitchGeneration{} },
 		func() Step { return &CloseGeneration{} },

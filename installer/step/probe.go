@@ -12,8 +12,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"ss-setup/installer/machine"
 	"ss-setup/runtime/config"
@@ -32,6 +34,8 @@ type health struct {
 	Version    string `json:"version"`
 	Ready      bool   `json:"ready"`
 	Generation int    `json:"generation"`
+
+	Bindings []Binding `json:"bindings"`
 }
 
 // maxAnswer bounds what is read from whoever answers.
@@ -70,7 +74,7 @@ func (p *HTTPProber) Probe(ctx context.Context, service string, n int) (Health, 
 	if err := json.Unmarshal(body, &h); err != nil {
 		return Health{}, fmt.Errorf("%s answers what is not its health: %w", service, err)
 	}
-	return Health{Version: h.Version, Generation: h.Generation, Ready: h.Ready}, nil
+	return Health{Version: h.Version, Generation: h.Generation, Ready: h.Ready, Bindings: h.Bindings}, nil
 }
 
 func healthPath(service string) string {
@@ -130,6 +134,37 @@ func (p *HTTPProber) address(service string) (string, error) {
 	}
 	c, _, _, err := config.LoadServer(p.FS.Real(filepath.Join(machine.ConfigDir, "server.toml")))
 	return c.ProbeAddr(), err
+}
+
+// Greets implements Prober. Servers of SSH speak first; whoever listens on all addresses
+// is asked on this machine.
+func (p *HTTPProber) Greets(ctx context.Context, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
+		host = "127.0.0.1"
+		if err == nil && addr.Is6() {
+			host = "::1"
+		}
+	}
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Now()) })
+	defer stop()
+	const greeting = "SSH-2.0-"
+	said := make([]byte, len(greeting))
+	if _, err := io.ReadFull(c, said); err != nil {
+		return fmt.Errorf("%s takes connections and says nothing: %w", address, err)
+	}
+	if string(said) != greeting {
+		return fmt.Errorf("what listens at %s does not speak SSH", address)
+	}
+	return nil
 }
 
 // PortsFree implements Prober by listening there itself for an instant.

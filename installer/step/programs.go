@@ -61,6 +61,9 @@ func (e *Exec) Run(ctx context.Context, c Command) error {
 	}
 	defer release()
 	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if c.Line != nil {
+			c.Line(lines.Bytes())
+		}
 		var p progressLine
 		if json.Unmarshal(lines.Bytes(), &p) == nil && p.Total > 0 && c.Progress != nil {
 			c.Progress(p.Done, p.Total)

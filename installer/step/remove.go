@@ -117,8 +117,10 @@ const removingSuffix = ".ss-removing"
 type RemoveTree struct {
 	noUndo
 	placed
-	// IfEmpty removes the folder only when nothing is in it.
-	IfEmpty bool `json:"if_empty,omitempty"`
+	// IfEmpty removes the folder only when nothing is in it, Unless only when nothing in
+	// it has a name of this pattern.
+	IfEmpty bool   `json:"if_empty,omitempty"`
+	Unless  string `json:"unless,omitempty"`
 }
 
 // NewRemoveTree makes a RemoveTree step.
@@ -129,6 +131,12 @@ func NewRemoveEmpty(path string) *RemoveTree {
 	return &RemoveTree{placed: placed{path}, IfEmpty: true}
 }
 
+// NewRemoveUnless makes a RemoveTree step for a folder that stays when something in it has
+// a name of the pattern.
+func NewRemoveUnless(path, pattern string) *RemoveTree {
+	return &RemoveTree{placed: placed{path}, Unless: pattern}
+}
+
 // Kind implements Step.
 func (s *RemoveTree) Kind() string { return "remove_tree" }
 
@@ -136,7 +144,24 @@ func (s *RemoveTree) String() string {
 	if s.IfEmpty {
 		return "remove " + s.Path + " if it is empty"
 	}
+	if s.Unless != "" {
+		return "remove " + s.Path + " unless it has " + s.Unless
+	}
 	return "remove " + s.Path + " and all that is in it"
+}
+
+// keeps names what keeps the folder.
+func (s *RemoveTree) keeps(m *Machine) (string, error) {
+	if s.Unless == "" {
+		return "", nil
+	}
+	entries, err := m.FS.ReadDir(s.Path)
+	for _, e := range entries {
+		if fits, _ := filepath.Match(s.Unless, e.Name()); fits {
+			return e.Name(), nil
+		}
+	}
+	return "", err
 }
 
 // Do removes the tree.
@@ -152,6 +177,13 @@ func (s *RemoveTree) Do(_ context.Context, m *Machine) error {
 	if m.FS.Exists(s.Path) {
 		if s.IfEmpty {
 			return s.removeEmpty(m)
+		}
+		switch kept, err := s.keeps(m); {
+		case err != nil:
+			return err
+		case kept != "":
+			m.warn(fmt.Sprintf("%s stays: it has %s", s.Path, kept))
+			return nil
 		}
 		if mounted, err := m.FS.MountedInside(s.Path); err != nil || mounted != "" {
 			return errors.Join(err, removeAround(m, s.Path))

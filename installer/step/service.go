@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,12 +151,14 @@ func (s *StartServices) Undo(ctx context.Context, m *Machine, _ json.RawMessage)
 }
 
 // WaitHealth waits until services answer as the release and generation they
-// should be.
+// should be, and until users are served wherever they were.
 type WaitHealth struct {
 	noUndo
 	Services   []string `json:"services"`
 	Generation int      `json:"generation"`
 	Version    string   `json:"version"`
+	// From is the generation whose server ran until now; 0 is none.
+	From int `json:"from_generation,omitempty"`
 }
 
 // Kind implements Step.
@@ -176,6 +179,14 @@ func (s *WaitHealth) Do(ctx context.Context, m *Machine) error {
 	end := time.Now().Add(m.HealthTimeout)
 	for _, service := range s.Services {
 		if _, err := waitHealthy(ctx, m, service, s.Generation, s.Version, end); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return fmt.Errorf("%w: %w", ErrReleaseFailed, err)
+		}
+	}
+	if slices.Contains(s.Services, machine.ServerService) {
+		if err := waitBindings(ctx, m, s.Generation, owedBindings(m, s.From), end); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}

@@ -93,6 +93,7 @@ var undoable = map[string]stepCase{
 
 	"the first number": {bare: true, step: &ReserveGeneration{Generation: 1}},
 
+	"a snapshot":          {step: &SnapshotStore{Release: oldRelease, Generation: 1}},
 	"the copy of a store": {step: &CopyStore{server(1, 2)}},
 	"a migration ahead":   {step: &MigrateAhead{Store: server(1, 2), Release: newRelease}},
 	"a hold on a store":   {step: &HoldStore{Store: server(1, 2)}},
@@ -470,6 +471,8 @@ var afterCommit = map[string]stepCase{
 	"the removal of what is gone":    {step: NewRemoveTree("/opt/gone")},
 	"the removal of an empty folder": {step: NewRemoveEmpty("/srv")},
 	"a copy made equal":              {step: &EqualiseStore{server(1, 2)}, setup: withCopy},
+	"a repair":                       {step: &RepairStore{Store: server(1, 2), Release: newRelease}, setup: withCopy},
+	"the removal of a key ring":      {step: NewRemoveUnless("/opt/ring", "vfs-*"), setup: func(k *kit) { k.file("/opt/ring/master-1.key", "x") }},
 	"a migration":                    {step: &MigrateStore{Store: server(1, 2), Release: newRelease}, setup: withCopy},
 }
 

@@ -93,5 +93,7 @@ type Binding struct {
 	// Address is HOST:PORT; an empty host is all addresses.
 	Address   string `json:"address"`
 	Listening bool   `json:"listening"`
-	Problem   string `json:"problem,omitempty"`
+	// Proxied: whoever connects must say first whose connection it is.
+	Proxied bool   `json:"proxied,omitempty"`
+	Problem string `json:"problem,omitempty"`
 }

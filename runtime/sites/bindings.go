@@ -83,7 +83,7 @@ func address(b *model.Binding) string { return net.JoinHostPort(b.Address, strco
 func (s *site) bindingStatus() []BindingStatus {
 	list := make([]BindingStatus, 0, len(s.bindings))
 	for _, b := range s.bindings {
-		status := BindingStatus{Name: b.model.Name, Address: address(b.model), Listening: b.listener != nil, Disabled: b.model.Disabled}
+		status := BindingStatus{Name: b.model.Name, Address: address(b.model), Listening: b.listener != nil, Disabled: b.model.Disabled, Proxied: len(b.model.ProxyFrom) > 0}
 		if b.problem != nil {
 			status.Problem = b.problem.Error()
 		}

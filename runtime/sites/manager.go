@@ -362,7 +362,9 @@ type BindingStatus struct {
 	Address   string `json:"address"`
 	Listening bool   `json:"listening"`
 	Disabled  bool   `json:"disabled,omitempty"`
-	Problem   string `json:"problem,omitempty"`
+	// Proxied: load balancers are to say whose connection it is.
+	Proxied bool   `json:"proxied,omitempty"`
+	Problem string `json:"problem,omitempty"`
 }
 
 // Status tells how all sites are.

@@ -1,0 +1,94 @@
+package step
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"ss-setup/installer/machine"
+)
+
+// listeningFile is what a server writes into its data folder while it runs: where it
+// serves users. It stays when the server stops.
+const listeningFile = "listening.json"
+
+// maxListening bounds it: ten thousand bindings.
+const maxListening = 2 << 20
+
+// owedBindings are where the server of generation n served users until it stopped. What
+// cannot be read is none: nobody is kept from an update by it.
+func owedBindings(m *Machine, n int) []Binding {
+	if n == 0 {
+		return nil
+	}
+	path := filepath.Join(dataDir(machine.ServerService, n), listeningFile)
+	text, err := m.FS.ReadSmall(path, maxListening)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var list []Binding
+	if err == nil {
+		err = json.Unmarshal(text, &list)
+	}
+	if err != nil {
+		m.Log.Warn("where the server served users before cannot be read; they are not looked for", "path", path, "error", err)
+		return nil
+	}
+	return list
+}
+
+// waitBindings waits until users are served again wherever they were. A binding that the
+// store in force does not have, or has switched off, owes nothing.
+func waitBindings(ctx context.Context, m *Machine, n int, owed []Binding, end time.Time) error {
+	for len(owed) > 0 {
+		probe, cancel := context.WithTimeout(ctx, probePatience)
+		missing := missingBinding(probe, m, n, owed)
+		cancel()
+		if missing == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if time.Until(end) < 0 {
+			return fmt.Errorf("users were not served again within %s: %w", m.HealthTimeout, missing)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(healthPause):
+		}
+	}
+	return nil
+}
+
+// missingBinding names the first binding that does not serve as it did.
+func missingBinding(ctx context.Context, m *Machine, n int, owed []Binding) error {
+	h, err := m.Prober.Probe(ctx, machine.ServerService, n)
+	if err != nil {
+		return err
+	}
+	for _, was := range owed {
+		i := slices.IndexFunc(h.Bindings, func(b Binding) bool { return b.Site == was.Site && b.Name == was.Name })
+		if i < 0 {
+			continue
+		}
+		is := h.Bindings[i]
+		name := fmt.Sprintf("binding %s of site %s at %s", is.Name, is.Site, is.Address)
+		if !is.Listening {
+			return fmt.Errorf("%s listened before and does not now: %s", name, is.Problem)
+		}
+		if is.Proxied {
+			continue // only a load balancer knows what to say there
+		}
+		if err := m.Prober.Greets(ctx, is.Address); err != nil {
+			return fmt.Errorf("%s does not answer: %w", name, err)
+		}
+	}
+	return nil
+}

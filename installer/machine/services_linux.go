@@ -20,18 +20,19 @@ import (
 var ErrNoServices = errors.New("no service manager that ss-setup knows")
 
 // Bounds of what a service manager is waited for. A release's definition lets a
-// service end by itself for 20 s before it is killed; the manager gets longer
-// than that, so that its own end of the matter is the one that happens.
+// service end by itself for 45 s before it is killed - for 30 of them transfers may come
+// to their end -; the manager gets longer than that, so that its own end of the matter is
+// the one that happens.
 const (
 	startBound  = 30 * time.Second
-	termBound   = 15 * time.Second
+	termBound   = 45 * time.Second
 	killBound   = 5 * time.Second
 	askBound    = 10 * time.Second
 	reloadBound = 90 * time.Second
 )
 
 // stopBound is a variable for the tests of what happens at its end.
-var stopBound = 30 * time.Second
+var stopBound = 60 * time.Second
 
 // conventions is how one service manager keeps its services as files. All of it
 // is known without the manager running.

@@ -20,10 +20,10 @@ var ErrNoServices = errors.New("no service manager that ss-setup knows")
 const SuperviseVerb = "supervise"
 
 // Bounds of what the service manager is waited for. A service ends by itself
-// within 10 s; the system gives it 30 s to begin.
+// within 45 s, of which transfers may take 30 to come to their end; the system gives it 30 s to begin.
 const (
 	startBound  = 30 * time.Second
-	stopBound   = 20 * time.Second
+	stopBound   = 60 * time.Second
 	killBound   = 10 * time.Second
 	deleteBound = 30 * time.Second
 )

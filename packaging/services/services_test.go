@@ -87,11 +87,12 @@ func TestScriptsAreExecutableAndUnitsAreNot(t *testing.T) {
 }
 
 func TestUnits(t *testing.T) {
-	for _, name := range []string{"ss-server", "ss-licensed"} {
+	for name, stop := range map[string]string{"ss-server": "45", "ss-licensed": "20"} {
 		unit := render(t, "systemd/"+name+".service")
 		for _, line := range []string{
+			"TimeoutStopSec=" + stop,
 			"Type=exec", "User=some-account", "Restart=on-failure", "RestartSec=1", "StartLimitIntervalSec=0",
-			"TimeoutStopSec=20", "KillMode=mixed", "NoNewPrivileges=yes", "WantedBy=multi-user.target",
+			"KillMode=mixed", "NoNewPrivileges=yes", "WantedBy=multi-user.target",
 			"RequiresMountsFor=/opt/ss-server /var/lib/some-data",
 			"ExecStart=/opt/ss-server/current/release/bin/" + name + " run",
 		} {

@@ -64,6 +64,10 @@ type handler struct {
 	err   error
 }
 
+// stopHint is what the service manager is told to wait: transfers may come to their end
+// before.
+const stopHint = 35*time.Second + stopLimit
+
 // failedCode is how the daemon tells the manager that it failed, which then starts
 // it again.
 const failedCode = 1
@@ -106,7 +110,7 @@ func (h *handler) Execute(_ []string, requests <-chan svc.ChangeRequest, status 
 			case svc.Interrogate:
 				status <- r.CurrentStatus
 			case svc.Stop, svc.Shutdown:
-				status <- svc.Status{State: svc.StopPending, WaitHint: uint32((stopLimit + time.Second).Milliseconds())}
+				status <- svc.Status{State: svc.StopPending, WaitHint: uint32(stopHint.Milliseconds())}
 				if i != nil {
 					h.err = i.Stop()
 				}

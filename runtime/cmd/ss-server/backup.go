@@ -130,7 +130,8 @@ func (s *server) backup(place node.Place) control.Verb {
 // sendBackup writes it to a file first: the store keeps its state of the moment while it
 // is read, and whoever takes the backup may be slow.
 func (s *server) sendBackup(ctx context.Context, place node.Place, to io.Writer) (sum backup.Summary, err error) {
-	file, err := spool(place.State)
+	// The service may write there; the folder outside the generations is root's.
+	file, err := spool(place.Data)
 	if err != nil {
 		return sum, fmt.Errorf("make room for the backup: %w", err)
 	}

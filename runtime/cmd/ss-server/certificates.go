@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
+	"ss-setup/runtime/audit"
 	"ss-setup/runtime/config"
 	"ss-setup/runtime/engine"
 	"ss-setup/runtime/model"
@@ -24,8 +26,48 @@ func (o *operations) follow(e *engine.Engine) {
 			return c.Key.Kind == model.KindSettings || c.Key.Kind == model.KindCertificate && c.Key.Site == ""
 		}) {
 			o.certificateChanged()
+			o.limitAudit()
 		}
 	})
+	o.limitAudit()
+}
+
+// settings are those of the model now.
+func (o *operations) settings() (s *model.Settings, err error) {
+	err = o.engine.Read(func(r *engine.Reader) (err error) {
+		s, err = engine.CurrentSettings(r)
+		return err
+	})
+	return s, err
+}
+
+// limitAudit bounds the audit log as the settings say.
+func (o *operations) limitAudit() {
+	s, err := o.settings()
+	if err != nil {
+		o.log.Error("the settings cannot be read; the audit log keeps its bounds", "error", err)
+		return
+	}
+	limits := audit.DefaultLimits()
+	if s.Log.MaxMB > 0 {
+		limits.Size = int64(s.Log.MaxMB) << 20
+	}
+	if s.Log.MaxFiles > 0 {
+		limits.Files = s.Log.MaxFiles
+	}
+	if s.Log.KeepDays > 0 {
+		limits.KeepFor = time.Duration(s.Log.KeepDays) * 24 * time.Hour
+	}
+	o.audit.SetLimits(limits)
+}
+
+// snapshotHour is when the daily snapshot is made.
+func (s *server) snapshotHour() int {
+	settings, err := s.ops.settings()
+	if err != nil || settings.Snapshots.Hour == 0 {
+		return snapshotHour
+	}
+	return settings.Snapshots.Hour
 }
 
 // certificateChanged takes over what the model says now.

@@ -109,10 +109,7 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: get PATH")
 	}
-	client := &http.Client{
-		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	client := insecure()
 	url := "https://" + ts.Getenv("ADDR") + args[0]
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		resp, err := client.Get(url)
@@ -154,5 +151,13 @@ func sendSignal(signal syscall.Signal) func(*testscript.TestScript, bool, []stri
 		for _, c := range ts.BackgroundCmds() {
 			ts.Check(c.Process.Signal(signal))
 		}
+	}
+}
+
+// insecure is a client that takes any certificate and follows no redirect.
+func insecure() *http.Client {
+	return &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

@@ -158,7 +158,7 @@ func (s *server) handler(i *daemon.Instance) http.Handler {
 
 // started begins what runs beside the web interface.
 func (s *server) started(i *daemon.Instance) io.Closer {
-	s.snapshots = keepSnapshots(s.at.state, i.Store, s.log)
+	s.snapshots = keepSnapshots(s.at.state, i.Store, s.snapshotHour, s.log)
 	return closers{s.openControl(i), s.snapshots}
 }
 

@@ -22,7 +22,7 @@ import (
 
 const snapshotVerb = "snapshot"
 
-// snapshotHour is when the daily snapshot is made.
+// snapshotHour is when the daily snapshot is made unless the settings say otherwise.
 const snapshotHour = 3
 
 func stateFlag() cli.Flag {
@@ -98,12 +98,12 @@ type snapshotKeeper struct {
 	done      chan struct{}
 }
 
-func keepSnapshots(state string, st *store.Store, log *slog.Logger) *snapshotKeeper {
+func keepSnapshots(state string, st *store.Store, hour func() int, log *slog.Logger) *snapshotKeeper {
 	ctx, cancel := context.WithCancel(context.Background())
 	k := &snapshotKeeper{snapshots: snapshotsIn(state), store: st, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(k.done)
-		k.snapshots.KeepDaily(ctx, k, func() int { return snapshotHour }, log)
+		k.snapshots.KeepDaily(ctx, k, hour, log)
 	}()
 	return k
 }

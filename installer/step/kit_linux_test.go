@@ -107,7 +107,7 @@ func bareKit(t testing.TB) *kit {
 		return nil
 	}
 	k.Machine = &Machine{
-		FS: f, Services: k.services, Accounts: &fakeAccounts{f}, Programs: &fakePrograms{}, Firewall: k.firewall,
+		FS: f, Services: k.services, Accounts: &fakeAccounts{f}, Programs: &fakePrograms{fs: f}, Firewall: k.firewall,
 		Prober: &fakeProber{fs: f, services: k.services}, PreDir: machine.TxnDir + "/pre", HealthTimeout: 50 * time.Millisecond,
 		Now:  func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
 		Rand: zeros{}, Warn: func(s string) { k.warnings = append(k.warnings, s) }, Log: slog.New(slog.DiscardHandler),
@@ -348,14 +348,19 @@ func (a *fakeAccounts) write(lines []string) error {
 type fakePrograms struct {
 	err  error
 	runs []Command
-	// says is what a program prints.
-	says string
+	// says is what a program prints, makes the file that snapshot leaves in fs.
+	says  string
+	makes string
+	fs    *machine.FS
 }
 
 func (p *fakePrograms) Run(_ context.Context, c Command) error {
 	p.runs = append(p.runs, c)
 	if c.Line != nil && p.says != "" {
 		c.Line([]byte(p.says))
+	}
+	if c.Args[0] == "snapshot" && p.makes != "" {
+		return os.WriteFile(p.fs.Real(p.makes), []byte("a snapshot"), 0o600)
 	}
 	if p.err != nil || c.Args[0] != "migrate" {
 		return p.err

@@ -3,8 +3,12 @@ package step
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"time"
 
 	"ss-setup/installer/machine"
@@ -14,7 +18,6 @@ import (
 // snapshots, while it serves. It is one more way back and no condition of an update: the
 // old generation lies untouched, too.
 type SnapshotStore struct {
-	noUndo
 	Release    string `json:"release"`
 	Generation int    `json:"generation"`
 }
@@ -26,6 +29,34 @@ const snapshotPatience = 2 * time.Minute
 func (s *SnapshotStore) Kind() string { return "snapshot_store" }
 
 func (s *SnapshotStore) String() string { return "make a snapshot of the store of ss-server" }
+
+// snapshotsBefore are the names of those that were there.
+type snapshotsBefore struct {
+	Names []string `json:"names,omitempty"`
+}
+
+// Prepare notes which snapshots there are.
+func (s *SnapshotStore) Prepare(_ context.Context, m *Machine) (any, error) {
+	names, err := snapshotNames(m)
+	return snapshotsBefore{names}, err
+}
+
+// ofUpdate is how the names of snapshots end that an update made, whole or cut.
+var ofUpdate = regexp.MustCompile(`-update\.db\.zst(\..*)?$`)
+
+func snapshotNames(m *Machine) ([]string, error) {
+	entries, err := m.FS.ReadDir(machine.SnapshotsDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		if ofUpdate.MatchString(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
 
 // Do makes the snapshot.
 func (s *SnapshotStore) Do(ctx context.Context, m *Machine) error {
@@ -48,8 +79,27 @@ func (s *SnapshotStore) Do(ctx context.Context, m *Machine) error {
 	return nil
 }
 
-// Undo leaves a snapshot: the oldest make room by themselves.
-func (s *SnapshotStore) Undo(context.Context, *Machine, json.RawMessage) error { return nil }
+// Undo removes the snapshot: updates that fail again and again must not push out those
+// of other days.
+func (s *SnapshotStore) Undo(_ context.Context, m *Machine, undo json.RawMessage) error {
+	var before snapshotsBefore
+	if err := json.Unmarshal(undo, &before); err != nil {
+		return err
+	}
+	names, err := snapshotNames(m)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if slices.Contains(before.Names, name) {
+			continue
+		}
+		if err := m.FS.Remove(filepath.Join(machine.SnapshotsDir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // RepairStore has the release put the copy of a store in order: make anew what is derived
 // of its content, or set a damaged one aside, never deleted, for the newest snapshot.

@@ -93,7 +93,15 @@ var undoable = map[string]stepCase{
 
 	"the first number": {bare: true, step: &ReserveGeneration{Generation: 1}},
 
-	"a snapshot":          {step: &SnapshotStore{Release: oldRelease, Generation: 1}},
+	"a snapshot": {
+		step: &SnapshotStore{Release: oldRelease, Generation: 1},
+		setup: func(k *kit) {
+			old := machine.SnapshotsDir + "/store-20261121T030000Z-schema1-"
+			k.file(old+"daily.db.zst", "yesterday")
+			k.file(old+"update.db.zst", "the last update")
+			k.Programs.(*fakePrograms).makes = machine.SnapshotsDir + "/store-20261122T080000Z-schema1-update.db.zst"
+		},
+	},
 	"the copy of a store": {step: &CopyStore{server(1, 2)}},
 	"a migration ahead":   {step: &MigrateAhead{Store: server(1, 2), Release: newRelease}},
 	"a hold on a store":   {step: &HoldStore{Store: server(1, 2)}},

@@ -141,6 +141,9 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 		return nil, err
 	}
 	s.startLog()
+	if err := s.keepUndone(p); err != nil {
+		return nil, err
+	}
 	s.m.KeepOriginals = !sit.Installed()
 	start := time.Now()
 	res, err := s.engine.Run(ctx, s.m, p.Plan, txn.Options{NoRollback: s.noRollback})

@@ -266,12 +266,15 @@ func (s *session) uninstall(ctx context.Context) (*ending, error) {
 }
 
 func (s *session) rollback(ctx context.Context) (*ending, error) {
-	return s.change(ctx, func(_ context.Context, sit *plan.Situation) (*plan.Proposal, error) {
+	return s.change(ctx, func(ctx context.Context, sit *plan.Situation) (*plan.Proposal, error) {
 		p, err := plan.ForRollback(sit, s.options)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			err = plan.CheckTarget(s.m, p)
 		}
-		return p, plan.CheckTarget(s.m, p)
+		if err == nil {
+			err = s.tellUndone(ctx, sit, p)
+		}
+		return p, err
 	})
 }
 

@@ -106,6 +106,11 @@ migrate)
 	echo data > "$data/store.db"
 	echo data > "$data/license.db"
 	;;
+changes)
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22; do
+		echo "user \"anna$i\" of site main was changed: disabled true"
+	done
+	;;
 esac
 `
 

@@ -46,6 +46,8 @@ type session struct {
 	idle, forbidden bool
 	// trustNotes are told once this program, and no other, goes on with a package.
 	trustNotes []string
+	// undoes is what a rollback undoes, a line an object.
+	undoes []string
 	// staged is a folder of a package that goes when the run has ended.
 	staged string
 	// claimed is the folder for downloads while it is this run's.

@@ -171,6 +171,7 @@ func (s *server) openControl(i *daemon.Instance) io.Closer {
 	answers[backupVerb] = s.backup(place)
 	answers[snapshotVerb] = s.snapshots.verb
 	maps.Copy(answers, tokenVerbs(s.engine))
+	answers[changesVerb] = answerChanges(i.Store)
 	answers[gensscVerb] = func(context.Context, *control.Request) (any, error) { return s.codes.Make() }
 	door, err := control.Serve(s.at.control, answers, s.log)
 	if err != nil {

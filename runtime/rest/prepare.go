@@ -272,21 +272,35 @@ func (w *write) vfs(v *model.VFS) error {
 		return problem(unavailable, "no VFS can be made here")
 	}
 	// A name that is taken would be found by the write path when the folder is made.
-	taken := false
-	err := w.api.Engine.Read(func(r *engine.Reader) error {
-		taken = r.Has(normal(v).Key())
-		return nil
-	})
-	if err != nil {
+	if err := w.vacant(normal(v)); err != nil {
 		return err
-	}
-	if taken {
-		return &engine.ExistsError{Key: v.Key()}
 	}
 	if err := w.api.Sites.MakeVFS(v); err != nil {
 		return wrongField("root", err.Error(), "choose another folder, or make this one usable")
 	}
 	return nil
+}
+
+// vacant refuses a name that is taken and, for an encrypted VFS, the folder of another:
+// one that nobody lists is taken over.
+func (w *write) vacant(v *model.VFS) error {
+	return w.api.Engine.Read(func(r *engine.Reader) error {
+		if r.Has(v.Key()) {
+			return &engine.ExistsError{Key: v.Key()}
+		}
+		if v.Type != model.VFSEncrypted {
+			return nil
+		}
+		for o, err := range r.All(model.KindVFS) {
+			if err != nil {
+				return err
+			}
+			if other := o.(*model.VFS); other.Root == v.Root {
+				return wrongField("root", "it is the folder of "+model.Describe(other.Key()), "choose another folder")
+			}
+		}
+		return nil
+	})
 }
 
 // keepsPassphrase refuses another passphrase: the key in the folder is wrapped by the one

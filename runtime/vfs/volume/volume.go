@@ -66,9 +66,11 @@ var (
 	keyPath = private.Reserved("key")
 )
 
-// Create makes a VFS: its folder, where there is none, and its key. As what the service
-// will do is tried - make, write, read, rename, remove - it must run under the service's
-// account. It gives the name of the key of an encrypted VFS.
+// Create makes a VFS: its folder, where there is none, and its key. An encrypted VFS that
+// is there already, as after a return to an older configuration, is taken over if its key
+// can be unwrapped. As what the service will do is tried - make, write, read, rename,
+// remove - it must run under the service's account. It gives the name of the key of an
+// encrypted VFS.
 func Create(c Config) (keyID string, err error) {
 	if err := apart(c.Dir, c.Apart); err != nil {
 		return "", err
@@ -81,11 +83,21 @@ func Create(c Config) (keyID string, err error) {
 		return "", explain(c.Dir, "open", err)
 	}
 	defer root.Close()
-	if err := vacant(root, c); err != nil {
+	_, err = root.Lstat(keyPath)
+	there := err == nil
+	if !there {
+		err = vacant(root, c)
+	} else if c.Kind != Encrypted {
+		err = fmt.Errorf("%w: %s holds an encrypted VFS; make it as one, or choose another folder", ErrKind, c.Dir)
+	}
+	if err == nil {
+		err = try(root)
+	}
+	if err != nil {
 		return "", err
 	}
-	if err := try(root); err != nil {
-		return "", err
+	if there {
+		return takeOver(root, c)
 	}
 	if c.Kind != Encrypted {
 		return "", nil
@@ -120,12 +132,32 @@ func holds(dir, path string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// vacant refuses what is the wrong kind already and, for an encrypted VFS, any folder
-// with something in it: what lies there in plain would stay so.
-func vacant(root *disk.FS, c Config) error {
-	if _, err := root.Lstat(keyPath); err == nil {
-		return fmt.Errorf("%w: %s holds an encrypted VFS already; open it instead, or choose another folder", ErrKind, c.Dir)
+// takeOver gives the name of the key of an encrypted VFS that is there, when this node can
+// unwrap it, and has the key ring keep it too.
+func takeOver(root *disk.FS, c Config) (string, error) {
+	v := &Volume{root: root}
+	wrapped, err := v.wrapped(c)
+	var key crypt.Key
+	if err == nil {
+		key, err = unwrap(wrapped, c)
 	}
+	switch {
+	case errors.Is(err, crypt.ErrMaster):
+		return "", fmt.Errorf("%w: %s holds an encrypted VFS of another node: restore a backup of that node, or choose another folder (%w)", ErrFolder, c.Dir, err)
+	case err != nil:
+		return "", fmt.Errorf("%w: %s holds an encrypted VFS that cannot be taken over: %w", ErrFolder, c.Dir, err)
+	case wrapped.NeedsPassphrase() != (c.Passphrase != ""):
+		return "", fmt.Errorf("%w: %s holds an encrypted VFS whose key needs no passphrase: leave it out", ErrFolder, c.Dir)
+	}
+	if err := c.Ring.Keep(wrapped); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	return key.ID(), nil
+}
+
+// vacant refuses, for an encrypted VFS, any folder with something in it: what lies there
+// in plain would stay so.
+func vacant(root *disk.FS, c Config) error {
 	if c.Kind != Encrypted {
 		return nil
 	}
@@ -296,6 +328,10 @@ func (v *Volume) key(c Config) (crypt.Key, error) {
 	if err != nil {
 		return crypt.Key{}, err
 	}
+	return unwrap(wrapped, c)
+}
+
+func unwrap(wrapped crypt.Wrapped, c Config) (crypt.Key, error) {
 	if wrapped.NeedsPassphrase() {
 		if c.Passphrase == "" {
 			return crypt.Key{}, crypt.ErrNeedsPassphrase

@@ -123,6 +123,52 @@ func TestAPassphraseOpensAVFSOnAnyNode(t *testing.T) {
 	}
 }
 
+// The configuration goes back to an older one, as with ss-setup rollback, and knows the
+// VFS no more; its files and the key ring stay.
+func TestAnEncryptedVFSThatIsThereIsTakenOverByWhoHasItsKey(t *testing.T) {
+	for _, passphrase := range []string{"", "correct horse battery"} {
+		c := config(t, volume.Encrypted)
+		c.Passphrase = passphrase
+		id, err := volume.Create(c)
+		must(t, err)
+		vfstest.Put(t, home(t, open(t, c), "/", "alice"), "/f", []byte("kept"))
+		again, err := volume.Create(c)
+		if err != nil || again != id {
+			t.Errorf("passphrase %q: key %q, was %q: %v", passphrase, again, id, err)
+		}
+		if got := vfstest.Get(t, home(t, open(t, c), "/", "alice"), "/f"); string(got) != "kept" {
+			t.Errorf("reads %q", got)
+		}
+
+		other := c
+		if passphrase == "" {
+			other.Passphrase = "another passphrase"
+			if _, err := volume.Create(other); err == nil || !strings.Contains(err.Error(), "needs no passphrase") {
+				t.Errorf("with a passphrase: %v", err)
+			}
+			other = config(t, volume.Encrypted) // another node's key ring
+			other.Dir = c.Dir
+			if _, err := volume.Create(other); !errors.Is(err, crypt.ErrMaster) || !errors.Is(err, volume.ErrFolder) {
+				t.Errorf("on another node: %v", err)
+			}
+			continue
+		}
+		other.Passphrase = "wrong"
+		if _, err := volume.Create(other); !errors.Is(err, crypt.ErrPassphrase) {
+			t.Errorf("with another passphrase: %v", err)
+		}
+		other.Ring, err = keyring.Open(filepath.Join(t.TempDir(), "keyring"))
+		must(t, err)
+		other.Passphrase = passphrase
+		if _, err := volume.Create(other); err != nil {
+			t.Errorf("with the passphrase on another node: %v", err)
+		}
+		if _, err := other.Ring.Wrapped(id); err != nil {
+			t.Errorf("the key ring there: %v", err)
+		}
+	}
+}
+
 func TestAFolderThatDoesNotFitIsRefusedWithTheReason(t *testing.T) {
 	full := config(t, volume.Encrypted)
 	must(t, os.Mkdir(full.Dir, 0o755))
@@ -137,11 +183,9 @@ func TestAFolderThatDoesNotFitIsRefusedWithTheReason(t *testing.T) {
 	taken := config(t, volume.Encrypted)
 	_, err := volume.Create(taken)
 	must(t, err)
-	for _, kind := range []volume.Kind{volume.Encrypted, volume.Disk} {
-		taken.Kind = kind
-		if _, err := volume.Create(taken); !errors.Is(err, volume.ErrKind) {
-			t.Errorf("a second VFS in one folder: %v", err)
-		}
+	taken.Kind = volume.Disk
+	if _, err := volume.Create(taken); !errors.Is(err, volume.ErrKind) {
+		t.Errorf("a plain VFS in the folder of an encrypted one: %v", err)
 	}
 	if _, err := volume.Open(taken); !errors.Is(err, volume.ErrKind) {
 		t.Errorf("an encrypted VFS opened as a plain one: %v", err)

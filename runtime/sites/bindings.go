@@ -46,7 +46,7 @@ func (s *site) bind(wanted []*model.Binding) {
 	for _, b := range s.bindings {
 		if b.listener != nil {
 			_ = b.listener.Close()
-			s.log.Info("no longer listening", "binding", b.model.Name, "address", b.listener.Addr())
+			s.log.Info("no longer listening", "binding", b.model.Name, "address", b.listener.Addr().String())
 		}
 	}
 	s.bindings = there
@@ -68,7 +68,7 @@ func (s *site) listen(b *binding) {
 		return
 	}
 	b.listener, b.problem = l, nil
-	s.log.Info("listening", "binding", b.model.Name, "address", l.Addr())
+	s.log.Info("listening", "binding", b.model.Name, "address", l.Addr().String())
 	if len(b.model.ProxyFrom) == 0 {
 		s.server.Serve(l)
 		return

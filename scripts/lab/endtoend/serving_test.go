@@ -1,0 +1,128 @@
+//go:build linux && lab
+
+package endtoend
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"ss-setup/scripts/lab"
+)
+
+// api is the REST interface of a machine's server, as root uses it.
+type api struct {
+	b     *box
+	token string
+}
+
+func (b *box) api() *api {
+	b.t.Helper()
+	out := b.MustExec("/opt/ss-server/current/release/bin/ss-server", "token", "add", "lab", "--super")
+	token, _, _ := strings.Cut(out, "\n")
+	return &api{b, token}
+}
+
+func (a *api) do(method, path, body string) string {
+	a.b.t.Helper()
+	return a.b.MustExec("curl", "-sSk", "--fail-with-body", "-X", method, "-H", "Authorization: Bearer "+a.token, "-H", "If-Match: *",
+		"-H", "Content-Type: application/json", "-d", body, "https://127.0.0.1:6443/api/v1"+path)
+}
+
+const (
+	sitePort     = "2022"
+	userPassword = "Correct-horse-battery-9"
+)
+
+// furnish makes a site with a plain VFS and the user kim.
+func (a *api) furnish() {
+	a.b.t.Helper()
+	a.b.MustExec("install", "-d", "-o", "ss-server", "-g", "ss-server", "-m", "700", "/srv/files", "/srv/vault")
+	a.do("POST", "/nodes", `{"name":"one"}`)
+	a.do("POST", "/sites", `{"name":"main"}`)
+	a.do("POST", "/sites/main/bindings", fmt.Sprintf(`{"name":"sftp","node":"one","port":%s}`, sitePort))
+	a.do("POST", "/sites/main/vfs", `{"name":"files","type":"disk","root":"/srv/files"}`)
+	a.user("kim", "files")
+}
+
+// vault adds an encrypted VFS and the user eve.
+func (a *api) vault() {
+	a.b.t.Helper()
+	a.do("POST", "/sites/main/vfs", `{"name":"vault","type":"encrypted","root":"/srv/vault"}`)
+	a.user("eve", "vault")
+}
+
+func (a *api) user(name, vfs string) {
+	a.b.t.Helper()
+	a.do("POST", "/sites/main/users", fmt.Sprintf(
+		`{"name":%q,"password":{"clear":%q},"home":{"vfs":%q,"path":"/","permissions":["list","download","upload"]}}`, name, userPassword, vfs))
+}
+
+func (b *box) uploads(user, name, text string) {
+	b.t.Helper()
+	b.MustExec("sh", "-c", fmt.Sprintf("printf %%s '%s' | curl -sSk -u %s:%s -T - sftp://127.0.0.1:%s/%s", text, user, userPassword, sitePort, name))
+}
+
+// download is what a user downloads; the code is curl's.
+func (b *box) download(user, name string) (text string, code int) {
+	b.t.Helper()
+	text, _, code = b.Exec(context.Background(), "curl", "-sSk", "-m", "10", "-u", user+":"+userPassword, "sftp://127.0.0.1:"+sitePort+"/"+name)
+	return text, code
+}
+
+func (b *box) downloads(user, name, want string) {
+	b.t.Helper()
+	if text, code := b.download(user, name); text != want || code != 0 {
+		b.t.Errorf("%s downloads %q (%d), want %q", user, text, code, want)
+	}
+}
+
+const loginDenied = 67 // of curl
+
+func TestWhatUsersHaveSurvivesAnUpdateARollbackAndAnUpdate(t *testing.T) {
+	b := from(t, lab.Options{}, "7.0.0", "7.0.1")
+	b.serves(recoveryTime, "7.0.0")
+	a := b.api()
+	a.furnish()
+	b.uploads("kim", "plain.txt", "plain")
+	b.downloads("kim", "plain.txt", "plain")
+
+	b.must("7.0.1", updateArgs()...)
+	b.serves(recoveryTime, "7.0.1")
+	b.downloads("kim", "plain.txt", "plain")
+	a.vault()
+	b.uploads("eve", "sealed.txt", "words nobody sees")
+	b.downloads("eve", "sealed.txt", "words nobody sees")
+	if out := b.MustExec("sh", "-c", "grep -rl 'words nobody' /srv/vault || true"); out != "" {
+		t.Errorf("in plain on the disk: %s", out)
+	}
+	a.do("PATCH", "/sites/main/users/kim", `{"disabled":true}`)
+	if _, code := b.download("kim", "plain.txt"); code != loginDenied {
+		t.Errorf("a disabled user gets %d, want %d", code, loginDenied)
+	}
+
+	// What the rollback undoes is told first, and kept.
+	undoes := []string{`user "kim" of site main was changed by `, "disabled true", `user "eve" of site main was created`, `VFS "vault" of site main was created`}
+	r := b.must("7.0.1", "rollback", "--yes", "--health-timeout", healthTimeout.String())
+	kept := b.MustExec("cat", "/opt/ss-server/generations/2/undone.txt")
+	for _, want := range undoes {
+		if !strings.Contains(r.stdout+r.stderr, want) || !strings.Contains(kept, want) {
+			t.Errorf("no %q in %s\nnor in what is kept: %s", want, r, kept)
+		}
+	}
+	b.serves(recoveryTime, "7.0.0")
+	b.downloads("kim", "plain.txt", "plain")
+	if _, code := b.download("eve", "sealed.txt"); code != loginDenied {
+		t.Errorf("a user of the newer generation gets %d, want %d", code, loginDenied)
+	}
+
+	// The key ring never goes back: the VFS is taken over where it is.
+	b.must("7.0.1", append(updateArgs(), "--yes")...)
+	b.serves(recoveryTime, "7.0.1")
+	a.vault()
+	b.downloads("eve", "sealed.txt", "words nobody sees")
+	b.downloads("kim", "plain.txt", "plain")
+	b.settled(recoveryTime)
+	b.must("7.0.1", "verify")
+}

@@ -4,9 +4,15 @@ package endtoend
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/json"
 	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"ss-setup/scripts/lab"
 )
@@ -125,4 +131,128 @@ func TestWhatUsersHaveSurvivesAnUpdateARollbackAndAnUpdate(t *testing.T) {
 	b.downloads("kim", "plain.txt", "plain")
 	b.settled(recoveryTime)
 	b.must("7.0.1", "verify")
+}
+
+// TestAPowerCutLosesNoAcknowledgedChange makes users one after another while the power
+// goes. After each boot those are there that the server had said yes to, and at most the
+// one that it had not answered for.
+func TestAPowerCutLosesNoAcknowledgedChange(t *testing.T) {
+	b := from(t, lab.Options{}, "7.0.0")
+	b.serves(recoveryTime, "7.0.0")
+	a := b.api()
+	a.furnish()
+	rng := rand.New(rand.NewPCG(20261122, 1))
+	known := map[string]bool{"kim": true}
+	for cut := range objectCuts {
+		w := a.writer(cut)
+		time.Sleep(time.Duration(50+rng.IntN(600)) * time.Millisecond)
+		b.Kill9(lab.SystemFirst, 0)
+		acknowledged, open := w.end()
+		b.Start()
+		b.serves(recoveryTime, "7.0.0")
+		there := a.users()
+		for _, name := range acknowledged {
+			known[name] = true
+		}
+		for name := range known {
+			if !there[name] {
+				t.Errorf("cut %d: %s is lost", cut, name)
+			}
+		}
+		for name := range there {
+			if !known[name] && name != open {
+				t.Errorf("cut %d: nobody made %s", cut, name)
+			}
+			known[name] = true
+		}
+		t.Logf("cut %d: %d users acknowledged", cut, len(acknowledged))
+	}
+	b.service("stop", "ss-server")
+	b.MustExec("/opt/ss-server/current/release/bin/ss-server", "check", "--data", "/opt/ss-server/current/data")
+	if !t.Failed() {
+		count(t, "power cuts while users are made", objectCuts)
+	}
+}
+
+// writer makes users until the machine is gone.
+type writer struct {
+	acknowledged []string
+	open         string // the last one, if it was not answered for
+	done         chan struct{}
+}
+
+func (a *api) writer(run int) *writer {
+	w := &writer{done: make(chan struct{})}
+	client := a.client()
+	go func() {
+		defer close(w.done)
+		defer client.CloseIdleConnections()
+		for i := 0; ; i++ {
+			w.open = fmt.Sprintf("user-%d-%d", run, i)
+			resp, err := a.send(client, http.MethodPost, "/sites/main/users", fmt.Sprintf(`{"name":%q}`, w.open))
+			if err != nil {
+				return
+			}
+			switch resp.StatusCode {
+			case http.StatusCreated:
+				w.acknowledged, w.open = append(w.acknowledged, w.open), ""
+			case http.StatusTooManyRequests:
+				time.Sleep(100 * time.Millisecond)
+			default:
+				return
+			}
+		}
+	}()
+	return w
+}
+
+func (w *writer) end() (acknowledged []string, open string) {
+	<-w.done
+	return w.acknowledged, w.open
+}
+
+// client asks over connections of its own.
+func (a *api) client() *http.Client {
+	return &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{
+		DialContext: a.b.Dial, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}
+}
+
+// send gives the answer, its body read.
+func (a *api) send(client *http.Client, method, path, body string) (*http.Response, error) {
+	req, err := http.NewRequest(method, "https://127.0.0.1:6443/api/v1"+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+a.token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp, err
+}
+
+// users are the names of all users of the site.
+func (a *api) users() map[string]bool {
+	a.b.t.Helper()
+	names, after := map[string]bool{}, ""
+	for {
+		var page struct {
+			Items []struct{ Name string }
+			More  bool
+			Next  string
+		}
+		if err := json.Unmarshal([]byte(a.do("GET", "/sites/main/users?limit=1000&after="+after, "")), &page); err != nil {
+			a.b.t.Fatal(err)
+		}
+		for _, u := range page.Items {
+			names[u.Name] = true
+		}
+		if after = page.Next; !page.More {
+			return names
+		}
+	}
 }

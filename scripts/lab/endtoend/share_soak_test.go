@@ -39,3 +39,6 @@ var debImages = []string{"bookworm", "trixie", "bookworm-sysv", "bookworm-openrc
 
 // debInits are the machines without systemd that a deb is installed on.
 var debInits = []string{"bookworm-sysv", "bookworm-openrc"}
+
+// objectCuts is how often the power goes while objects are written.
+const objectCuts = 20

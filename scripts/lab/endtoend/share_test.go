@@ -49,3 +49,6 @@ var debImages = []string{"trixie"}
 
 // debInits are the machines without systemd that a deb is installed on.
 var debInits = []string{"bookworm-openrc"}
+
+// objectCuts is how often the power goes while objects are written.
+const objectCuts = 4

@@ -304,3 +304,73 @@ func TestAStopLetsAnUploadEndAndTakesLogInsMeanwhile(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// ask sends a request to the REST interface and wants it to go well.
+func (n *installed) ask(t *testing.T, token, method, path string, body any) {
+	t.Helper()
+	text, err := json.Marshal(body)
+	check(t, err)
+	req, err := http.NewRequest(method, "https://"+n.web+"/api/v1"+path, bytes.NewReader(text))
+	check(t, err)
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("If-Match", "*")
+	req.Header.Set("Content-Type", "application/json")
+	if method == http.MethodPatch {
+		req.Header.Set("Content-Type", "application/merge-patch+json")
+	}
+	resp, err := insecure().Do(req)
+	check(t, err)
+	defer resp.Body.Close()
+	var answer bytes.Buffer
+	_, _ = answer.ReadFrom(resp.Body)
+	if resp.StatusCode >= 300 {
+		t.Fatalf("%s %s: %s %s", method, path, resp.Status, &answer)
+	}
+}
+
+func TestWhatIsChangedByRESTHoldsForSessionsThatRunAndSitesThatAreAddedServe(t *testing.T) {
+	n := newInstalled(t)
+	out, err := exec.Command(name, "token", "add", "lab", "--super", "--json", "--home", n.path("current"), "--state", n.path("var"), "--control", n.path("run/c")).Output()
+	check(t, err)
+	var made struct {
+		Secret string `json:"secret"`
+	}
+	check(t, json.Unmarshal(out, &made))
+	n.run(t)
+	c := n.mustLogIn(t)
+	n.ask(t, made.Secret, http.MethodPatch, "/sites/main/users/kim", map[string]any{"disabled": true})
+	if _, err := c.Getwd(); err == nil {
+		t.Error("a disabled user goes on")
+	}
+	if _, err := n.login(); err == nil {
+		t.Error("a disabled user is let in")
+	}
+	n.ask(t, made.Secret, http.MethodPatch, "/sites/main/users/kim", map[string]any{"disabled": false})
+	check(t, upload(n.mustLogIn(t), "/f", "x"))
+
+	address := freeAddress(t)
+	_, port, err := net.SplitHostPort(address)
+	check(t, err)
+	number, err := strconv.Atoi(port)
+	check(t, err)
+	n.ask(t, made.Secret, http.MethodPost, "/sites", map[string]any{"name": "second"})
+	n.ask(t, made.Secret, http.MethodPost, "/sites/second/bindings", map[string]any{"name": "sftp", "node": "romantic-lovelace", "address": "127.0.0.1", "port": number})
+	n.ask(t, made.Secret, http.MethodPost, "/sites/second/vfs", map[string]any{"name": "vault", "type": "encrypted", "root": n.path("vault")})
+	n.ask(t, made.Secret, http.MethodPost, "/sites/second/users", map[string]any{
+		"name": "kim", "password": map[string]any{"clear": nodePassword}, "home": map[string]any{"vfs": "vault", "permissions": []string{"list", "upload"}},
+	})
+	client, err := ssh.Dial("tcp", address, &ssh.ClientConfig{
+		User: "kim", Auth: []ssh.AuthMethod{ssh.Password(nodePassword)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), Timeout: 20 * time.Second,
+	})
+	if err != nil {
+		t.Fatalf("the new site: %v\n%s", err, n.log)
+	}
+	defer client.Close()
+	files, err := sftp.NewClient(client)
+	check(t, err)
+	check(t, upload(files, "/f", "in plain"))
+	if raw, err := os.ReadFile(n.path("vault/f")); err != nil || strings.Contains(string(raw), "in plain") {
+		t.Errorf("%q, %v", raw, err)
+	}
+	n.end(t, syscall.SIGTERM)
+}

@@ -1,0 +1,265 @@
+//go:build linux && lab
+
+package endtoend
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ss-setup/scripts/lab"
+)
+
+// sftpPort and otherPort are those of the site's two bindings.
+const (
+	sftpPort  = "2022"
+	otherPort = "2023"
+)
+
+// server is an installed server with the site main and the user kim, who logs in by a key
+// with OpenSSH's client.
+type server struct {
+	*box
+	token string
+	dir   string // of the client
+	addr  string // which leads to the binding
+}
+
+// withSite gives the installed server a site.
+func withSite(b *box) *server {
+	b.t.Helper()
+	s := &server{box: b, dir: b.t.TempDir()}
+	var made struct {
+		Secret string `json:"secret"`
+	}
+	if err := json.Unmarshal([]byte(b.MustExec("ss-server", "token", "add", "lab", "--super", "--json")), &made); err != nil {
+		b.t.Fatal(err)
+	}
+	s.token = made.Secret
+	key := filepath.Join(s.dir, "key")
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
+		b.t.Fatalf("%v: %s", err, out)
+	}
+	public, err := os.ReadFile(key + ".pub")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	s.ask(http.MethodPost, "/nodes", map[string]any{"name": "lab"})
+	s.ask(http.MethodPost, "/sites", map[string]any{"name": "main"})
+	s.ask(http.MethodPost, "/sites/main/bindings", map[string]any{"name": "sftp", "node": "lab", "port": 2022})
+	s.ask(http.MethodPost, "/sites/main/bindings", map[string]any{"name": "other", "node": "lab", "port": 2023})
+	s.ask(http.MethodPost, "/sites/main/vfs", map[string]any{"name": "vault", "type": "encrypted", "root": "/srv/ss-server/vault"})
+	s.ask(http.MethodPost, "/sites/main/users", map[string]any{
+		"name": "kim", "keys": []any{map[string]any{"key": strings.TrimSpace(string(public))}},
+		"home": map[string]any{"vfs": "vault", "permissions": []string{"list", "download", "upload", "overwrite", "delete", "rename", "mkdir"}},
+	})
+	s.addr = s.forward("127.0.0.1:" + sftpPort)
+	return s
+}
+
+// ask sends a request to the REST interface and wants it to go well.
+func (s *server) ask(method, path string, body any) {
+	s.t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req, err := http.NewRequest(method, "https://127.0.0.1:6443/api/v1"+path, bytes.NewReader(text))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+s.token)
+	req.Header.Set("Content-Type", "application/json")
+	client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DialContext: s.Dial,
+	}}
+	resp, err := client.Do(req)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v\n%s", method, path, err, s.Logs())
+	}
+	defer resp.Body.Close()
+	answer, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode >= 300 {
+		s.t.Fatalf("%s %s: %s %s", method, path, resp.Status, answer)
+	}
+}
+
+// forward gives a port of the host that leads to an address in the machine.
+func (s *server) forward(to string) string {
+	s.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			outside, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer outside.Close()
+				inside, err := s.Dial(context.Background(), "tcp", to)
+				if err != nil {
+					return
+				}
+				defer inside.Close()
+				go func() { _, _ = io.Copy(inside, outside) }()
+				_, _ = io.Copy(outside, inside)
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// sftp runs OpenSSH's client over a batch of commands.
+func (s *server) sftp(batch string) (string, error) {
+	_, port, err := net.SplitHostPort(s.addr)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sftp", "-F", "/dev/null", "-P", port, "-i", filepath.Join(s.dir, "key"), "-o", "BatchMode=yes",
+		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile="+filepath.Join(s.dir, "known"), "-b", "-", "kim@127.0.0.1")
+	cmd.Stdin, cmd.Dir = strings.NewReader(batch), s.dir
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (s *server) mustSFTP(batch string) string {
+	s.t.Helper()
+	out, err := s.sftp(batch)
+	if err != nil {
+		s.t.Fatalf("sftp %q: %v: %s\n%s", batch, err, out, s.Logs())
+	}
+	return out
+}
+
+// greets tells whether a server of SSH answers at a port.
+func (s *server) greets(port string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	c, err := s.Dial(ctx, "tcp", "127.0.0.1:"+port)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+	said := make([]byte, 8)
+	_, err = io.ReadFull(c, said)
+	return err == nil && string(said) == "SSH-2.0-"
+}
+
+func TestAnEncryptedFileReadsBackAfterUpdateRollbackAndUpdate(t *testing.T) {
+	s := withSite(from(t, lab.Options{}, "7.0.0", "7.0.1"))
+	if err := os.WriteFile(filepath.Join(s.dir, "up"), []byte("in plain"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.mustSFTP("put up f\n")
+	readsBack := func(when string) {
+		t.Helper()
+		s.mustSFTP("get f " + when + "\n")
+		if got, err := os.ReadFile(filepath.Join(s.dir, when)); err != nil || string(got) != "in plain" {
+			t.Errorf("after the %s: %q, %v", when, got, err)
+		}
+	}
+	s.must("7.0.1", updateArgs()...)
+	readsBack("update")
+	if list := s.MustExec("ls", "/var/lib/ss-server/snapshots"); !strings.Contains(list, "-update.db.zst") {
+		t.Errorf("no snapshot was made: %s", list)
+	}
+	s.must("7.0.1", "rollback", "-S", "--yes", "--health-timeout", healthTimeout.String())
+	s.serves(recoveryTime, "7.0.0")
+	readsBack("rollback")
+	s.must("7.0.1", updateArgs()...)
+	readsBack("second")
+	for _, path := range []string{"/var/lib/ss-server/keyring", "/var/lib/ss-server/2", "/srv/ss-server"} {
+		if mode := strings.TrimSpace(s.MustExec("stat", "-c", "%U %A", path)); !strings.HasPrefix(mode, "ss-server ") || !strings.HasSuffix(mode, "---") {
+			t.Errorf("%s is %s", path, mode)
+		}
+	}
+
+	// A purge keeps what users stored and the key that reads it.
+	s.must("7.0.1", "uninstall", "-S", "--purge", "--yes")
+	if left := s.MustExec("sh", "-c", "ls /var/lib/ss-server/keyring /srv/ss-server"); !strings.Contains(left, "vfs-") || !strings.Contains(left, "master-") || !strings.Contains(left, "vault") {
+		t.Errorf("the purge left %s", left)
+	}
+}
+
+func TestAnUpdateAfterWhichABindingIsSomebodyElsesIsPutBack(t *testing.T) {
+	s := withSite(from(t, lab.Options{}, "7.0.0", "7.0.1"))
+	if !s.greets(sftpPort) || !s.greets(otherPort) {
+		t.Fatal("the site does not serve")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	grabbed := make(chan net.Listener, 1)
+	go func() {
+		for ctx.Err() == nil {
+			err := s.Inside(func() error {
+				l, err := net.Listen("tcp", ":"+otherPort)
+				if err == nil {
+					grabbed <- l
+				}
+				return err
+			})
+			if err == nil {
+				return
+			}
+		}
+	}()
+	r := s.setup("7.0.1", updateArgs()...)
+	if r.code != 1 || !strings.Contains(r.stderr, "binding other of site main at :"+otherPort) {
+		t.Errorf("want exit 1 and the binding, got %s\n%s", r, s.Logs())
+	}
+	s.serves(recoveryTime, "7.0.0")
+	if !s.greets(sftpPort) {
+		t.Error("the other binding does not serve")
+	}
+	if list := s.MustExec("ls", "/var/lib/ss-server/snapshots"); strings.Contains(list, "-update") {
+		t.Errorf("the snapshot was left: %s", list)
+	}
+	select {
+	case l := <-grabbed:
+		_ = l.Close()
+	default:
+		t.Fatal("the port was not taken")
+	}
+	for end := time.Now().Add(recoveryTime); !s.greets(otherPort); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the port is free and not served")
+		}
+	}
+}
+
+func TestARepairRestoresTheNewestSnapshotOfADamagedStore(t *testing.T) {
+	s := withSite(from(t, lab.Options{}, "7.0.0"))
+	s.MustExec("ss-server", "snapshot")
+	s.service("stop", "ss-server")
+	s.MustExec("dd", "if=/dev/urandom", "of=/var/lib/ss-server/1/store.db", "bs=4096", "seek=0", "count=3", "conv=notrunc")
+	s.MustExec("systemctl", "reset-failed")
+	r := s.must("7.0.0", "install", "--repair", "-S", "--health-timeout", healthTimeout.String())
+	if out := r.stdout + r.stderr; !strings.Contains(out, "was damaged") || !strings.Contains(out, "/var/lib/ss-server/2/store.db.damaged-") {
+		t.Errorf("it is not told: %s", out)
+	}
+	s.service("start", "ss-server")
+	s.serves(recoveryTime, "7.0.0")
+	if out := s.mustSFTP("pwd\n"); !strings.Contains(out, "/") {
+		t.Error(out)
+	}
+	if left := s.MustExec("ls", "/var/lib/ss-server/2"); !strings.Contains(left, "store.db.damaged-") {
+		t.Errorf("the damaged one is gone: %s", left)
+	}
+}

@@ -4,10 +4,8 @@ package endtoend
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -32,8 +30,13 @@ func (b *box) api() *api {
 
 func (a *api) do(method, path, body string) string {
 	a.b.t.Helper()
-	return a.b.MustExec("curl", "-sSk", "--fail-with-body", "-X", method, "-H", "Authorization: Bearer "+a.token, "-H", "If-Match: *",
-		"-H", "Content-Type: application/json", "-d", body, "https://127.0.0.1:6443/api/v1"+path)
+	r := lab.NewREST(a.b.Dial, a.token)
+	defer r.Close()
+	status, answer, err := r.Send(a.b.t.Context(), method, path, body)
+	if err != nil || status >= 300 {
+		a.b.t.Fatalf("%s %s: %d, %v: %s", method, path, status, err, answer)
+	}
+	return answer
 }
 
 const (
@@ -183,20 +186,21 @@ type writer struct {
 
 func (a *api) writer(run int) *writer {
 	w := &writer{done: make(chan struct{})}
-	client := a.client()
+	r := lab.NewREST(a.b.Dial, a.token)
 	go func() {
 		defer close(w.done)
-		defer client.CloseIdleConnections()
+		defer r.Close()
 		for i := 0; ; i++ {
 			w.open = fmt.Sprintf("user-%d-%d", run, i)
-			resp, err := a.send(client, http.MethodPost, "/sites/main/users", fmt.Sprintf(`{"name":%q}`, w.open))
-			if err != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+			status, _, err := r.Send(ctx, http.MethodPost, "/sites/main/users", fmt.Sprintf(`{"name":%q}`, w.open))
+			cancel()
+			switch {
+			case err != nil:
 				return
-			}
-			switch resp.StatusCode {
-			case http.StatusCreated:
+			case status == http.StatusCreated:
 				w.acknowledged, w.open = append(w.acknowledged, w.open), ""
-			case http.StatusTooManyRequests:
+			case status == http.StatusTooManyRequests:
 				time.Sleep(100 * time.Millisecond)
 			default:
 				return
@@ -209,30 +213,6 @@ func (a *api) writer(run int) *writer {
 func (w *writer) end() (acknowledged []string, open string) {
 	<-w.done
 	return w.acknowledged, w.open
-}
-
-// client asks over connections of its own.
-func (a *api) client() *http.Client {
-	return &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{
-		DialContext: a.b.Dial, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
-	}}
-}
-
-// send gives the answer, its body read.
-func (a *api) send(client *http.Client, method, path, body string) (*http.Response, error) {
-	req, err := http.NewRequest(method, "https://127.0.0.1:6443/api/v1"+path, strings.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Authorization", "Bearer "+a.token)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return resp, err
 }
 
 // users are the names of all users of the site.

@@ -384,8 +384,14 @@ func TestPagesJoinToTheWholeList(t *testing.T) {
 		return nil
 	})
 	for _, c := range []engine.Query{
-		{}, {Text: "an"}, {Total: true}, {Prefix: "a"},
-		{Descending: true}, {Text: "an", Descending: true}, {Total: true, Descending: true}, {Prefix: "a", Descending: true},
+		{},
+		{Text: "an"},
+		{Total: true},
+		{Prefix: "a"},
+		{Descending: true},
+		{Text: "an", Descending: true},
+		{Total: true, Descending: true},
+		{Prefix: "a", Descending: true},
 	} {
 		q := c
 		q.Kind, q.Site, q.Limit = model.KindUser, "main", 5000

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ss-setup/installer/machine"
+	setup "ss-setup/runtime/setup/answers"
 )
 
 const whole = `# a comment
@@ -38,7 +39,7 @@ func values(t *testing.T, list []Answer) map[string]string {
 }
 
 func TestAnAnswersFileIsReadWhole(t *testing.T) {
-	list, err := Parse("a.yaml", []byte(whole), false)
+	list, _, err := Parse("a.yaml", []byte(whole), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,7 @@ func TestAnAnswersFileIsReadWhole(t *testing.T) {
 		t.Errorf("%d of %d keys; web_port in line %d", len(got), len(Keys), list[3].Line)
 	}
 	for _, empty := range []string{"", "\n", "# nothing\n", "---\n"} {
-		if list, err := Parse("a.yaml", []byte(empty), false); err != nil || len(list) != 0 {
+		if list, _, err := Parse("a.yaml", []byte(empty), false); err != nil || len(list) != 0 {
 			t.Errorf("%q: %v, %v", empty, list, err)
 		}
 	}
@@ -64,7 +65,7 @@ func TestAnAnswersFileIsReadWhole(t *testing.T) {
 
 func TestWrongAnswersAreToldWithFileLineAndWhatIsAllowed(t *testing.T) {
 	for content, want := range map[string]string{
-		"web_port: 7443\nwep_port: 1\n":             `a.yaml:2: there is no key "wep_port"; there are ca_file, channel, from,`,
+		"web_port: 7443\nwep_port: 1\n":             `a.yaml:2: there is no key "wep_port"; there are ca_file, channel, description, first_site, from,`,
 		"web_port: 70000\n":                         "a.yaml:1: web_port is 70000; it can be a number from 1 to 65535",
 		"web_port: \"7443\"\n":                      `a.yaml:1: web_port is "7443"; it can be a number from 1 to 65535`,
 		"\n\nweb_port: no\n":                        `a.yaml:3: web_port is "no"; it can be`,
@@ -78,10 +79,10 @@ func TestWrongAnswersAreToldWithFileLineAndWhatIsAllowed(t *testing.T) {
 		"service_user: true\n":                      "a.yaml:1: service_user is true, which is no text; it can be",
 		"from: |\n  a\n  b\n":                       "a.yaml:1: from is empty or has more than one line",
 		"from: ''\n":                                "a.yaml:1: from is empty or has more than one line",
-		"node_id: romantic-lovelace\n":              "a.yaml:1: node_id is not in this version",
-		"sftp_port: 22\n":                           "a.yaml:1: sftp_port is not in this version",
+		"node_id: [a]\n":                            "a.yaml:1: node_id is not one plain value; it can be small letters",
+		"sftp_port: 99999\n":                        "a.yaml:1: sftp_port is 99999; it can be a number from 1 to 65535",
 		"license_code: S7AB\n":                      "a.yaml:1: license_code is not in this version",
-		"web_port: 1\nsuperadmin:\n  name: sa\n":    "a.yaml:2: superadmin is not in this version",
+		"web_port: 1\nsuperadmin:\n  nam: sa\n":     `a.yaml:3: there is no key "superadmin.nam"; there are name, password, password_file`,
 		"cluster: {join: a}\n":                      "a.yaml:1: cluster is not in this version",
 		"accept_drops: true\n":                      "a.yaml:1: accept_drops is not in this version",
 		"- web_port\n":                              "a.yaml:1: a list of keys is wanted",
@@ -98,7 +99,7 @@ func TestWrongAnswersAreToldWithFileLineAndWhatIsAllowed(t *testing.T) {
 		"superadmin:\n  password: sesame\n":         "a.yaml:2: a password in clear text is taken only from a file that is root's alone",
 		"wrong: 1\nx:\n  - {smtp_passwd: sesame}\n": "a.yaml:3: a password in clear text",
 	} {
-		_, err := Parse("a.yaml", []byte(content), false)
+		_, _, err := Parse("a.yaml", []byte(content), false)
 		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q:\n got %v\nwant %s", content, err, want)
 		}
@@ -109,13 +110,15 @@ func TestWrongAnswersAreToldWithFileLineAndWhatIsAllowed(t *testing.T) {
 }
 
 func TestAPasswordIsTakenFromAPrivateFileOrAsItsHash(t *testing.T) {
-	clear := []byte("superadmin:\n  password: sesame\n")
-	if _, err := Parse("a.yaml", clear, true); err == nil || !strings.Contains(err.Error(), "superadmin is not in this version") {
-		t.Errorf("from a private file: %v", err)
+	const hash = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA"
+	for content, private := range map[string]bool{"sesame": true, hash: false} {
+		_, first, err := Parse("a.yaml", []byte("superadmin:\n  password: "+content+"\n"), private)
+		if err != nil || first.Answers == nil || first.Answers.SuperAdmin.Password != content {
+			t.Errorf("%s: %+v, %v", content, first, err)
+		}
 	}
-	hash := []byte("superadmin:\n  password: $argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA\n")
-	if _, err := Parse("a.yaml", hash, false); err == nil || !strings.Contains(err.Error(), "superadmin is not in this version") {
-		t.Errorf("its hash: %v", err)
+	if _, first, err := Parse("a.yaml", []byte("web_port: 1\n"), false); err != nil || first.Answers != nil {
+		t.Errorf("a file without a set-up: %+v, %v", first, err)
 	}
 }
 
@@ -132,8 +135,8 @@ func TestLoadKnowsWhoseTheFileIs(t *testing.T) {
 		uid  int
 		want string
 	}{
-		{0o600, 0, "not in this version"},
-		{0o400, 0, "not in this version"},
+		{0o600, 0, ""},
+		{0o400, 0, ""},
 		{0o640, 0, "clear text"},
 		{0o604, 0, "clear text"},
 		{0o600, 1, "clear text"},
@@ -141,7 +144,7 @@ func TestLoadKnowsWhoseTheFileIs(t *testing.T) {
 		if err := errors.Join(os.Chown(path, c.uid, 0), os.Chmod(path, c.mode)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Load(path, machine.OnlyPrivileged); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, _, err := Load(path, machine.OnlyPrivileged); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%o of %d: %v, want %q", c.mode, c.uid, err, c.want)
 		}
 	}
@@ -154,7 +157,7 @@ func TestLoadRefusesWhatIsNoSmallFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{dir, large, filepath.Join(dir, "none"), os.DevNull} {
-		if _, err := Load(path, machine.OnlyPrivileged); !errors.Is(err, ErrInvalid) {
+		if _, _, err := Load(path, machine.OnlyPrivileged); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
@@ -172,7 +175,7 @@ func TestSavedAnswersAreReadAsTheyWereUsed(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
-	list, err := Load(path, machine.OnlyPrivileged)
+	list, _, err := Load(path, machine.OnlyPrivileged)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +200,7 @@ func TestAPasswordIsNeverSaved(t *testing.T) {
 		"/srv/a:b@c":                             "/srv/a:b@c",
 	} {
 		saved := Marshal(map[string]string{"from": given})
-		list, err := Parse("a.yaml", saved, false)
+		list, _, err := Parse("a.yaml", saved, false)
 		if err != nil || len(list) != 1 || list[0].Value != want || strings.Contains(string(saved), "sesame") {
 			t.Errorf("%s: %v, %v\n%s", given, list, err, saved)
 		}
@@ -224,6 +227,13 @@ func TestTheDocumentListsTheKeys(t *testing.T) {
 	for _, k := range Keys {
 		table = append(table, "| `"+k.Name+"` | "+k.Allowed+" | "+k.Standard+" | "+k.Text+" |\n")
 	}
+	var first []string
+	for _, k := range setup.Keys {
+		first = append(first, "| `"+k.Name+"` | "+k.Allowed+" | "+k.Standard+" | "+k.Text+" |\n")
+	}
+	if want := strings.Join(first, ""); !strings.Contains(string(content), want) {
+		t.Errorf("the document has not:\n%s", want)
+	}
 	for _, name := range Later {
 		later = append(later, "`"+name+"`")
 	}
@@ -232,6 +242,20 @@ func TestTheDocumentListsTheKeys(t *testing.T) {
 	}
 	if want := strings.Join(later, ", "); !strings.Contains(strings.ReplaceAll(string(content), "\n", " "), want) {
 		t.Errorf("the document has not: %s", want)
+	}
+}
+
+// TestTheServerKnowsWhichKeysAreOfTheInstaller: both read one file, and neither takes a
+// key for a slip that the other has.
+func TestTheServerKnowsWhichKeysAreOfTheInstaller(t *testing.T) {
+	var own []string
+	for _, k := range Keys {
+		if own = append(own, k.Name); setup.Mine(k.Name) {
+			t.Errorf("%s is of both", k.Name)
+		}
+	}
+	if !slices.Equal(own, setup.Foreign) {
+		t.Errorf("the server passes over %q, ss-setup has %q", setup.Foreign, own)
 	}
 }
 
@@ -244,7 +268,7 @@ func FuzzParse(f *testing.F) {
 		if len(content) > maxSize {
 			return
 		}
-		list, err := Parse("f", content, private)
+		list, _, err := Parse("f", content, private)
 		if err != nil {
 			if !errors.Is(err, ErrInvalid) {
 				t.Errorf("%q: %v", content, err)
@@ -252,7 +276,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		used := values(t, list)
-		again, err := Parse("f", Marshal(used), private)
+		again, _, err := Parse("f", Marshal(used), private)
 		if err != nil {
 			t.Fatalf("%q: written as\n%s: %v", content, Marshal(used), err)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ss-setup/runtime/config"
+	setup "ss-setup/runtime/setup/answers"
 )
 
 // Key is one key of an answers file.
@@ -20,21 +21,12 @@ type Key struct {
 	// Text explains it.
 	Text string
 
-	kind  kind
+	kind  setup.Kind
 	check func(value string) error
 }
 
 // Flag is the flag of ss-setup install that the key is the twin of.
 func (k Key) Flag() string { return strings.ReplaceAll(k.Name, "_", "-") }
-
-// kind is the YAML type of a value.
-type kind int
-
-const (
-	text kind = iota
-	number
-	boolean
-)
 
 // Keys are all keys of an answers file, in the order in which they are written.
 var Keys = []Key{
@@ -44,12 +36,12 @@ var Keys = []Key{
 	{Name: "mirror", Allowed: "the address of a repository", Standard: "none", Text: "Another repository, asked when the one before fails."},
 	{Name: "proxy", Allowed: "an address, such as http://proxy.example:3128, or none", Standard: "as the environment says", Text: "The proxy that the repository is reached through."},
 	{Name: "ca_file", Allowed: "a file", Standard: "none", Text: "Certificates that are trusted for the connection, beside the system's."},
-	{Name: "web_port", Allowed: "a number from 1 to 65535", Standard: strconv.Itoa(config.DefaultWebPort), Text: "Port of the web interface and the REST API.", kind: number, check: port},
-	{Name: "license_port", Allowed: "a number from 1 to 65535", Standard: strconv.Itoa(config.DefaultLicensePort), Text: "Port of the license daemon.", kind: number, check: port},
+	{Name: "web_port", Allowed: "a number from 1 to 65535", Standard: strconv.Itoa(config.DefaultWebPort), Text: "Port of the web interface and the REST API.", kind: setup.Number, check: port},
+	{Name: "license_port", Allowed: "a number from 1 to 65535", Standard: strconv.Itoa(config.DefaultLicensePort), Text: "Port of the license daemon.", kind: setup.Number, check: port},
 	{Name: "license_mode", Allowed: "local or client", Standard: "local", Text: "Where licenses come from: this machine, or the license server.", check: licenseMode},
 	{Name: "license_server", Allowed: "NAME or NAME:PORT", Standard: "none", Text: "The license server; goes with license_mode: client.", check: licenseServer},
 	{Name: "service_user", Allowed: "the name of an account", Standard: "ss-server, which is made", Text: "Account that the server runs as."},
-	{Name: "open_firewall", Allowed: "true or false", Standard: "false", Text: "Open the ports in the firewall of this machine.", kind: boolean},
+	{Name: "open_firewall", Allowed: "true or false", Standard: "false", Text: "Open the ports in the firewall of this machine.", kind: setup.Boolean},
 	{Name: "health_timeout", Allowed: "a time, such as 30s or 2m", Standard: "30s", Text: "How long a service may take to answer.", check: duration},
 	{Name: "log", Allowed: "a file", Standard: "a new one in the log folder of ss-setup", Text: "Where the log of the run goes."},
 }
@@ -57,7 +49,7 @@ var Keys = []Key{
 // Later are keys that the design knows and this version does not have the part
 // for.
 var Later = []string{
-	"accept_drops", "cluster", "description", "first_site", "import", "license_code", "node_id", "recovery_email", "sftp_port", "superadmin",
+	"accept_drops", "cluster", "import", "license_code",
 }
 
 // names lists the keys that a file may have now.
@@ -65,6 +57,12 @@ func names() string {
 	var list []string
 	for _, k := range Keys {
 		list = append(list, k.Name)
+	}
+	for _, k := range setup.Keys {
+		top, _, _ := strings.Cut(k.Name, ".")
+		if !slices.Contains(list, top) {
+			list = append(list, top)
+		}
 	}
 	slices.Sort(list)
 	return strings.Join(list, ", ")

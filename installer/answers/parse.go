@@ -5,21 +5,20 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	setup "ss-setup/runtime/setup/answers"
 )
 
 // ErrInvalid is found in the error for a file that cannot be taken as it is.
-var ErrInvalid = errors.New("not valid")
+var ErrInvalid = setup.ErrInvalid
 
-// maxSize bounds what is read: answers are a page of text.
-const maxSize = 64 << 10
+// maxSize bounds what is read.
+const maxSize = setup.MaxSize
 
 // Answer is one key of a file with its value.
 type Answer struct {
@@ -28,31 +27,42 @@ type Answer struct {
 	Line  int
 }
 
-// Load reads the answers in a file. Passwords in clear text are taken from a file that
-// is private, as who may do everything with the machine has it, and refused otherwise.
-func Load(path string, private func(*os.File) bool) ([]Answer, error) {
+// Load reads the answers in a file, and what it says of the first set-up of the server.
+// Passwords in clear text are taken from a file that is private, as who may do everything
+// with the machine has it, and refused otherwise.
+func Load(path string, private func(*os.File) bool) ([]Answer, *setup.File, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxSize {
-		return nil, fmt.Errorf("%w: %s is not a text file of at most %d KiB", ErrInvalid, path, maxSize>>10)
+		return nil, nil, fmt.Errorf("%w: %s is not a text file of at most %d KiB", ErrInvalid, path, maxSize>>10)
 	}
 	content, err := io.ReadAll(io.LimitReader(f, maxSize))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	return Parse(path, content, private(f))
 }
 
 // Parse reads the text of an answers file; name is what errors call it. Where it
 // is not private, passwords in clear text are refused.
-func Parse(name string, content []byte, private bool) ([]Answer, error) {
+func Parse(name string, content []byte, private bool) ([]Answer, *setup.File, error) {
+	list, err := parseOwn(name, content, private)
+	if err != nil {
+		return nil, nil, err
+	}
+	first, err := setup.Parse(name, content, private)
+	return list, first, err
+}
+
+// parseOwn reads the keys that are ss-setup's own.
+func parseOwn(name string, content []byte, private bool) ([]Answer, error) {
 	p := &reading{name: name, private: private}
 	file, err := parser.ParseBytes(content, 0)
 	if err != nil {
@@ -74,6 +84,9 @@ func Parse(name string, content []byte, private bool) ([]Answer, error) {
 	}
 	var list []Answer
 	for _, e := range entries {
+		if setup.Mine(setup.KeyName(e)) {
+			continue
+		}
 		a, err := p.answer(e)
 		if err != nil {
 			return nil, err
@@ -93,14 +106,7 @@ type reading struct {
 }
 
 func (p *reading) fail(at ast.Node, format string, args ...any) error {
-	return fmt.Errorf("%w: %s:%d: %s", ErrInvalid, p.name, lineOf(at), fmt.Sprintf(format, args...))
-}
-
-func lineOf(n ast.Node) int {
-	if n == nil || n.GetToken() == nil || n.GetToken().Position == nil {
-		return 1
-	}
-	return n.GetToken().Position.Line
+	return fmt.Errorf("%w: %s:%d: %s", ErrInvalid, p.name, setup.LineOf(at), fmt.Sprintf(format, args...))
 }
 
 // syntax says where the text is no YAML.
@@ -129,7 +135,7 @@ func (p *reading) entries(body ast.Node) ([]*ast.MappingValueNode, error) {
 }
 
 func (p *reading) answer(e *ast.MappingValueNode) (Answer, error) {
-	name := keyName(e)
+	name := setup.KeyName(e)
 	if slices.Contains(Later, name) {
 		return Answer{}, p.fail(e.Key, "%s is not in this version; it has %s", name, names())
 	}
@@ -137,110 +143,27 @@ func (p *reading) answer(e *ast.MappingValueNode) (Answer, error) {
 	if !ok {
 		return Answer{}, p.fail(e.Key, "there is no key %q; there are %s", name, names())
 	}
-	value, err := scalar(e.Value, k.kind)
+	value, err := setup.Scalar(e.Value, k.kind)
 	if err == nil && k.check != nil {
 		err = k.check(value)
 	}
 	if err != nil {
 		return Answer{}, p.fail(e.Key, "%s %v; it can be %s", name, err, k.Allowed)
 	}
-	return Answer{Key: k, Value: value, Line: lineOf(e.Key)}, nil
+	return Answer{Key: k, Value: value, Line: setup.LineOf(e.Key)}, nil
 }
-
-func keyName(e *ast.MappingValueNode) string {
-	if e.Key == nil || e.Key.GetToken() == nil {
-		return ""
-	}
-	return e.Key.GetToken().Value
-}
-
-// scalar is the text of a value of one kind.
-func scalar(n ast.Node, want kind) (string, error) {
-	var value string
-	var is kind
-	switch n := n.(type) {
-	case *ast.StringNode:
-		value = n.Value
-	case *ast.LiteralNode:
-		value = strings.TrimRight(n.Value.Value, "\n")
-	case *ast.IntegerNode:
-		value, is = n.GetToken().Value, number
-	case *ast.FloatNode:
-		value = n.GetToken().Value // a version such as 7.0
-	case *ast.BoolNode:
-		value, is = strconv.FormatBool(n.Value), boolean
-	case *ast.NullNode, nil:
-		return "", errors.New("has no value")
-	default:
-		return "", errors.New("is not one plain value")
-	}
-	switch {
-	case want == is, want == text && is == number:
-	case want == text:
-		return "", fmt.Errorf("is %s, which is no text", value)
-	default:
-		return "", fmt.Errorf("is %q", value)
-	}
-	if value == "" || strings.ContainsAny(value, "\n\r\x00") {
-		return "", errors.New("is empty or has more than one line")
-	}
-	return value, nil
-}
-
-var (
-	secretName = regexp.MustCompile(`(?i)(pass(word|phrase|wd)?|secret|token)$`)
-	// hashed are the forms in which a password may lie about: $argon2id$…, $2b$…
-	hashed   = regexp.MustCompile(`^\$[0-9a-z-]+\$.+`)
-	userInfo = regexp.MustCompile(`://[^/@:]*:[^/@]+@`)
-)
 
 // passwords refuses passwords in clear text in a file that others can read.
 func (p *reading) passwords(n ast.Node) error {
 	if p.private {
 		return nil
 	}
-	w := &search{}
-	ast.Walk(w, n)
-	if w.found == nil {
+	found, inAddress := setup.ClearPassword(n)
+	switch {
+	case found == nil:
 		return nil
+	case inAddress:
+		return p.fail(found, "%s", "an address with its password: "+setup.ClearPasswordCure(p.name)+"; or give the address in the environment, such as SS_SETUP_FROM")
 	}
-	if w.address {
-		return p.fail(w.found, "%s", "an address with its password: "+clearPassword(p.name)+"; or give the address in the environment, such as SS_SETUP_FROM")
-	}
-	return p.fail(w.found, "%s", clearPassword(p.name))
-}
-
-// search finds the first password in clear text.
-type search struct {
-	found ast.Node
-	// address: it stands in an address.
-	address bool
-}
-
-// Visit implements ast.Visitor.
-func (w *search) Visit(n ast.Node) ast.Visitor {
-	if w.found != nil {
-		return nil
-	}
-	switch n := n.(type) {
-	case *ast.MappingValueNode:
-		if secretName.MatchString(keyName(n)) && clearText(n.Value) {
-			w.found = n.Key
-		}
-	case *ast.StringNode:
-		if userInfo.MatchString(n.Value) {
-			w.found, w.address = n, true
-		}
-	}
-	return w
-}
-
-func clearText(n ast.Node) bool {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return n.Value != "" && !hashed.MatchString(n.Value)
-	case *ast.NullNode, *ast.MappingNode, *ast.SequenceNode, *ast.BoolNode, nil:
-		return false
-	}
-	return true
+	return p.fail(found, "%s", setup.ClearPasswordCure(p.name))
 }

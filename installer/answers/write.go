@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+
+	setup "ss-setup/runtime/setup/answers"
 )
 
 // Marshal writes an answers file of what a run used, keyed by the names of Keys.
@@ -21,7 +23,7 @@ func Marshal(used map[string]string) []byte {
 		switch {
 		case !ok:
 			fmt.Fprintf(&out, "# %s: (standard: %s)\n", k.Name, k.Standard)
-		case k.kind == text:
+		case k.kind == setup.Text:
 			fmt.Fprintf(&out, "%s: %s\n", k.Name, strconv.Quote(WithoutPassword(value)))
 		default:
 			fmt.Fprintf(&out, "%s: %s\n", k.Name, value)

@@ -42,6 +42,8 @@ type Options struct {
 type Codes interface {
 	Redeem(typed string, from netip.Addr) (setup.Session, error)
 	Session(token string) (expires time.Time, ok bool)
+	// Done tells that the node is set up: codes open nothing any more.
+	Done() (bool, error)
 }
 
 // Handler is the whole web interface.
@@ -50,8 +52,8 @@ func Handler(opt Options) http.Handler {
 	pages := http.NewServeMux()
 	pages.HandleFunc("GET "+p.stylePath, p.style)
 	pages.HandleFunc("GET /{$}", p.root)
-	pages.HandleFunc("GET "+SetupPath, p.setup)
-	pages.HandleFunc("POST "+SetupPath, p.redeem)
+	pages.HandleFunc("GET "+SetupPath, p.whileNew(p.setup))
+	pages.HandleFunc("POST "+SetupPath, p.whileNew(p.redeem))
 	pages.HandleFunc("GET /help", p.help)
 	pages.HandleFunc("/", p.notFound)
 

@@ -20,7 +20,12 @@ import (
 )
 
 // fakeCodes accepts the code GOOD-CODE and answers SLOW-DOWN with a wait.
-type fakeCodes struct{ from netip.Addr }
+type fakeCodes struct {
+	from netip.Addr
+	done bool
+}
+
+func (f *fakeCodes) Done() (bool, error) { return f.done, nil }
 
 func (f *fakeCodes) Redeem(typed string, from netip.Addr) (setup.Session, error) {
 	f.from = from
@@ -304,4 +309,15 @@ func FuzzSetupForm(f *testing.F) {
 			t.Errorf("%q: %s", form, got.Status)
 		}
 	})
+}
+
+func TestANodeThatIsSetUpHasNoFirstRunPage(t *testing.T) {
+	s := newSite(true)
+	s.codes.done = true
+	if r := s.get(SetupPath); r.StatusCode != http.StatusGone || !strings.Contains(body(t, r), "set up already") {
+		t.Errorf("the page: %s", r.Status)
+	}
+	if r := s.post("GOOD-CODE"); r.StatusCode != http.StatusGone || s.codes.from.IsValid() {
+		t.Errorf("a code: %s, asked from %v", r.Status, s.codes.from)
+	}
 }

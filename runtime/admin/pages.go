@@ -99,6 +99,22 @@ func (p *pages) root(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, SetupPath, http.StatusSeeOther)
 }
 
+// whileNew closes the first-run page of a node that is set up.
+func (p *pages) whileNew(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		done, err := p.opt.Codes.Done()
+		switch {
+		case err != nil:
+			p.opt.Log.Error("whether the node is set up could not be looked up", "error", err)
+			p.message(w, http.StatusInternalServerError, "The server's objects could not be read", "The log of ss-server tells why.")
+		case done:
+			p.message(w, http.StatusGone, "SS Server is set up already", "This page is for the first run only.")
+		default:
+			next(w, r)
+		}
+	}
+}
+
 // form is what the page that asks for the setup code shows.
 type form struct {
 	Typed   string

@@ -77,6 +77,9 @@ func counter(tx *bbolt.Tx, name []byte) uint64 {
 	return 0
 }
 
+// Count is how many objects of a kind a store has; it is for who has no engine open.
+func Count(tx *bbolt.Tx, kind model.Kind) uint64 { return counter(tx, countCounter(kind)) }
+
 func setCounter(tx *bbolt.Tx, name []byte, n uint64) error {
 	return tx.Bucket(engineBucket).Put(name, number(n))
 }

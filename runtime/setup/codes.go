@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"ss-setup/runtime/engine"
+	"ss-setup/runtime/model"
 )
 
 // CodeLife is how long a setup code is valid, SessionLife how long the session that it
@@ -88,7 +91,8 @@ func (r record) validAt(now time.Time) bool {
 	return !now.Before(r.Made) && now.Before(r.Expires)
 }
 
-// Make makes a new code; the one before is no longer valid.
+// Make makes a new code; the one before is no longer valid. On a node that is set up
+// there is none: ErrDone.
 func (c *Codes) Make() (Code, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -105,6 +109,9 @@ func (c *Codes) Make() (Code, error) {
 		return Code{}, fmt.Errorf("hash the setup code: %w", err)
 	}
 	err = c.store.Update(func(tx *bbolt.Tx) error {
+		if done(tx) {
+			return ErrDone
+		}
 		bucket, err := bucketOf(tx)
 		if err != nil {
 			return err
@@ -115,6 +122,9 @@ func (c *Codes) Make() (Code, error) {
 		}
 		return bucket.Put(codeKey, text)
 	})
+	if errors.Is(err, ErrDone) {
+		return Code{}, err
+	}
 	if err != nil {
 		return Code{}, fmt.Errorf("store the setup code: %w", err)
 	}
@@ -180,11 +190,26 @@ func (c *Codes) Session(token string) (expires time.Time, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	sum := sha256.Sum256([]byte(token))
+	if setUp, err := c.Done(); err != nil || setUp {
+		return time.Time{}, false
+	}
 	if subtle.ConstantTimeCompare(sum[:], c.session.sum[:]) != 1 || !c.now().Before(c.session.expires) {
 		return time.Time{}, false
 	}
 	return c.session.expires, true
 }
+
+// Done tells whether the node is set up. No code and no session of before counts then.
+func (c *Codes) Done() (setUp bool, err error) {
+	err = c.store.View(func(tx *bbolt.Tx) error {
+		setUp = done(tx)
+		return nil
+	})
+	return setUp, err
+}
+
+// done tells that somebody rules the node.
+func done(tx *bbolt.Tx) bool { return engine.Count(tx, model.KindSuperAdmin) > 0 }
 
 func (c *Codes) load() (r record, ok bool, err error) {
 	err = c.store.View(func(tx *bbolt.Tx) error {
@@ -193,7 +218,7 @@ func (c *Codes) load() (r record, ok bool, err error) {
 			return err
 		}
 		text := bucket.Get(codeKey)
-		if text == nil {
+		if text == nil || done(tx) {
 			return nil
 		}
 		ok = true

@@ -16,8 +16,6 @@ import (
 	"ss-setup/runtime/hostkey"
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/setup/answers"
-	"ss-setup/runtime/vfs/keyring"
-	"ss-setup/runtime/vfs/volume"
 )
 
 // ErrDone: the node has a SuperAdmin, and is set up by nobody any more.
@@ -30,11 +28,11 @@ const by = "setup"
 // account may do with ports and folders is tried.
 type First struct {
 	Engine *engine.Engine
-	Ring   *keyring.Ring
-	// Apart are the server's own folders, in which no files of users may lie.
-	Apart  []string
-	Random io.Reader
-	Now    func() time.Time
+	// MakeVFS makes the folder of a VFS that is about to be created, and the key of an
+	// encrypted one.
+	MakeVFS func(*model.VFS) error
+	Random  io.Reader
+	Now     func() time.Time
 }
 
 // Made is what a set-up has made.
@@ -187,9 +185,9 @@ func (m *Made) hostKeys(s *answers.Site) (objects []model.Object, err error) {
 // storage makes the folder of the site's files. unmake takes away what was made, but for
 // a key: these are never removed.
 func (f First) storage(s *answers.Site) (keyID string, unmake func() error, err error) {
-	kind := volume.Disk
+	v := &model.VFS{Head: model.Head{Name: answers.VFSName}, Site: s.Name, Root: s.Folder, Type: model.VFSDisk}
 	if s.Encrypted {
-		kind = volume.Encrypted
+		v.Type = model.VFSEncrypted
 	}
 	_, err = os.Lstat(s.Folder)
 	made := errors.Is(err, fs.ErrNotExist)
@@ -204,12 +202,11 @@ func (f First) storage(s *answers.Site) (keyID string, unmake func() error, err 
 		}
 		return os.Remove(s.Folder)
 	}
-	keyID, err = volume.Create(volume.Config{Kind: kind, Dir: s.Folder, Apart: f.Apart, Ring: f.Ring})
-	if err != nil {
+	if err = f.MakeVFS(v); err != nil {
 		if made {
 			_ = os.Remove(s.Folder)
 		}
 		return "", nil, fmt.Errorf("%w: first_site.folder: %w", answers.ErrInvalid, err)
 	}
-	return keyID, unmake, nil
+	return v.KeyID, unmake, nil
 }

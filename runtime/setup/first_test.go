@@ -24,6 +24,7 @@ import (
 	"ss-setup/runtime/setup/answers"
 	"ss-setup/runtime/store"
 	"ss-setup/runtime/vfs/keyring"
+	"ss-setup/runtime/vfs/volume"
 )
 
 func must(t testing.TB, err error) {
@@ -33,11 +34,14 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// stateName is the server's own folder, beside that of the files.
+const stateName = "state"
+
 // newNode is a node that was just installed, with its codes and its folder for files.
 func newNode(t *testing.T) (f First, codes *Codes, files string) {
 	t.Helper()
 	dir := t.TempDir()
-	state := filepath.Join(dir, "state")
+	state := filepath.Join(dir, stateName)
 	must(t, os.MkdirAll(state, 0o700))
 	schema := store.Schema{Product: "test", File: "test.db", Migrations: []store.Migration{{
 		Name: "first", Apply: func(tx *bbolt.Tx, _ store.Progress) error {
@@ -54,7 +58,11 @@ func newNode(t *testing.T) (f First, codes *Codes, files string) {
 	e, err := engine.Open(engine.Options{Store: st, Sealer: seal.New(ring), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	t.Cleanup(func() { must(t, errors.Join(e.Close(), st.Close())) })
-	return First{Engine: e, Ring: ring, Apart: []string{state}, Random: rand.Reader, Now: time.Now}, New(st, rand.Reader, time.Now), filepath.Join(dir, "files")
+	makeVFS := func(v *model.VFS) (err error) {
+		v.KeyID, err = volume.Create(volume.Config{Kind: volume.Kind(v.Type), Dir: v.Root, Apart: []string{state}, Ring: ring})
+		return err
+	}
+	return First{Engine: e, MakeVFS: makeVFS, Random: rand.Reader, Now: time.Now}, New(st, rand.Reader, time.Now), filepath.Join(dir, "files")
 }
 
 // freePort is one that nobody has at the moment.
@@ -174,7 +182,7 @@ func TestAnEncryptedFirstSiteHasItsKeyInTheRing(t *testing.T) {
 	must(t, err)
 	for _, o := range everything(t, f) {
 		if v, ok := o.(*model.VFS); ok {
-			if _, err := f.Ring.Wrapped(v.KeyID); err != nil || v.Type != model.VFSEncrypted {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(files), stateName, "keyring", "vfs-"+v.KeyID+".key")); err != nil || v.Type != model.VFSEncrypted {
 				t.Errorf("%+v: %v", v, err)
 			}
 		}
@@ -187,16 +195,16 @@ func TestASetUpThatFailsMakesNothing(t *testing.T) {
 	must(t, err)
 	defer busy.Close()
 	for name, c := range map[string]struct {
-		spoil func(a *answers.Answers, f First)
+		spoil func(a *answers.Answers)
 		want  string
 	}{
-		"a port that is taken":          {func(a *answers.Answers, _ First) { a.SFTPPort = busy.Addr().(*net.TCPAddr).Port }, "sftp_port: the server cannot listen there"},
-		"an address of another machine": {func(a *answers.Answers, _ First) { a.FirstSite.Address = "192.0.2.1" }, "sftp_port: the server cannot listen there"},
-		"a folder of the server's":      {func(a *answers.Answers, f First) { a.FirstSite.Folder = filepath.Join(f.Apart[0], "x") }, "first_site.folder: "},
-		"a file for a folder":           {func(a *answers.Answers, f First) { a.FirstSite.Folder = filepath.Join(f.Apart[0], "test.db") }, "first_site.folder: "},
-		"a bad password":                {func(a *answers.Answers, _ First) { a.SuperAdmin.Password = "short" }, "superadmin.password: it must have 10 characters"},
-		"no SuperAdmin":                 {func(a *answers.Answers, _ First) { a.SuperAdmin = nil }, "superadmin: it is missing"},
-		"an encrypted folder with files": {func(a *answers.Answers, _ First) {
+		"a port that is taken":          {func(a *answers.Answers) { a.SFTPPort = busy.Addr().(*net.TCPAddr).Port }, "sftp_port: the server cannot listen there"},
+		"an address of another machine": {func(a *answers.Answers) { a.FirstSite.Address = "192.0.2.1" }, "sftp_port: the server cannot listen there"},
+		"a folder of the server's":      {func(a *answers.Answers) { a.FirstSite.Folder = filepath.Join(filepath.Dir(a.FirstSite.Folder), stateName, "x") }, "first_site.folder: "},
+		"a file for a folder":           {func(a *answers.Answers) { a.FirstSite.Folder = filepath.Join(filepath.Dir(a.FirstSite.Folder), stateName, "test.db") }, "first_site.folder: "},
+		"a bad password":                {func(a *answers.Answers) { a.SuperAdmin.Password = "short" }, "superadmin.password: it must have 10 characters"},
+		"no SuperAdmin":                 {func(a *answers.Answers) { a.SuperAdmin = nil }, "superadmin: it is missing"},
+		"an encrypted folder with files": {func(a *answers.Answers) {
 			a.FirstSite.Encrypted = true
 			must(t, errors.Join(os.MkdirAll(a.FirstSite.Folder, 0o700), os.WriteFile(filepath.Join(a.FirstSite.Folder, "file"), nil, 0o600)))
 		}, "first_site.folder: folder cannot hold a VFS: "},
@@ -204,7 +212,7 @@ func TestASetUpThatFailsMakesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f, codes, files := newNode(t)
 			a := answersFor(t, files)
-			c.spoil(a, f)
+			c.spoil(a)
 			_, before := os.Stat(files)
 			if _, err := f.Do(t.Context(), a); !errors.Is(err, answers.ErrInvalid) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)

@@ -17,7 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pkg/sftp"
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/crypto/ssh"
 
 	"ss-setup/runtime/verbs"
 )
@@ -41,6 +43,7 @@ func TestScripts(t *testing.T) {
 			"exitcode": exitCode,
 			"term":     sendSignal(syscall.SIGTERM),
 			"hup":      sendSignal(syscall.SIGHUP),
+			"login":    logIn,
 		},
 		// The control socket lets only root in; other users test that it refuses them.
 		Condition: func(cond string) (bool, error) {
@@ -72,6 +75,15 @@ func setUp(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("ADDR", l.Addr().String())
+	sftp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	_, port, _ := net.SplitHostPort(sftp.Addr().String())
+	env.Setenv("SFTP_PORT", port)
+	if err := sftp.Close(); err != nil {
+		return err
+	}
 	config := fmt.Sprintf("[web]\nlisten = %q\n", l.Addr())
 	return errors.Join(l.Close(), os.WriteFile(filepath.Join(env.WorkDir, "server.toml"), []byte(config), 0o644))
 }
@@ -159,5 +171,39 @@ func insecure() *http.Client {
 	return &http.Client{
 		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// logIn logs a user in by SFTP and puts the names in his home on stdout: login PORT USER
+// PASSWORD. It waits until the site listens.
+func logIn(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: login PORT USER PASSWORD")
+	}
+	config := &ssh.ClientConfig{User: args[1], Auth: []ssh.AuthMethod{ssh.Password(args[2])}, HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+		fmt.Fprintln(ts.Stdout(), key.Type(), ssh.FingerprintSHA256(key))
+		return nil
+	}}
+	var conn *ssh.Client
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var err error
+		if conn, err = ssh.Dial("tcp", net.JoinHostPort("127.0.0.1", args[0]), config); err == nil {
+			break
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) || time.Now().After(deadline) {
+			ts.Fatalf("%v", err)
+		}
+	}
+	defer conn.Close()
+	client, err := sftp.NewClient(conn)
+	ts.Check(err)
+	defer client.Close()
+	f, err := client.Create("/hello")
+	ts.Check(err)
+	ts.Check(f.Close())
+	infos, err := client.ReadDir("/")
+	ts.Check(err)
+	for _, info := range infos {
+		fmt.Fprintln(ts.Stdout(), info.Name())
 	}
 }

@@ -169,6 +169,7 @@ func (s *server) openControl(i *daemon.Instance) io.Closer {
 	answers := s.ops.verbs()
 	maps.Copy(answers, s.replacements.verbs(s, i, place))
 	answers[backupVerb] = s.backup(place)
+	answers[setupVerb] = s.setup()
 	answers[snapshotVerb] = s.snapshots.verb
 	maps.Copy(answers, tokenVerbs(s.engine))
 	answers[changesVerb] = answerChanges(i.Store)

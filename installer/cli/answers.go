@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -10,33 +11,39 @@ import (
 
 	"ss-setup/installer/answers"
 	"ss-setup/installer/machine"
+	"ss-setup/installer/plan"
 	"ss-setup/runtime/config"
+	setup "ss-setup/runtime/setup/answers"
 )
 
 // takeAnswers sets the flags that the answers file answers and that neither the
-// command line nor the environment has set.
-func takeAnswers(c *cli.Context) error {
+// command line nor the environment has set. first is what the file says of the first
+// set-up of the server, nil if nothing; all of it has been checked.
+func takeAnswers(c *cli.Context) (first *setup.Answers, err error) {
 	path := c.String("answers")
 	if path == "" {
-		return nil
+		return nil, nil
 	}
-	list, err := answers.Load(path, machine.OnlyPrivileged)
+	list, file, err := answers.Load(path, machine.OnlyPrivileged)
+	if err == nil {
+		err = file.Check()
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, a := range list {
 		flag := a.Key.Flag()
 		if !slices.ContainsFunc(c.Command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), flag) }) {
-			return fmt.Errorf("%w: %s:%d: %s is not in this version", answers.ErrInvalid, path, a.Line, a.Key.Name)
+			return nil, fmt.Errorf("%w: %s:%d: %s is not in this version", answers.ErrInvalid, path, a.Line, a.Key.Name)
 		}
 		if c.IsSet(flag) {
 			continue
 		}
 		if err := c.Set(flag, a.Value); err != nil {
-			return fmt.Errorf("%w: %s:%d: %s is %q; it can be %s", answers.ErrInvalid, path, a.Line, a.Key.Name, a.Value, a.Key.Allowed)
+			return nil, fmt.Errorf("%w: %s:%d: %s is %q; it can be %s", answers.ErrInvalid, path, a.Line, a.Key.Name, a.Value, a.Key.Allowed)
 		}
 	}
-	return nil
+	return file.Answers, nil
 }
 
 // usedAnswers are the values that this run uses and that are not the standard, by
@@ -92,4 +99,45 @@ func licenseFlags(c *cli.Context) (mode, server string, err error) {
 		return "", "", usagef("", "--license-server: %w", err)
 	}
 	return mode, server, nil
+}
+
+// takeFirst takes what a first install sets the server up with.
+func (s *settings) takeFirst(c *cli.Context, first *setup.Answers) error {
+	if c.IsSet("sftp-port") {
+		if first == nil || first.FirstSite == nil {
+			return usagef("", "--sftp-port is where the first site listens; it goes with first_site in an answers file")
+		}
+		first.SFTPPort = c.Int("sftp-port")
+	}
+	if first == nil {
+		return nil
+	}
+	if s.root != "" || s.noStart {
+		return usagef("", "nothing is started, so nothing can be set up: take %s and what belongs to it out of the answers, and run after the first start: ss-server setup --answers FILE", "superadmin")
+	}
+	public := &plan.FirstSetUp{Node: first.NodeID, SuperAdmin: first.SuperAdmin.Name, Port: first.SFTPPort}
+	if site := first.FirstSite; site != nil {
+		public.Site, public.Folder = site.Name, site.Folder
+		if site.User != nil {
+			public.User = site.User.Name
+		}
+	}
+	s.first, s.options.FirstSetUp = first, public
+	return nil
+}
+
+// handAnswers gives the machine what the server is set up with, and takes what was made.
+func (s *session) handAnswers() error {
+	if s.first == nil {
+		return nil
+	}
+	var err error
+	s.m.Answers, err = json.Marshal(s.first)
+	s.m.SetUpDone = func(line []byte) {
+		made := &setUpFields{}
+		if json.Unmarshal(line, made) == nil {
+			s.setUp = made
+		}
+	}
+	return err
 }

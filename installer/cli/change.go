@@ -140,6 +140,9 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 	if err := s.ownState(); err != nil {
 		return nil, err
 	}
+	if err := s.handAnswers(); err != nil {
+		return nil, err
+	}
 	s.startLog()
 	if err := s.keepUndone(p); err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 	"ss-setup/installer/plan"
 	"ss-setup/installer/preflight"
 	"ss-setup/runtime/config"
+	setup "ss-setup/runtime/setup/answers"
 )
 
 // ownExit are the checks whose failure is told by a number of its own.
@@ -123,6 +124,13 @@ func (s *session) preflightInput(sit *plan.Situation, p *plan.Proposal, b *bundl
 	in.Ports = []preflight.Port{
 		{Service: machine.ServerService, Number: web, Flag: "--web-port"},
 		{Service: machine.LicensedService, Number: license, Flag: "--license-port", Loopback: true},
+	}
+	if f := s.options.FirstSetUp; f != nil && f.Site != "" && (p.Action == plan.ActionFresh || p.Action == plan.ActionForce) {
+		port := preflight.Port{Service: "SFTP", Number: f.Port, Flag: "--sftp-port"}
+		if port.Number == 0 {
+			port.Number, port.Optional = setup.DefaultPort, true
+		}
+		in.Ports = append(in.Ports, port)
 	}
 	for _, g := range sit.Generations {
 		in.NotBefore = later(in.NotBefore, g.Created)

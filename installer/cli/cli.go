@@ -15,6 +15,7 @@ import (
 
 	"ss-setup/installer/machine"
 	"ss-setup/installer/plan"
+	setup "ss-setup/runtime/setup/answers"
 	"ss-setup/runtime/version"
 )
 
@@ -124,11 +125,13 @@ func (p *programme) verbs() []*cli.Command {
 // verb is one that changes the machine.
 func (p *programme) verb(name, usage string, flags []cli.Flag, do func(*session, context.Context) (*ending, error)) *cli.Command {
 	c := &cli.Command{Name: name, Usage: usage, Flags: flags}
+	var first *setup.Answers
 	c.Before = func(c *cli.Context) error {
 		if err := checkEmpty(c, p.args); err != nil {
 			return err
 		}
-		if err := takeAnswers(c); err != nil {
+		var err error
+		if first, err = takeAnswers(c); err != nil {
 			return err
 		}
 		if err := checkFlags(c, p.args); err != nil || name == "forget" {
@@ -137,7 +140,7 @@ func (p *programme) verb(name, usage string, flags []cli.Flag, do func(*session,
 		return noArguments(c, p.args)
 	}
 	c.Action = func(c *cli.Context) error {
-		set, err := readSettings(c, p.args)
+		set, err := readSettings(c, p.args, first)
 		if err != nil {
 			return err
 		}
@@ -299,7 +302,7 @@ func (p *programme) reading(name, usage string, flags []cli.Flag, do func(*sessi
 		}
 		return noArguments(c, p.args)
 	}, Action: func(c *cli.Context) error {
-		set, err := readSettings(c, p.args)
+		set, err := readSettings(c, p.args, nil)
 		if err != nil {
 			return err
 		}

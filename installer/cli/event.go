@@ -88,6 +88,8 @@ type Result struct {
 	Fingerprint string     `json:"fingerprint,omitempty"`
 	SetupCode   string     `json:"setup_code,omitempty"`
 	CodeExpires *time.Time `json:"setup_code_expires,omitempty"`
+	// SetUp is what the first set-up has made.
+	SetUp *setUpFields `json:"set_up,omitempty"`
 	// NewCode is the command that makes a new setup code.
 	NewCode  string   `json:"new_code_command,omitempty"`
 	Firewall string   `json:"firewall,omitempty"`
@@ -102,6 +104,27 @@ type Result struct {
 
 	// Fresh: the store is new, so the server is to be set up.
 	Fresh bool `json:"-"`
+}
+
+// setUpFields are what ss-server setup tells.
+type setUpFields struct {
+	// Already: the node was set up before.
+	Already    bool   `json:"already,omitempty"`
+	Node       string `json:"node,omitempty"`
+	SuperAdmin string `json:"superadmin,omitempty"`
+	Site       string `json:"site,omitempty"`
+	Address    string `json:"address,omitempty"`
+	Port       int    `json:"port,omitempty"`
+	// OtherPort: the usual port is taken.
+	OtherPort bool   `json:"other_port,omitempty"`
+	Folder    string `json:"folder,omitempty"`
+	User      string `json:"user,omitempty"`
+	// Serving: an SSH server answers there.
+	Serving  bool `json:"serving,omitempty"`
+	HostKeys []struct {
+		Algorithm string `json:"algorithm"`
+		SHA256    string `json:"sha256"`
+	} `json:"host_keys,omitempty"`
 }
 
 // The outcomes of a run besides those of package txn.

@@ -18,6 +18,7 @@ import (
 	"ss-setup/installer/machine"
 	"ss-setup/installer/step"
 	"ss-setup/runtime/config"
+	setup "ss-setup/runtime/setup/answers"
 )
 
 // codePatience is how long the server may take to make a setup code.
@@ -41,6 +42,7 @@ func (s *session) welcome(ctx context.Context, end *ending) {
 		return
 	}
 	page := "/"
+	s.tellSetUp(end)
 	if end.Fresh {
 		page = setupPage
 	}
@@ -90,9 +92,36 @@ func (s *session) fingerprint(generation int) string {
 	return strings.Join(pairs, ":")
 }
 
+// tellSetUp tells what the first set-up has made, and who has the port that the site did
+// not get.
+func (s *session) tellSetUp(end *ending) {
+	if end.SetUp = s.setUp; s.setUp == nil {
+		return
+	}
+	end.Fresh = false
+	switch {
+	case s.setUp.Already:
+		s.warn("the server was set up before; what the answers say of it was not looked at")
+	case s.setUp.OtherPort:
+		owner := "another program"
+		if listeners, err := machine.Listeners(); err == nil {
+			if by, taken := machine.OnPort(listeners, setup.DefaultPort); taken {
+				owner = by.Owner()
+			}
+		}
+		s.warn(fmt.Sprintf("port %d is taken by %s, so SFTP is on port %d", setup.DefaultPort, owner, s.setUp.Port))
+	}
+	if s.setUp.Site != "" && !s.setUp.Serving {
+		s.warn(fmt.Sprintf("nothing answers on port %d yet; the log of ss-server tells why", s.setUp.Port))
+	}
+}
+
 // setupCode has the server make a code for a first install, whose store is empty.
 // It is a secret of five minutes: shown, never logged.
 func (s *session) setupCode(ctx context.Context, end *ending) {
+	if end.SetUp != nil {
+		return // nobody needs one any more
+	}
 	server := machine.Program(step.ReleaseOf(s.m.FS, end.Generation), machine.ServerService)
 	if link := currentProgram(machine.ServerService); link != "" {
 		server = link

@@ -11,6 +11,7 @@ import (
 	"ss-setup/installer/bundle/trust"
 	"ss-setup/installer/plan"
 	"ss-setup/runtime/config"
+	setup "ss-setup/runtime/setup/answers"
 )
 
 // envPrefix begins the environment twin of every flag.
@@ -128,6 +129,7 @@ func installFlags() []cli.Flag {
 		textFlag("version", "install `VERSION` and no other"),
 		portFlag("web-port", 6443),
 		portFlag("license-port", 2380),
+		portFlag("sftp-port", setup.DefaultPort),
 		licenseModeFlag(),
 		textFlag("license-server", "take licenses from the license server `NAME[:PORT]`, with --license-mode client"),
 		textFlag("service-user", "run the server as the account `NAME`, for a first install"),
@@ -225,13 +227,16 @@ type settings struct {
 	lockWait                      time.Duration
 	output                        output
 	generation                    int // of forget
+	// first is what the server is set up with after a first install, with passwords; nil
+	// for nothing.
+	first *setup.Answers
 	// saveAnswers is where used goes: the keys of an answers file with the values
 	// of this run.
 	saveAnswers string
 	used        map[string]string
 }
 
-func readSettings(c *cli.Context, args []string) (settings, error) {
+func readSettings(c *cli.Context, args []string, first *setup.Answers) (settings, error) {
 	var err error
 	s := settings{
 		verb: c.Command.Name, args: args,
@@ -255,6 +260,9 @@ func readSettings(c *cli.Context, args []string) (settings, error) {
 		ManagedBy: c.String("managed-by"),
 	}
 	if s.options.LicenseMode, s.options.LicenseServer, err = licenseFlags(c); err != nil {
+		return s, err
+	}
+	if err := s.takeFirst(c, first); err != nil {
 		return s, err
 	}
 	if s.saveAnswers = c.String("save-answers"); s.saveAnswers != "" {

@@ -158,6 +158,7 @@ func finalRows(r *Result) [][2]string {
 	default:
 		add("If it is not set up yet", r.NewCode)
 	}
+	add("Set up", r.SetUp.lines()...)
 	if r.LicenseServer != "" {
 		add("License server", r.LicenseServer+"   "+r.LicenseState)
 	}
@@ -175,4 +176,23 @@ func finalRows(r *Result) [][2]string {
 		add("Log", r.Log)
 	}
 	return rows
+}
+
+// lines are what the first set-up has made, for people.
+func (f *setUpFields) lines() []string {
+	if f == nil || f.Already {
+		return nil
+	}
+	lines := []string{fmt.Sprintf("node %s, SuperAdmin %s", f.Node, f.SuperAdmin)}
+	if f.Site == "" {
+		return lines
+	}
+	lines = append(lines, fmt.Sprintf("site %s, SFTP on port %d, files in %s", f.Site, f.Port, f.Folder))
+	if f.User != "" {
+		lines = append(lines, fmt.Sprintf("log in with: sftp -P %d %s@HOST", f.Port, f.User))
+	}
+	for _, k := range f.HostKeys {
+		lines = append(lines, fmt.Sprintf("host key %s %s", k.Algorithm, k.SHA256))
+	}
+	return lines
 }

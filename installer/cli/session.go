@@ -35,6 +35,8 @@ type session struct {
 	m      *step.Machine
 	engine *txn.Engine[*step.Machine]
 	lock   *txn.Lock
+	// setUp is what the first set-up has made; nil without one.
+	setUp *setUpFields
 	// restart: something waits for the machine's restart.
 	restart bool
 	// self is the SHA-256 of the running program.

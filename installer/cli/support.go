@@ -35,7 +35,7 @@ func (p *programme) supportBundle() *cli.Command {
 		}, machineFlags()...),
 		Before: func(c *cli.Context) error { return noArguments(c, p.args) },
 		Action: func(c *cli.Context) error {
-			set, err := readSettings(c, p.args)
+			set, err := readSettings(c, p.args, nil)
 			if err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/mod/semver"
 
@@ -184,6 +185,9 @@ func (i *install) explain(p *Proposal) {
 			Explain: fmt.Sprintf("Users, keys and settings of generation %d are no longer served, but nothing is deleted%s.", i.s.dataFrom(), wayBack(i.s)),
 		})
 	}
+	if i.o.FirstSetUp != nil && !i.setsUp() {
+		p.Notes = append(p.Notes, "What the answers say of the first set-up is for a first install, and is not looked at. A server that is not set up yet takes it by: ss-server setup --answers FILE")
+	}
 	if i.s.config && i.o.LicenseMode != "" {
 		p.Notes = append(p.Notes, fmt.Sprintf("Where licenses come from stays as it is in %s: configuration that is there is never rewritten; change it there.", licensedConfig))
 	}
@@ -270,6 +274,9 @@ func (i *install) plan() step.Plan {
 		add(&step.StartServices{Services: i.run})
 	}
 	add(&step.WaitHealth{Services: i.run, Generation: i.generation, Version: i.b.Manifest.Version, From: i.s.served()})
+	if f := i.o.FirstSetUp; f != nil && i.setsUp() {
+		add(&step.SetUp{Release: i.release, Node: f.Node, SuperAdmin: f.SuperAdmin, Site: f.Site, User: f.User, Folder: f.Folder})
+	}
 	p.Commit = len(p.Steps)
 	add(&step.OpenGeneration{Generation: i.generation})
 
@@ -290,6 +297,12 @@ func (s *Situation) served() int {
 		return s.Current
 	}
 	return 0
+}
+
+// setsUp tells whether a server that may not be set up yet is started.
+func (i *install) setsUp() bool {
+	first := i.action == ActionFresh || i.action == ActionForce || i.action == ActionAdopt
+	return first && slices.Contains(i.run, machine.ServerService)
 }
 
 // leavesFolders: an update does not touch the mode and owner of folders that an

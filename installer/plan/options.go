@@ -49,6 +49,9 @@ type Options struct {
 	Purge      bool `json:"purge,omitempty"`
 	PurgeFiles bool `json:"purge_files,omitempty"`
 
+	// FirstSetUp is what a first install sets the server up with; nil for nothing.
+	FirstSetUp *FirstSetUp `json:"first_set_up,omitempty"`
+
 	// Offline: the machine is a folder, or one on which nothing can be or is to be
 	// started.
 	Offline bool `json:"offline,omitempty"`
@@ -58,6 +61,17 @@ type Options struct {
 	// Silent and Yes say how questions are answered; they change no plan.
 	Silent bool `json:"-"`
 	Yes    bool `json:"-"`
+}
+
+// FirstSetUp is what everybody may know of a first set-up.
+type FirstSetUp struct {
+	Node       string `json:"node,omitempty"`
+	SuperAdmin string `json:"superadmin"`
+	Site       string `json:"site,omitempty"`
+	User       string `json:"user,omitempty"`
+	Folder     string `json:"folder,omitempty"`
+	// Port is 0 for the usual one, or another where that is taken.
+	Port int `json:"port,omitempty"`
 }
 
 func (o Options) checkInstall() error {

@@ -64,6 +64,10 @@ type Machine struct {
 	Progress func(done, total int64)
 	Warn     func(message string)
 	Log      *slog.Logger
+	// Answers, when there are some, are what the server is set up with, in JSON. They hold
+	// passwords, and are never written down. SetUpDone is told what was made.
+	Answers   []byte
+	SetUpDone func(made []byte)
 	// Removing, when set, is told of a tree before it is removed.
 	Removing func(path string)
 	// AtRestart, when set, is told of what waits for the next restart of the machine,
@@ -92,6 +96,8 @@ type Command struct {
 	// User the program runs as; empty for root.
 	User     string
 	Progress func(done, total int64)
+	// Input is what it reads, nothing if empty.
+	Input []byte
 	// Line, if set, is told of each line that the program prints on standard output.
 	Line func(line []byte)
 }
@@ -201,6 +207,7 @@ func Kinds() txn.Kinds[*Machine] {
 		func() Step { return &StopServices{} },
 		func() Step { return &StartServices{} },
 		func() Step { return &WaitHealth{} },
+		func() Step { return &SetUp{} },
 		func() Step { return &RestoreLabels{} },
 		func() Step { return &OpenFirewall{} },
 		func() Step { return &CloseFirewall{} },

@@ -43,6 +43,9 @@ func (e *Exec) Run(ctx context.Context, c Command) error {
 		}
 	}
 	cmd.SysProcAttr = childAttr(uid, gid, c.User != "" && e.FS.Root == "")
+	if len(c.Input) > 0 {
+		cmd.Stdin = bytes.NewReader(c.Input)
+	}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()

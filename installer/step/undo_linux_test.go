@@ -89,6 +89,7 @@ var undoable = map[string]stepCase{
 	"a release that is there": {
 		step: &UnpackRelease{Release: oldRelease},
 	},
+	"a set-up":    {step: newSetUp()},
 	"a self-test": {step: &SelfTest{Release: newRelease, Program: "ss-server", Account: "ss-server"}},
 
 	"the first number": {bare: true, step: &ReserveGeneration{Generation: 1}},

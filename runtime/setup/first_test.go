@@ -200,10 +200,14 @@ func TestASetUpThatFailsMakesNothing(t *testing.T) {
 	}{
 		"a port that is taken":          {func(a *answers.Answers) { a.SFTPPort = busy.Addr().(*net.TCPAddr).Port }, "sftp_port: the server cannot listen there"},
 		"an address of another machine": {func(a *answers.Answers) { a.FirstSite.Address = "192.0.2.1" }, "sftp_port: the server cannot listen there"},
-		"a folder of the server's":      {func(a *answers.Answers) { a.FirstSite.Folder = filepath.Join(filepath.Dir(a.FirstSite.Folder), stateName, "x") }, "first_site.folder: "},
-		"a file for a folder":           {func(a *answers.Answers) { a.FirstSite.Folder = filepath.Join(filepath.Dir(a.FirstSite.Folder), stateName, "test.db") }, "first_site.folder: "},
-		"a bad password":                {func(a *answers.Answers) { a.SuperAdmin.Password = "short" }, "superadmin.password: it must have 10 characters"},
-		"no SuperAdmin":                 {func(a *answers.Answers) { a.SuperAdmin = nil }, "superadmin: it is missing"},
+		"a folder of the server's": {func(a *answers.Answers) {
+			a.FirstSite.Folder = filepath.Join(filepath.Dir(a.FirstSite.Folder), stateName, "x")
+		}, "first_site.folder: "},
+		"a file for a folder": {func(a *answers.Answers) {
+			a.FirstSite.Folder = filepath.Join(filepath.Dir(a.FirstSite.Folder), stateName, "test.db")
+		}, "first_site.folder: "},
+		"a bad password": {func(a *answers.Answers) { a.SuperAdmin.Password = "short" }, "superadmin.password: it must have 10 characters"},
+		"no SuperAdmin":  {func(a *answers.Answers) { a.SuperAdmin = nil }, "superadmin: it is missing"},
 		"an encrypted folder with files": {func(a *answers.Answers) {
 			a.FirstSite.Encrypted = true
 			must(t, errors.Join(os.MkdirAll(a.FirstSite.Folder, 0o700), os.WriteFile(filepath.Join(a.FirstSite.Folder, "file"), nil, 0o600)))

@@ -115,7 +115,7 @@ func TestWrongAnswersAreToldAllAtOnceWithLineFieldAndCure(t *testing.T) {
 			"a.yaml:9: first_site.user.name: it contains one of",
 			"a.yaml:10: first_site.user.public_keys[0]: it is not a public key; write one line as in a .pub file",
 		},
-		"first_site:\n  user:\n    name: anna\n": {"a.yaml:2: first_site.user: nobody could log in; give password, password_file or public_keys"},
+		"first_site:\n  user:\n    name: anna\n":                                      {"a.yaml:2: first_site.user: nobody could log in; give password, password_file or public_keys"},
 		"recovery_email: a@example.com\nsuperadmin: {password: $2b$10$abcdefghijk}\n": {"superadmin.password: it looks like a hash, and is none of argon2id"},
 		"recovery_email: a@example.com\nsuperadmin: {password: $argon2id$v=19$x}\n":   {"superadmin.password: it begins like a hash of argon2id and is none"},
 		"superadmin: {name: anna, password: xannax-xannax}\nrecovery_email: a@b.c\n":  {"superadmin.password: it must not contain the user's name"},

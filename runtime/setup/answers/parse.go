@@ -299,7 +299,8 @@ func (f *File) Check() error {
 // lineOf is the line of a field, or of what it belongs to.
 func (f *File) lineOf(field string) int {
 	for field != "" {
-		if line := f.lines[field]; line > 0 {
+		// A password may stand in a file of its own.
+		if line := max(f.lines[field], f.lines[field+"_file"]); line > 0 {
 			return line
 		}
 		field = field[:max(0, strings.LastIndexAny(field, ".["))]

@@ -209,7 +209,7 @@ func made(t testing.TB, user string) []byte { return madeOf(t, "user", user) }
 func madeOf(t testing.TB, kind, object string) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	_, err := backup.Write(t.Context(), &out, backup.Header{Version: "7.0.0", Schema: 1, Node: "x"}, lines{{"site", []byte(`{"name":"main"}`)}, {kind, []byte(object)}}, backup.WriteOptions{})
+	_, err := backup.Write(t.Context(), &out, backup.Header{Version: "7.0.0", Schema: 1, Node: "x"}, lines{{Kind: "site", JSON: []byte(`{"name":"main"}`)}, {Kind: kind, JSON: []byte(object)}}, backup.WriteOptions{})
 	must(t, err)
 	return out.Bytes()
 }

@@ -424,6 +424,9 @@ func TestTheListsOfAlgorithmsAreThoseOfTheLibrary(t *testing.T) {
 			}
 		}
 		for _, n := range append(slices.Clone(c.safe), c.weak...) {
+			if strings.HasPrefix(n, "diffie-hellman-group-exchange-") {
+				continue // the library has it for clients alone
+			}
 			if !slices.ContainsFunc(c.ours, func(a Algorithm) bool { return a.Name == n }) && !strings.Contains(n, "cert") {
 				t.Errorf("%s: the library has %s too", name, n)
 			}

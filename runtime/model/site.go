@@ -160,10 +160,8 @@ var (
 		{"ecdh-sha2-nistp521", ""},
 		{"diffie-hellman-group14-sha256", ""},
 		{"diffie-hellman-group16-sha512", ""},
-		{"diffie-hellman-group-exchange-sha256", ""},
 		{"diffie-hellman-group14-sha1", "SHA-1"},
 		{"diffie-hellman-group1-sha1", "SHA-1 and a group of 1024 bits"},
-		{"diffie-hellman-group-exchange-sha1", "SHA-1"},
 	}
 	Ciphers = []Algorithm{
 		{"aes128-gcm@openssh.com", ""},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -220,7 +221,7 @@ func TestAChangedSiteHoldsForWhoComesNext(t *testing.T) {
 	c := w.sftp(t, nil)
 	s := site("main")
 	s.SSH.SoftwareID, s.Limits.PerUser = "Custom", 1
-	s.SSH.KeyExchanges = []string{"curve25519-sha256", "diffie-hellman-group-exchange-sha256"}
+	s.SSH.KeyExchanges = []string{"curve25519-sha256"}
 	key := hostKey(t, "main", "one")
 	w.write(t, s, key)
 	if got := banner(t, w.addr()); got != "SSH-2.0-Custom" {
@@ -240,6 +241,20 @@ func TestAChangedSiteHoldsForWhoComesNext(t *testing.T) {
 	}
 	if seen != key.Public || !alive(c) {
 		t.Errorf("it shows %s, not %s; alive %v", seen, key.Public, alive(c))
+	}
+}
+
+func TestEveryAlgorithmThatASiteCanListIsServed(t *testing.T) {
+	possible := sftpd.Possible()
+	for _, l := range []struct{ listed, served any }{
+		{model.KeyExchanges, possible.KeyExchanges}, {model.Ciphers, possible.Ciphers},
+		{model.MACs, possible.MACs}, {model.Signatures, possible.UserKeys},
+	} {
+		for _, a := range l.listed.([]model.Algorithm) {
+			if !slices.Contains(l.served.([]string), a.Name) {
+				t.Errorf("%s can be listed and not be had", a.Name)
+			}
+		}
 	}
 }
 

@@ -22,8 +22,6 @@ type options struct {
 	skipCrash bool
 	cases     string
 	unpack    string
-	serveSFTP string
-	encrypted bool
 }
 
 func parseFlags() (options, error) {
@@ -31,14 +29,12 @@ func parseFlags() (options, error) {
 	flag.StringVar(&o.out, "out", "dist/bench.json", "`file` to write the rows to")
 	flag.StringVar(&o.bundle, "bundle", "dist/bundle", "`folder` of the bundle that is installed and unpacked; make build makes it")
 	flag.IntVar(&o.runs, "runs", 7, "how often each side is measured, 5 at least")
-	flag.StringVar(&o.only, "only", "", "measure only this `kind`: unpack, patch, install, update, sftp, sessions or crash")
+	flag.StringVar(&o.only, "only", "", "measure only this `kind`: unpack, patch, install, update, sftp, sessions, users or crash")
 	flag.StringVar(&o.machines, "machines", "/var/tmp/lab/bench", "`folder` for the disks of the machines; in /dev/shm they are memory, and a sync costs nothing")
 	flag.StringVar(&o.events, "events", "", "`folder` to keep the events of each run of ss-setup in")
 	flag.BoolVar(&o.skipCrash, "skip-crash", false, "leave out the rows of the fault sweep, which takes minutes")
 	flag.StringVar(&o.cases, "cases", "", "`file` with the output of the other tests with generated crash points; their cases count, too")
 	flag.StringVar(&o.unpack, "unpack", "", "only unpack the bundle into this `folder`: what is measured against tar")
-	flag.StringVar(&o.serveSFTP, "serve-sftp", "", "only serve this `folder` by SFTP: what is measured against OpenSSH")
-	flag.BoolVar(&o.encrypted, "encrypted", false, "with -serve-sftp: the storage is encrypted")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", flag.Arg(0))
@@ -62,9 +58,6 @@ func main() {
 	if o.unpack != "" {
 		do = func(o options) error { return unpack(o.bundle, o.unpack) }
 	}
-	if o.serveSFTP != "" {
-		do = func(o options) error { return serveSFTP(o.serveSFTP, o.encrypted) }
-	}
 	if err := do(o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -84,6 +77,7 @@ var measurements = []measurement{
 	{"update", updateRows},
 	{"sftp", sftpRows},
 	{"sessions", sessionRows},
+	{"users", userRows},
 	{"crash", crashRows},
 }
 

@@ -3,8 +3,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
@@ -23,8 +21,6 @@ import (
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 
-	"ss-setup/runtime/sftpd"
-	"ss-setup/runtime/sftpd/sftpdtest"
 	"ss-setup/scripts/lab"
 )
 
@@ -36,50 +32,6 @@ const (
 	// sftpSessions are at work at once.
 	sftpSessions = 1000
 )
-
-// serveSFTP is the server under measurement, a process of its own: kim's key is in
-// DIR/key.pub and her files are in DIR/files. It prints its port and serves until its
-// standard input ends.
-func serveSFTP(dir string, encrypted bool) error {
-	go sftpd.TendMemory(context.Background(), sftpd.DefaultMemory, time.Second)
-	text, err := os.ReadFile(filepath.Join(dir, "key.pub"))
-	if err != nil {
-		return err
-	}
-	key, _, _, _, err := ssh.ParseAuthorizedKey(text)
-	if err != nil {
-		return err
-	}
-	tree, err := sftpdtest.NewTree(filepath.Join(dir, "files"), encrypted)
-	if err != nil {
-		return err
-	}
-	host, err := newSigner()
-	if err != nil {
-		return err
-	}
-	accounts := sftpdtest.NewAccounts(map[string]*sftpdtest.User{"kim": {Keys: []ssh.PublicKey{key}, FS: tree}})
-	site, err := sftpd.New(sftpd.Config{Name: "bench", HostKeys: []ssh.Signer{host}}, sftpd.Parts{Accounts: accounts})
-	if err != nil {
-		return err
-	}
-	if err := site.Listen("127.0.0.1:0"); err != nil {
-		return err
-	}
-	_, port, _ := net.SplitHostPort(site.Addrs()[0].String())
-	fmt.Println(port)
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	site.Stop(context.Background())
-	return nil
-}
-
-func newSigner() (ssh.Signer, error) {
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	return ssh.NewSignerFromKey(private)
-}
 
 // sftpServer is one side: where it listens, who logs in, and where files go.
 type sftpServer struct {
@@ -113,25 +65,29 @@ func keyPair(b *bench, dir string) string {
 	return file
 }
 
-// ours starts our server on a folder of its own.
+// startOurs starts the server on a folder of its own, with a site for the user kim.
 func startOurs(b *bench, dir string, encrypted bool) sftpServer {
 	dir, err := os.MkdirTemp(dir, "ours-")
 	b.must(err)
 	key := keyPair(b, dir)
-	b.must(os.Mkdir(filepath.Join(dir, "files"), 0o700))
-	self, err := os.Executable()
+	public, err := os.ReadFile(key + ".pub")
 	b.must(err)
-	cmd := exec.Command(self, "-serve-sftp", dir, "-encrypted="+strconv.FormatBool(encrypted))
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	b.must(err)
-	out, err := cmd.StdoutPipe()
-	b.must(err)
-	b.must(cmd.Start())
-	b.Cleanup(func() { _ = in.Close(); _ = cmd.Wait() })
-	port, err := bufio.NewReader(out).ReadString('\n')
-	b.must(err)
-	return sftpServer{port: strings.TrimSpace(port), user: "kim", dir: "/", key: key, pid: cmd.Process.Pid}
+	p := newProduct(b, dir)
+	p.start(b)
+	r := p.rest(b)
+	_, port, _ := net.SplitHostPort(freeAddress(b))
+	kind := "disk"
+	if encrypted {
+		kind = "encrypted"
+	}
+	create(b, r, "/nodes", `{"name":"one"}`)
+	create(b, r, "/sites", `{"name":"main","limits":{"connections":-1,"perAddress":-1,"perUser":-1},"protector":{"level":"off"}}`)
+	create(b, r, "/sites/main/vfs", fmt.Sprintf(`{"name":"files","type":%q,"root":%q}`, kind, filepath.Join(dir, "files")))
+	create(b, r, "/sites/main/users", fmt.Sprintf(
+		`{"name":"kim","keys":[{"key":%q}],"maxSessions":100000,"home":{"vfs":"files","path":"/","permissions":["list","download","upload","overwrite","delete"]}}`,
+		strings.TrimSpace(string(public))))
+	create(b, r, "/sites/main/bindings", fmt.Sprintf(`{"name":"sftp","node":"one","address":"127.0.0.1","port":%s}`, port))
+	return sftpServer{port: port, user: "kim", dir: "/", key: key, pid: p.cmd.Process.Pid}
 }
 
 // startPeer starts OpenSSH's server with its internal SFTP, as Debian has it.

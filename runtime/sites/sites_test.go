@@ -247,8 +247,10 @@ func TestAChangedSiteHoldsForWhoComesNext(t *testing.T) {
 func TestEveryAlgorithmThatASiteCanListIsServed(t *testing.T) {
 	possible := sftpd.Possible()
 	for _, l := range []struct{ listed, served any }{
-		{model.KeyExchanges, possible.KeyExchanges}, {model.Ciphers, possible.Ciphers},
-		{model.MACs, possible.MACs}, {model.Signatures, possible.UserKeys},
+		{model.KeyExchanges, possible.KeyExchanges},
+		{model.Ciphers, possible.Ciphers},
+		{model.MACs, possible.MACs},
+		{model.Signatures, possible.UserKeys},
 	} {
 		for _, a := range l.listed.([]model.Algorithm) {
 			if !slices.Contains(l.served.([]string), a.Name) {

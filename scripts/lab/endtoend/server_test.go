@@ -38,6 +38,7 @@ type server struct {
 // withSite gives the installed server a site.
 func withSite(b *box) *server {
 	b.t.Helper()
+	b.serves(recoveryTime, "7.0.0")
 	s := &server{box: b, dir: b.t.TempDir()}
 	var made struct {
 		Secret string `json:"secret"`

@@ -3,13 +3,10 @@
 package endtoend
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
-	"encoding/json"
+	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,33 +17,23 @@ import (
 	"ss-setup/scripts/lab"
 )
 
-// sftpPort and otherPort are those of the site's two bindings.
-const (
-	sftpPort  = "2022"
-	otherPort = "2023"
-)
+// otherPort is that of the site's second binding.
+const otherPort = "2023"
 
-// server is an installed server with the site main and the user kim, who logs in by a key
+// server is an installed server with the site main and the user sue, who logs in by a key
 // with OpenSSH's client.
 type server struct {
 	*box
-	token string
-	dir   string // of the client
-	addr  string // which leads to the binding
+	dir  string // of the client
+	addr string // which leads to the binding
 }
 
 // withSite gives the installed server a site.
 func withSite(b *box) *server {
 	b.t.Helper()
 	b.serves(recoveryTime, "7.0.0")
+	lab.InstallPackages(b.t, "sftp:openssh-client")
 	s := &server{box: b, dir: b.t.TempDir()}
-	var made struct {
-		Secret string `json:"secret"`
-	}
-	if err := json.Unmarshal([]byte(b.MustExec("ss-server", "token", "add", "lab", "--super", "--json")), &made); err != nil {
-		b.t.Fatal(err)
-	}
-	s.token = made.Secret
 	key := filepath.Join(s.dir, "key")
 	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
 		b.t.Fatalf("%v: %s", err, out)
@@ -55,44 +42,14 @@ func withSite(b *box) *server {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	s.ask(http.MethodPost, "/nodes", map[string]any{"name": "lab"})
-	s.ask(http.MethodPost, "/sites", map[string]any{"name": "main"})
-	s.ask(http.MethodPost, "/sites/main/bindings", map[string]any{"name": "sftp", "node": "lab", "port": 2022})
-	s.ask(http.MethodPost, "/sites/main/bindings", map[string]any{"name": "other", "node": "lab", "port": 2023})
-	s.ask(http.MethodPost, "/sites/main/vfs", map[string]any{"name": "vault", "type": "encrypted", "root": "/srv/ss-server/vault"})
-	s.ask(http.MethodPost, "/sites/main/users", map[string]any{
-		"name": "kim", "keys": []any{map[string]any{"key": strings.TrimSpace(string(public))}},
-		"home": map[string]any{"vfs": "vault", "permissions": []string{"list", "download", "upload", "overwrite", "delete", "rename", "mkdir"}},
-	})
-	s.addr = s.forward("127.0.0.1:" + sftpPort)
+	a := b.api()
+	a.furnish()
+	a.do("POST", "/sites/main/bindings", `{"name":"other","node":"one","port":`+otherPort+`}`)
+	a.do("POST", "/sites/main/vfs", `{"name":"vault","type":"encrypted","root":"/srv/ss-server/vault"}`)
+	a.do("POST", "/sites/main/users", fmt.Sprintf(`{"name":"sue","keys":[{"key":%q}],
+		"home":{"vfs":"vault","permissions":["list","download","upload","overwrite","delete","rename","mkdir"]}}`, strings.TrimSpace(string(public))))
+	s.addr = s.forward("127.0.0.1:" + sitePort)
 	return s
-}
-
-// ask sends a request to the REST interface and wants it to go well.
-func (s *server) ask(method, path string, body any) {
-	s.t.Helper()
-	text, err := json.Marshal(body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	req, err := http.NewRequest(method, "https://127.0.0.1:6443/api/v1"+path, bytes.NewReader(text))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+s.token)
-	req.Header.Set("Content-Type", "application/json")
-	client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DialContext: s.Dial,
-	}}
-	resp, err := client.Do(req)
-	if err != nil {
-		s.t.Fatalf("%s %s: %v\n%s", method, path, err, s.Logs())
-	}
-	defer resp.Body.Close()
-	answer, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode >= 300 {
-		s.t.Fatalf("%s %s: %s %s", method, path, resp.Status, answer)
-	}
 }
 
 // forward gives a port of the host that leads to an address in the machine.
@@ -133,7 +90,7 @@ func (s *server) sftp(batch string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sftp", "-F", "/dev/null", "-P", port, "-i", filepath.Join(s.dir, "key"), "-o", "BatchMode=yes",
-		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile="+filepath.Join(s.dir, "known"), "-b", "-", "kim@127.0.0.1")
+		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile="+filepath.Join(s.dir, "known"), "-b", "-", "sue@127.0.0.1")
 	cmd.Stdin, cmd.Dir = strings.NewReader(batch), s.dir
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -201,7 +158,7 @@ func TestAnEncryptedFileReadsBackAfterUpdateRollbackAndUpdate(t *testing.T) {
 
 func TestAnUpdateAfterWhichABindingIsSomebodyElsesIsPutBack(t *testing.T) {
 	s := withSite(from(t, lab.Options{}, "7.0.0", "7.0.1"))
-	if !s.greets(sftpPort) || !s.greets(otherPort) {
+	if !s.greets(sitePort) || !s.greets(otherPort) {
 		t.Fatal("the site does not serve")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -226,7 +183,7 @@ func TestAnUpdateAfterWhichABindingIsSomebodyElsesIsPutBack(t *testing.T) {
 		t.Errorf("want exit 1 and the binding, got %s\n%s", r, s.Logs())
 	}
 	s.serves(recoveryTime, "7.0.0")
-	if !s.greets(sftpPort) {
+	if !s.greets(sitePort) {
 		t.Error("the other binding does not serve")
 	}
 	if list := s.MustExec("ls", "/var/lib/ss-server/snapshots"); strings.Contains(list, "-update") {

@@ -209,7 +209,7 @@ func TestAFirstSetUpThatFailsPutsTheInstallationBack(t *testing.T) {
 	}
 	b.same(before, "a set-up that failed")
 	// A taken port is told of by the checks before anything is done.
-	b.MustExec("sh", "-c", "sed -i 's|/var/lib/ss-server/files|/srv/ss-server/main|' /root/answers.yaml; systemd-run -u taken perl -MIO::Socket::INET -e 'IO::Socket::INET->new(Listen=>1,LocalPort=>2022) or die; sleep 600'; sleep 2")
+	b.MustExec("sh", "-c", "sed -i 's|/var/lib/ss-server/files|/srv/ss-server/main|' /root/answers.yaml; systemd-run -u taken perl -MIO::Socket::INET -e 'push @kept, IO::Socket::INET->new(Listen=>1,LocalPort=>2022); sleep 600'; sleep 2")
 	r = b.want(7, "7.0.0", "install", "-S", "--answers", "/root/answers.yaml", "--sftp-port", "2022")
 	if !strings.Contains(r.stderr, "port 2022, which SFTP is to listen on, is taken by perl") || !strings.Contains(r.stderr, "--sftp-port 2023") {
 		t.Errorf("%s", r)

@@ -16,6 +16,12 @@ import (
 // describe finishes the document: what the Go types cannot say about who sets a field.
 func (a *API) describe() error {
 	schemas := a.huma.OpenAPI().Components.Schemas.Map()
+	for _, s := range schemas {
+		for name, p := range s.Properties {
+			// A list that is left out when it is empty is never null in an answer.
+			p.Nullable = p.Nullable && slices.Contains(s.Required, name)
+		}
+	}
 	for _, k := range kinds() {
 		s := schemas[k.object.Name()]
 		readOnly(s, "rev", "created", "modified", "by", "site")
@@ -45,9 +51,6 @@ func (a *API) describe() error {
 		s.PrecomputeMessages()
 	}
 	for _, s := range schemas {
-		for _, p := range s.Properties {
-			p.Nullable = false
-		}
 		s.PrecomputeMessages()
 	}
 	text, err := json.MarshalIndent(a.huma.OpenAPI(), "", "  ")

@@ -483,27 +483,36 @@ func pointer(name string) string {
 }
 
 // schemas are those of the document, which is one for all tests.
-var schemas sync.Map
+var schemas = struct {
+	sync.Mutex
+	compiler *jsonschema.Compiler
+	all      map[string]*jsonschema.Schema
+}{all: map[string]*jsonschema.Schema{}}
 
 func (w *world) schema(at string) *jsonschema.Schema {
 	w.t.Helper()
-	if s, ok := schemas.Load(at); ok {
-		return s.(*jsonschema.Schema)
+	schemas.Lock()
+	defer schemas.Unlock()
+	if s := schemas.all[at]; s != nil {
+		return s
 	}
-	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(w.api.document))
+	const document = "https://server/openapi.json"
+	if schemas.compiler == nil {
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(w.api.document))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		schemas.compiler = jsonschema.NewCompiler()
+		schemas.compiler.AssertFormat()
+		if err := schemas.compiler.AddResource(document, value); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	s, err := schemas.compiler.Compile(document + at)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	if err := c.AddResource("https://server/openapi.json", document); err != nil {
-		w.t.Fatal(err)
-	}
-	s, err := c.Compile("https://server/openapi.json" + at)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	schemas.Store(at, s)
+	schemas.all[at] = s
 	return s
 }
 

@@ -84,8 +84,8 @@ type API struct {
 	origin   *http.CrossOriginProtection
 	mux      *http.ServeMux
 	huma     huma.API
-	document []byte
-	etag     string
+	// document is made when it is first asked for.
+	document func() *document
 	feed     *signal
 	streams  streams
 	stop     func()
@@ -96,7 +96,7 @@ type API struct {
 }
 
 // New makes the interface.
-func New(o Options) (*API, error) {
+func New(o Options) *API {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -111,13 +111,12 @@ func New(o Options) (*API, error) {
 	a.huma = humago.New(a.mux, config())
 	a.huma.UseMiddleware(a.enter)
 	a.register()
-	if err := a.describe(); err != nil {
-		return nil, err
-	}
+	a.describe()
+	a.document = sync.OnceValue(a.write)
 	a.mux.HandleFunc("GET "+DocumentPath, a.serveDocument)
 	a.mux.HandleFunc("/", a.nowhere)
 	a.stop = o.Engine.Listen(func(context.Context, []engine.Change) { a.feed.raise() })
-	return a, nil
+	return a
 }
 
 // ServeHTTP answers what is below Prefix.

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
 
@@ -14,7 +13,7 @@ import (
 )
 
 // describe finishes the document: what the Go types cannot say about who sets a field.
-func (a *API) describe() error {
+func (a *API) describe() {
 	schemas := a.huma.OpenAPI().Components.Schemas.Map()
 	for _, s := range schemas {
 		for name, p := range s.Properties {
@@ -53,25 +52,36 @@ func (a *API) describe() error {
 	for _, s := range schemas {
 		s.PrecomputeMessages()
 	}
+}
+
+// document is the OpenAPI document as it is served.
+type document struct {
+	text []byte
+	etag string
+}
+
+// write encodes the document: half a megabyte that most servers are never asked for.
+func (a *API) write() *document {
 	text, err := json.MarshalIndent(a.huma.OpenAPI(), "", "  ")
 	if err != nil {
-		return fmt.Errorf("write the OpenAPI document: %w", err)
+		// It is made of types of the program: every test would show it.
+		a.Log.Error("the OpenAPI document cannot be written", "error", err)
 	}
 	sum := sha256.Sum256(text)
-	a.document, a.etag = append(text, '\n'), `"`+hex.EncodeToString(sum[:8])+`"`
-	return nil
+	return &document{append(text, '\n'), `"` + hex.EncodeToString(sum[:8]) + `"`}
 }
 
 func (a *API) serveDocument(w http.ResponseWriter, r *http.Request) {
+	document := a.document()
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-cache")
-	h.Set("ETag", a.etag)
-	if r.Header.Get("If-None-Match") == a.etag {
+	h.Set("ETag", document.etag)
+	if r.Header.Get("If-None-Match") == document.etag {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	if _, err := w.Write(a.document); err != nil {
+	if _, err := w.Write(document.text); err != nil {
 		a.Log.Debug("the document was not delivered", "error", err)
 	}
 }

@@ -190,13 +190,10 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.api, err = New(Options{
+	w.api = New(Options{
 		Engine: w.engine, Hasher: hasher, Sites: w.sites, Audit: w.audit,
 		Files: "/srv/ss-server", Log: log, Now: w.now,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
 		if err := errors.Join(w.api.Close(), w.engine.Close(), w.store.Close()); err != nil {
 			t.Error(err)
@@ -498,7 +495,7 @@ func (w *world) schema(at string) *jsonschema.Schema {
 	}
 	const document = "https://server/openapi.json"
 	if schemas.compiler == nil {
-		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(w.api.document))
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(w.api.document().text))
 		if err != nil {
 			w.t.Fatal(err)
 		}

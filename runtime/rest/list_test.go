@@ -124,6 +124,11 @@ func TestAnAdminsListOfSitesShowsHisOwn(t *testing.T) {
 	c.get("/sites/none").problem(forbidden)
 	c.ifMatch("*").patch("/sites/site03", map[string]any{"title": "x"}).problem(forbidden)
 	w.admin("without", []model.Kind{model.KindUser}, nil).get("/sites").problem(forbidden)
+	keeper := w.admin("keeper", nil, []model.Kind{model.KindSite})
+	keeper.ifMatch("*").patch("/sites/main", map[string]any{"title": "x"}).must(200)
+	keeper.ifMatch("*").delete("/sites/main").problem(forbidden)
+	keeper.post("/sites", map[string]any{"name": "main2"}).problem(forbidden)
+	keeper.post("/sites/main/start", nil).problem(forbidden)
 }
 
 // BenchmarkHundredThousandUsers measures requests to a big site, from the request to the

@@ -64,7 +64,7 @@ func sampleObject(rnd *rand.Rand, kind model.Kind, site string, n int) map[strin
 	switch kind {
 	case model.KindUser:
 		o["description"], o["email"] = m+" text", m+"@example.com"
-		if site != "" && rnd.IntN(2) == 0 {
+		if site != "" && (n == 0 || rnd.IntN(2) == 0) {
 			o["groups"] = []string{marked(model.KindGroup, site, 0)}
 			o["home"] = map[string]any{"vfs": marked(model.KindVFS, site, 0)}
 		}
@@ -73,7 +73,7 @@ func sampleObject(rnd *rand.Rand, kind model.Kind, site string, n int) map[strin
 	case model.KindLDAP:
 		o["disabled"], o["reason"] = true, m+" text"
 	case model.KindBinding:
-		o["node"], o["port"] = "n1", 2000+rnd.IntN(5)
+		o["node"], o["port"] = "n1", 3000+10*rnd.IntN(3)+rnd.IntN(3)
 	case model.KindCertificate:
 		o["type"], o["domains"] = "self-signed", []string{m + ".example.com"}
 	case model.KindEntry:
@@ -99,7 +99,13 @@ func peopled(t testing.TB) *world {
 	}
 	super := w.super()
 	rnd := rand.New(rand.NewPCG(1, 2))
-	for _, k := range kinds() {
+	list := kinds()
+	// Users last: they refer to the rest.
+	slices.SortStableFunc(list, func(a, b kind) int {
+		return strings.Compare(strings.TrimPrefix(string(a.Kind), "user"), strings.TrimPrefix(string(b.Kind), "user"))
+	})
+	slices.Reverse(list)
+	for _, k := range list {
 		if k.single || k.kept || k.Kind == model.KindSite {
 			continue
 		}
@@ -112,8 +118,6 @@ func peopled(t testing.TB) *world {
 					break
 				}
 				o := sampleObject(rnd, k.Kind, site, n)
-				delete(o, "groups")
-				delete(o, "home")
 				if k.Kind == model.KindBinding {
 					o["port"] = 3000 + 10*i + n
 				}

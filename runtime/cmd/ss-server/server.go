@@ -104,10 +104,10 @@ func (s *server) openAPI() error {
 	if err != nil {
 		return err
 	}
-	s.api, err = rest.New(rest.Options{
+	s.api = rest.New(rest.Options{
 		Engine: s.engine, Hasher: hasher, Sites: s.sites, Audit: s.ops.audit, Files: daemon.DefaultFiles, Log: s.log, Now: time.Now,
 	})
-	return err
+	return nil
 }
 
 // drain lets users finish before the web interface stops.

@@ -257,7 +257,14 @@ func TestAnAdminsStorageLiesInTheFolderOfItsSite(t *testing.T) {
 	}
 	c.ifMatch("*").patch("/sites/main/vfs/mine", map[string]any{"root": "/etc"}).field("root")
 	c.ifMatch("*").patch("/sites/main/vfs/mine", map[string]any{"links": true}).must(200)
-	w.super().post("/sites/main/vfs", map[string]any{"name": "elsewhere", "root": "/data"}).must(201)
+	super := w.super()
+	super.post("/sites/main/vfs", map[string]any{"name": "elsewhere", "root": "/data"}).must(201)
+	// A folder that is another site's VFS is told of without its name.
+	super.post("/sites/other/vfs", map[string]any{"name": "hidden-vfs", "type": "encrypted", "root": "/srv/ss-server/main/odd"}).must(201)
+	r := c.post("/sites/main/vfs", map[string]any{"name": "odd", "type": "encrypted", "root": "/srv/ss-server/main/odd"})
+	if e := r.field("root"); e.Other != nil || strings.Contains(string(r.text), "hidden-vfs") {
+		t.Errorf("told %s", r.text)
+	}
 }
 
 func TestTheSettingsAreThereBeforeTheyWereEverKept(t *testing.T) {

@@ -296,7 +296,10 @@ func (w *write) vacant(v *model.VFS) error {
 				return err
 			}
 			if other := o.(*model.VFS); other.Root == v.Root {
-				return wrongField("root", "it is the folder of "+model.Describe(other.Key()), "choose another folder")
+				taken := other.Key() // which not everybody may see
+				return &model.InvalidError{Key: v.Key(), Errors: []model.FieldError{{
+					Field: "root", Problem: "it is the folder of another VFS", Cure: "choose another folder", Other: &taken,
+				}}}
 			}
 		}
 		return nil

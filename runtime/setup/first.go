@@ -16,6 +16,7 @@ import (
 	"ss-setup/runtime/hostkey"
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/setup/answers"
+	"ss-setup/runtime/vfs"
 )
 
 // ErrDone: the node has a SuperAdmin, and is set up by nobody any more.
@@ -91,7 +92,8 @@ func (f First) Do(ctx context.Context, a *answers.Answers) (m Made, err error) {
 			return m, err
 		}
 		defer func() {
-			if err != nil {
+			// Where another set-up was quicker, the folder may be the one that it made.
+			if err != nil && !errors.Is(err, ErrDone) {
 				err = errors.Join(err, unmake())
 			}
 		}()
@@ -183,17 +185,21 @@ func (m *Made) hostKeys(s *answers.Site) (objects []model.Object, err error) {
 }
 
 // storage makes the folder of the site's files. unmake takes away what was made, but for
-// a key: these are never removed.
+// the key in the ring: keys there are never removed. Nothing of a VFS that was there
+// before goes: with its private folder go uploads and journals of files.
 func (f First) storage(s *answers.Site) (keyID string, unmake func() error, err error) {
 	v := &model.VFS{Head: model.Head{Name: answers.VFSName}, Site: s.Name, Root: s.Folder, Type: model.VFSDisk}
 	if s.Encrypted {
 		v.Type = model.VFSEncrypted
 	}
+	private := filepath.Join(s.Folder, vfs.Private)
 	_, err = os.Lstat(s.Folder)
 	made := errors.Is(err, fs.ErrNotExist)
+	_, err = os.Lstat(private)
+	empty := errors.Is(err, fs.ErrNotExist)
 	unmake = func() error {
-		if s.Encrypted {
-			if err := os.RemoveAll(filepath.Join(s.Folder, ".ss-server")); err != nil {
+		if s.Encrypted && empty {
+			if err := os.RemoveAll(private); err != nil {
 				return err
 			}
 		}

@@ -234,6 +234,50 @@ func TestASetUpThatFailsMakesNothing(t *testing.T) {
 	}
 }
 
+// TestASetUpThatFailsLeavesAnEncryptedVFSThatWasThere: the node was set up anew over the
+// files of before, whose key the ring still has.
+func TestASetUpThatFailsLeavesAnEncryptedVFSThatWasThere(t *testing.T) {
+	f, _, files := newNode(t)
+	a := answersFor(t, files)
+	a.FirstSite.Encrypted = true
+	must(t, f.MakeVFS(&model.VFS{Root: files, Type: model.VFSEncrypted}))
+	upload := filepath.Join(files, ".ss-server", "uploads", "1")
+	must(t, errors.Join(os.MkdirAll(filepath.Dir(upload), 0o700), os.WriteFile(upload, []byte("half a file"), 0o600)))
+	makeVFS := f.MakeVFS
+	f.MakeVFS = func(v *model.VFS) error {
+		err := makeVFS(v)
+		v.KeyID = "No key has this name" // so that the objects are refused
+		return err
+	}
+	if _, err := f.Do(t.Context(), a); err == nil {
+		t.Fatal("set up")
+	}
+	for _, name := range []string{upload, filepath.Join(files, ".ss-server", "key")} {
+		if _, err := os.Stat(name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestASetUpThatComesSecondLeavesTheKeyOfTheFirst(t *testing.T) {
+	f, _, files := newNode(t)
+	first, second := answersFor(t, files), answersFor(t, files)
+	first.FirstSite.Encrypted, second.FirstSite.Encrypted = true, true
+	slower := f
+	slower.MakeVFS = func(v *model.VFS) error {
+		if _, err := f.Do(t.Context(), first); err != nil {
+			t.Error(err)
+		}
+		return f.MakeVFS(v)
+	}
+	if _, err := slower.Do(t.Context(), second); !errors.Is(err, ErrDone) {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(filepath.Join(files, ".ss-server", "key")); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestTheUsualPortIsLeftToTheProgramThatHasIt: it is the machine's own SSH server.
 func TestTheUsualPortIsLeftToTheProgramThatHasIt(t *testing.T) {
 	if l, err := net.Listen("tcp", "127.0.0.1:22"); err == nil {

@@ -19,16 +19,28 @@ type Finding struct {
 	Verdict
 }
 
+// maxOpened is how many encrypted keys of a text are opened: each is made to cost seconds.
+const maxOpened = 4
+
 // Audit judges every key in a text: PEM blocks and lines as of .pub and known_hosts
-// files, in any mixture. A text without any key is one finding that says so.
+// files, in any mixture. A text without any key is one finding that says so. The
+// passphrase is tried on the first few encrypted keys only.
 func Audit(text []byte, passphrase string, known *Denylist) []Finding {
 	var out []Finding
-	line := 1
+	line, opened := 1, 0
 	for len(text) > 0 {
 		item, rest := nextItem(text)
 		if words := bytes.TrimSpace(item); len(words) > 0 && words[0] != '#' {
 			at := line + bytes.Count(item[:bytes.Index(item, words)], []byte("\n"))
-			out = append(out, finding(at, item, passphrase, known))
+			f := finding(at, item, "", known)
+			if f.Code == Encrypted && passphrase != "" {
+				if opened++; opened > maxOpened {
+					f.Reason, f.Cure = "it is encrypted, and many are before it", "give this key by itself"
+				} else {
+					f = finding(at, item, passphrase, known)
+				}
+			}
+			out = append(out, f)
 		}
 		line += bytes.Count(item, []byte("\n"))
 		text = rest
@@ -39,7 +51,7 @@ func Audit(text []byte, passphrase string, known *Denylist) []Finding {
 	return out
 }
 
-// nextItem cuts the next PEM block or line off.
+// nextItem cuts the next PEM block or line off, with the blank lines before it.
 func nextItem(text []byte) (item, rest []byte) {
 	begins := bytes.TrimLeft(text, " \t\r\n\ufeff")
 	switch {
@@ -57,7 +69,8 @@ func nextItem(text []byte) (item, rest []byte) {
 	case bytes.HasPrefix(begins, []byte("PuTTY-User-Key-File-")):
 		return text, nil
 	}
-	if at := bytes.IndexByte(text, '\n'); at >= 0 {
+	if at := bytes.IndexByte(begins, '\n'); at >= 0 {
+		at += len(text) - len(begins)
 		return text[:at+1], text[at+1:]
 	}
 	return text, nil

@@ -239,6 +239,9 @@ func parsePrivate(text []byte, block *pem.Block, passphrase string) (*Key, error
 		if passphrase == "" {
 			return nil, fmt.Errorf("%w; give it, or take it off with ssh-keygen -p -f KEY", ErrEncrypted)
 		}
+		if n := rounds(block); n > maxRounds {
+			return nil, fmt.Errorf("%w in %d rounds, which takes too long to open; at most %d are read: take the passphrase off with ssh-keygen -p -f KEY", ErrEncrypted, n, maxRounds)
+		}
 		raw, err = ssh.ParseRawPrivateKeyWithPassphrase(text, []byte(passphrase))
 		if errors.Is(err, x509.IncorrectPasswordError) {
 			return nil, fmt.Errorf("%w: the passphrase does not fit", ErrEncrypted)
@@ -259,6 +262,27 @@ func parsePrivate(text []byte, block *pem.Block, passphrase string) (*Key, error
 		return fromPrivate(raw, "")
 	}
 	return nil, fmt.Errorf("%w: a key of the kind %T", ErrFormat, raw)
+}
+
+// maxRounds bounds the work that the passphrase of a key may ask for: the text says how
+// much it is. ssh-keygen takes 16 or 24 rounds by itself, the careful a hundred.
+const maxRounds = 256
+
+// rounds are those of bcrypt that a passphrase goes through; 0 for a key of another sort.
+func rounds(block *pem.Block) uint32 {
+	var key struct {
+		Cipher, KDF, Options string
+		Rest                 []byte `ssh:"rest"`
+	}
+	var options struct {
+		Salt   string
+		Rounds uint32
+	}
+	body, ok := bytes.CutPrefix(block.Bytes, []byte("openssh-key-v1\x00"))
+	if !ok || ssh.Unmarshal(body, &key) != nil || ssh.Unmarshal([]byte(key.Options), &options) != nil {
+		return 0
+	}
+	return options.Rounds
 }
 
 // parseError tells curves that nobody has in SSH from what is no key at all.

@@ -1,6 +1,7 @@
 package hostkey
 
 import (
+	"bytes"
 	"crypto"
 	//lint:ignore SA1019 such keys must be told
 	"crypto/dsa"
@@ -389,6 +390,65 @@ func TestAnAuditNamesEveryKeyOfAFile(t *testing.T) {
 	}
 	if none := Audit([]byte("# empty\n"), "", nil); len(none) != 1 || none[0].OK() {
 		t.Errorf("an empty file: %+v", none)
+	}
+}
+
+// TestAnAuditTakesBlankLinesAtOnce: one by one, with a look at all behind each, a text of
+// nothing else would take minutes.
+func TestAnAuditTakesBlankLinesAtOnce(t *testing.T) {
+	item, rest := nextItem([]byte(strings.Repeat("\n", 1000) + " a line\nanother\n"))
+	if len(item) != 1008 || string(rest) != "another\n" {
+		t.Errorf("%d bytes, then %q", len(item), rest)
+	}
+	if found := Audit([]byte("\n\n \n nonsense\n"), "", nil); len(found) != 1 || found[0].Line != 4 {
+		t.Errorf("%+v", found)
+	}
+}
+
+// TestAnAuditOpensFewEncryptedKeys: each may cost seconds, and a text has room for
+// hundreds.
+func TestAnAuditOpensFewEncryptedKeys(t *testing.T) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKeyWithPassphrase(private, "", []byte("open sesame"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := Audit(bytes.Repeat(pem.EncodeToMemory(block), maxOpened+2), "open sesame", nil)
+	if len(found) != maxOpened+2 {
+		t.Fatalf("%d findings", len(found))
+	}
+	for i, f := range found {
+		want := Fine
+		if i >= maxOpened {
+			want = Encrypted
+		}
+		if f.Code != want {
+			t.Errorf("key %d: %+v", i+1, f)
+		}
+	}
+}
+
+// TestAKeyThatTakesForeverToOpenIsRefused: its text says how long.
+func TestAKeyThatTakesForeverToOpenIsRefused(t *testing.T) {
+	options := ssh.Marshal(struct {
+		Salt   string
+		Rounds uint32
+	}{strings.Repeat("s", 16), 2048})
+	public, err := ssh.NewPublicKey(ecKey(t, elliptic.P256()).Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := ssh.Marshal(struct {
+		Cipher, KDF, Options string
+		Keys                 uint32
+		Public, Private      string
+	}{"aes256-ctr", "bcrypt", string(options), 1, string(public.Marshal()), strings.Repeat("x", 64)})
+	text := pem.EncodeToMemory(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: append([]byte("openssh-key-v1\x00"), body...)})
+	if _, err := Parse(text, "open sesame"); !errors.Is(err, ErrEncrypted) || !strings.Contains(err.Error(), "2048 rounds") {
+		t.Errorf("%v", err)
 	}
 }
 

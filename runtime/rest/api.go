@@ -91,6 +91,7 @@ type API struct {
 	stop     func()
 	stopped  sync.Once
 	ended    chan struct{}
+	auditing chan struct{}
 	// draining are the stops of sites that go on after their answer.
 	draining sync.WaitGroup
 }
@@ -106,6 +107,7 @@ func New(o Options) *API {
 	a := &API{
 		Options: o, accounts: administrators{o.Engine, o.Now}, sessions: newSessions(o.Now), limits: newBuckets(o.Now),
 		origin: http.NewCrossOriginProtection(), mux: http.NewServeMux(), feed: newSignal(), ended: make(chan struct{}),
+		auditing: make(chan struct{}, 1),
 	}
 	a.streams.each = map[string]int{}
 	a.huma = humago.New(a.mux, config())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"reflect"
+	"time"
 
 	"ss-setup/runtime/engine"
 	"ss-setup/runtime/hostkey"
@@ -116,10 +117,18 @@ func (a *API) registerKeys() {
 	operate(a, operation{
 		method: http.MethodPost, path: "/hostkeys/audit", id: "audit-host-keys", tag: "hostkeys",
 		summary: "Tell which keys of a text may be used", in: reflect.TypeFor[AuditRequest](), out: reflect.TypeFor[Findings](),
-	}, func(_ context.Context, _ *caller, in *Raw) (*FindingsOut, error) {
+	}, func(ctx context.Context, _ *caller, in *Raw) (*FindingsOut, error) {
 		var ask AuditRequest
 		if err := a.read(in.RawBody, &ask); err != nil {
 			return nil, err
+		}
+		// Keys are work, everybody may hand in a text full, and nobody can call it off: one
+		// text at a time leaves the processors to others.
+		select {
+		case a.auditing <- struct{}{}:
+			defer func() { <-a.auditing }()
+		case <-ctx.Done():
+			return nil, later(unavailable, time.Second, "the keys of somebody else are being judged; repeat the request")
 		}
 		return &FindingsOut{Body: &Findings{Keys: hostkey.Audit([]byte(ask.Text), ask.Passphrase, nil)}}, nil
 	})

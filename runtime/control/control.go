@@ -26,6 +26,9 @@ const maxLine = 64 << 10
 // callTimeout bounds one request without a stream; every such verb is quick.
 const callTimeout = 10 * time.Second
 
+// acceptPause is between two attempts to take a request when one has failed.
+const acceptPause = 100 * time.Millisecond
+
 // ErrNotRunning: no server listens at the socket.
 var ErrNotRunning = errors.New("the server is not running")
 
@@ -93,10 +96,14 @@ func serve(path string, verbs map[string]Verb, log *slog.Logger, allow func(net.
 	if err != nil {
 		return nil, fmt.Errorf("open the control socket: %w", err)
 	}
+	return answerAt(listener, verbs, log, allow), nil
+}
+
+func answerAt(listener net.Listener, verbs map[string]Verb, log *slog.Logger, allow func(net.Conn) error) *Server {
 	s := &Server{verbs: verbs, log: log, listener: listener, allow: allow}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.calls.Go(s.accept)
-	return s, nil
+	return s
 }
 
 // Close ends the server and waits for the requests under way.
@@ -110,11 +117,20 @@ func (s *Server) Close() error {
 func (s *Server) accept() {
 	for {
 		conn, err := s.listener.Accept()
-		if err != nil {
-			if s.ctx.Err() == nil {
-				s.log.Error("the control socket failed", "error", err)
+		if s.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if err == nil {
+				conn.Close()
 			}
 			return
+		}
+		if err != nil {
+			// Where users have all the files that the process may open, it passes.
+			s.log.Error("a control request was not taken", "error", err)
+			select {
+			case <-s.ctx.Done():
+			case <-time.After(acceptPause):
+			}
+			continue
 		}
 		s.calls.Go(func() { s.handle(conn) })
 	}

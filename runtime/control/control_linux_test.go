@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -91,6 +92,38 @@ func TestCall(t *testing.T) {
 }
 
 // leaveSocket leaves a socket file behind as a killed server does.
+// short is a listener that fails some times, as when no file can be opened any more.
+type short struct {
+	net.Listener
+	fails chan error
+}
+
+func (s *short) Accept() (net.Conn, error) {
+	select {
+	case err := <-s.fails:
+		return nil, err
+	default:
+		return s.Listener.Accept()
+	}
+}
+
+func TestTheDoorIsOpenAgainWhenThereAreFilesAgain(t *testing.T) {
+	path := socketPath(t)
+	listener, err := listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := &short{listener, make(chan error, 2)}
+	broken.fails <- syscall.EMFILE
+	broken.fails <- syscall.EMFILE
+	s := answerAt(broken, map[string]Verb{"ping": echo("pong", nil)}, slog.New(slog.DiscardHandler), func(net.Conn) error { return nil })
+	defer s.Close()
+	var got string
+	if err := Call(t.Context(), path, "ping", &got); err != nil || got != "pong" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func leaveSocket(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})

@@ -252,7 +252,11 @@ func (a *API) stillThere(r *http.Request, c *caller) (*caller, error) {
 	if !a.sessions.running(c.session, idleOf(settings)) {
 		return nil, errSession()
 	}
-	return a.sessionCaller(r, c.session, c.from)
+	now, err := a.sessionCaller(r, c.session, c.from)
+	if err == nil && now.mustChange {
+		return nil, problem(mustChange, "the password must be changed first")
+	}
+	return now, err
 }
 
 // signal tells many that something happened.

@@ -279,11 +279,33 @@ func tryKeys(key model.Key, from netip.Addr) (address, account string) {
 	return "login/" + network(from), "login/" + key.String()
 }
 
+// atHome tells whether somebody logged in to the account from there the last time, or sits
+// at the machine itself: he is bounded by his address alone. Otherwise whoever guesses from
+// many addresses would keep him out for as long as he likes.
+func (a *API) atHome(key model.Key, from netip.Addr) (bool, error) {
+	if from.IsLoopback() {
+		return true, nil
+	}
+	_, seen, err := a.accounts.read(key.String())
+	if err != nil {
+		if errors.Is(err, auth.ErrUnknown) {
+			err = nil
+		}
+		return false, err
+	}
+	last, err := netip.ParseAddr(seen.LastFrom)
+	return err == nil && network(last) == network(from), nil
+}
+
 // tryAgain counts an attempt before it is made, so that many at once are counted too.
 func (a *API) tryAgain(key model.Key, from netip.Addr) error {
 	address, account := tryKeys(key, from)
 	wait := a.limits.take(address, addressTriesPerMinute, addressTries)
-	if wait == 0 {
+	home, err := a.atHome(key, from)
+	if err != nil {
+		return err
+	}
+	if wait == 0 && !home {
 		wait = a.limits.take(account, accountTriesPerMinute, accountTries)
 	}
 	if wait > 0 {
@@ -296,7 +318,9 @@ func (a *API) tryAgain(key model.Key, from netip.Addr) error {
 func (a *API) notTried(key model.Key, from netip.Addr) {
 	address, account := tryKeys(key, from)
 	a.limits.give(address, addressTries)
-	a.limits.give(account, accountTries)
+	if home, err := a.atHome(key, from); err == nil && !home {
+		a.limits.give(account, accountTries)
+	}
 }
 
 // refused is the answer to a log-in that failed.

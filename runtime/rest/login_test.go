@@ -222,6 +222,26 @@ func TestWhoGuessesWaits(t *testing.T) {
 	}
 }
 
+// TestWhoGuessesKeepsNobodyOut: from many addresses the tries of an account are soon gone.
+func TestWhoGuessesKeepsNobodyOut(t *testing.T) {
+	w := furnished(t)
+	home := &client{w: w, from: "203.0.113.8"}
+	good := map[string]any{"name": "sa", "password": goodPassword}
+	home.post("/login", good).must(200)
+	for i := range accountTries + 5 {
+		(&client{w: w, from: fmt.Sprintf("198.51.100.%d", i)}).post("/login", map[string]any{"name": "sa", "password": "wrong"})
+	}
+	(&client{w: w, from: "198.51.100.200"}).post("/login", good).problem(tooMany)
+	home.post("/login", good).must(200)
+	// That he comes and goes makes no room for guesses.
+	(&client{w: w, from: "198.51.100.201"}).post("/login", good).problem(tooMany)
+	for range addressTries {
+		home.post("/login", map[string]any{"name": "sa", "password": "wrong"}).problem(unauthenticated)
+	}
+	home.post("/login", good).problem(tooMany)
+	(&client{w: w, from: "127.0.0.1"}).post("/login", good).must(200)
+}
+
 func TestACodeIsAskedForAfterThePassword(t *testing.T) {
 	w := furnished(t)
 	s := w.login("otto", goodPassword)
@@ -304,6 +324,24 @@ func TestAPasswordThatMustChangeLetsInForThatOnly(t *testing.T) {
 	s.take(r)
 	s.get("/sites/main/users").must(200)
 	w.login("otto", "mine and mine alone")
+}
+
+func TestAStreamEndsWhenThePasswordMustChange(t *testing.T) {
+	w := furnished(t)
+	r := w.login("otto", goodPassword).request(http.MethodGet, "/changes/stream", nil)
+	c, err := w.api.admit(r, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err = w.api.stillThere(r, c); err != nil {
+		t.Fatal(err)
+	}
+	otto := object[*model.Admin](w, model.AdminKey("otto"))
+	otto.Password.MustChange = true
+	w.write(otto)
+	if _, err := w.api.stillThere(r, c); err == nil {
+		t.Error("it goes on")
+	}
 }
 
 func TestAPageOfAnotherSiteCannotAsk(t *testing.T) {

@@ -321,6 +321,9 @@ func (a *API) changeOnce(ctx context.Context, c *caller, key model.Key, rev uint
 	if err != nil {
 		return nil, err
 	}
+	if rev == anyRevision {
+		rev = old.Header().Rev
+	}
 	raw, err := body(model.Clone(old))
 	if err != nil {
 		return nil, err
@@ -334,12 +337,14 @@ func (a *API) changeOnce(ctx context.Context, c *caller, key model.Key, rev uint
 	if head.Name == "" || key.Kind == model.KindEntry {
 		head.Name = old.Header().Name
 	}
-	if rev == anyRevision {
-		head.Rev = old.Header().Rev
-	}
 	setSite(o, key.Site)
 	if got := o.Key(); got != key {
 		return nil, wrongField(nameField(key.Kind), "it cannot change: it is "+model.Describe(key), "leave it as it is, or make another object and delete this one")
+	}
+	// What follows compares with the object that was read: it must be the one that is
+	// replaced, and not one that somebody makes of it meanwhile whose revision was guessed.
+	if was := old.Header(); was.Rev != rev {
+		return nil, &engine.ConflictError{Key: key, Rev: was.Rev, By: was.By, Modified: was.Modified, Differences: model.Diff(old, o)}
 	}
 	w := &write{api: a, ctx: ctx, caller: c, old: old, new: o}
 	if err := w.prepare(); err != nil {
@@ -404,8 +409,11 @@ func (a *API) delete(ctx context.Context, c *caller, key model.Key, ifMatch stri
 	if err != nil {
 		return nil, err
 	}
-	if rev == anyRevision {
+	switch rev {
+	case anyRevision:
 		rev = 0
+	case 0:
+		return nil, problem(conflict, "no object that is kept has the revision 0; read it anew")
 	}
 	_, err = a.Engine.Write(ctx, c.name(), func(tx *engine.Tx) error { return tx.Delete(key, rev) })
 	return &Nothing{}, err

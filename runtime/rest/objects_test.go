@@ -168,6 +168,36 @@ func TestAPasswordIsNotSentToAnotherServerThanItWasGivenFor(t *testing.T) {
 	}).must(200)
 }
 
+// TestAGuessedRevisionDoesNotLeadAPasswordAstray: the object that a change was checked
+// against is the one that it replaces, whatever If-Match says.
+func TestAGuessedRevisionDoesNotLeadAPasswordAstray(t *testing.T) {
+	w := furnished(t)
+	profile := func(url, password string) *model.LDAPProfile {
+		return &model.LDAPProfile{
+			Head: model.Head{Name: "dir"}, Site: "main", URLs: []string{url}, BaseDN: "dc=example", Filter: "(uid={user})",
+			BindDN: "cn=reader", BindPassword: model.Secret{Clear: password},
+		}
+	}
+	w.write(profile("ldaps://evil.example.com", "bait"))
+	evil := &caller{key: model.AdminKey("evil"), sites: []string{"main"}, rights: model.FullRights()}
+	key := model.LDAPKey("main", "dir")
+	next := etag(w.engine.Seq() + 1)
+	out, err := w.api.change(t.Context(), evil, key, next, func(old model.Object) ([]byte, error) {
+		w.write(profile("ldaps://ldap.example.com", "hush"))
+		return patched(old, []byte(`{"timeoutSeconds":5}`))
+	})
+	if now := object[*model.LDAPProfile](w, key); err == nil || now.URLs[0] != "ldaps://ldap.example.com" {
+		t.Errorf("%+v, %v: the password goes to %q", out, err, now.URLs)
+	}
+}
+
+func TestNoObjectIsDeletedByTheRevisionNought(t *testing.T) {
+	w := furnished(t)
+	c := w.super()
+	c.ifMatch(`"0"`).delete("/sites/main/users/anna").problem(conflict)
+	c.get("/sites/main/users/anna").must(200)
+}
+
 func TestAnObjectThatIsNeededSaysByWhom(t *testing.T) {
 	w := furnished(t)
 	p := w.super().ifMatch("*").delete("/sites/main/vfs/files").problem(referenced)

@@ -63,6 +63,15 @@ type Salvager interface {
 	Salvage(name Path) error
 }
 
+// Freer is an FS that itself takes away what no operation names: the file that an upload
+// replaces when it is closed, what is cut off an upload that broke off, and such an
+// upload as a whole where nothing can be kept of it.
+type Freer interface {
+	// OnFreed has freed hear how many bytes and files went that way; it takes the place
+	// of whoever heard before.
+	OnFreed(freed func(bytes, files int64))
+}
+
 // File is an open file. Reads and writes may overlap; each is whole by itself.
 //
 // A file ends by Close or by Abort, whichever comes first; the other is then nothing.

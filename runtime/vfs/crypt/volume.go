@@ -256,11 +256,16 @@ func (n *node) load(u use) error {
 		return err
 	}
 	n.fresh = true
-	good, err := n.readable(0)
+	good, final, err := n.readable(0)
 	if err != nil {
 		return err
 	}
-	return n.keep(good)
+	if err := n.keep(good); err != nil {
+		return err
+	}
+	// What a write left behind the end when the disk was full is gone; the end stands.
+	n.finalAt = final
+	return nil
 }
 
 // measure takes the counts from the length of the file.
@@ -294,26 +299,29 @@ func (n *node) findEnd(size int64) error {
 }
 
 // readable says how many segments, from first on without a gap, can be read: a crash may
-// leave some that were never written.
-func (n *node) readable(first int64) (int64, error) {
+// leave some that were never written. final is the one that is marked as the last of
+// the file, or -1.
+func (n *node) readable(first int64) (good, final int64, err error) {
 	buf := plainBuffers.Get().(*[segmentSize]byte)
 	defer plainBuffers.Put(buf)
-	good := min(first, n.diskSegs)
+	good, final = min(first, n.diskSegs), -1
 	for ; good < n.diskSegs; good++ {
 		n.finalAt = -1
 		_, err := n.readSegment(buf, good)
 		if errors.Is(err, vfs.ErrDamaged) {
 			n.finalAt = good
-			_, err = n.readSegment(buf, good)
+			if _, err = n.readSegment(buf, good); err == nil {
+				final = good
+			}
 		}
 		if errors.Is(err, vfs.ErrDamaged) {
 			break
 		}
 		if err != nil {
-			return 0, err
+			return 0, -1, err
 		}
 	}
-	return good, nil
+	return good, final, nil
 }
 
 // keep cuts the file behind its first count segments.
@@ -461,7 +469,7 @@ func (n *node) replay() error {
 	}
 	n.measure(size)
 	from := max(0, n.base-1)
-	good, err := n.readable(from)
+	good, _, err := n.readable(from)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 
 	"ss-setup/runtime/vfs"
 )
@@ -16,14 +17,55 @@ type FS struct {
 	uploads *Uploads
 	base    vfs.Path
 	owner   string
+	onFreed atomic.Pointer[func(bytes, files int64)]
 }
 
-var _ vfs.FS = (*FS)(nil)
+var (
+	_ vfs.FS    = (*FS)(nil)
+	_ vfs.Freer = (*FS)(nil)
+)
 
 // Tree shows inner, which is the folder base of the VFS, to owner. owner is any name that
 // is the user's alone.
 func (u *Uploads) Tree(inner vfs.FS, base vfs.Path, owner string) *FS {
-	return &FS{inner, u, base, owner}
+	return &FS{inner: inner, uploads: u, base: base, owner: owner}
+}
+
+// OnFreed is OnFreed of vfs.Freer.
+func (f *FS) OnFreed(freed func(bytes, files int64)) { f.onFreed.Store(&freed) }
+
+func (f *FS) freed(bytes, files int64) {
+	if tell := f.onFreed.Load(); tell != nil && (bytes != 0 || files != 0) {
+		(*tell)(bytes, files)
+	}
+}
+
+// drop removes an upload that no operation names. up.mu is held.
+func (f *FS) drop(up *upload) error {
+	if up.ended {
+		return nil
+	}
+	if err := f.uploads.discard(up); err != nil {
+		return err
+	}
+	f.freed(up.goneSize, oneIf(up.fresh))
+	return nil
+}
+
+// commit puts an upload under its name. up.mu is held.
+func (f *FS) commit(up *upload) error {
+	replaced, err := f.uploads.commit(up)
+	if err == nil && replaced.Mode.IsRegular() {
+		f.freed(replaced.Size, oneIf(up.fresh))
+	}
+	return err
+}
+
+func oneIf(yes bool) int64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // own is the user's upload to name and where it lies, if there is one that can be read.
@@ -50,7 +92,7 @@ func (f *FS) usable(up *upload) (*upload, vfs.Path) {
 	if s, ok := f.inner.(vfs.Salvager); ok {
 		if err := s.Salvage(temp); err != nil {
 			f.uploads.opt.Log.Warn("nothing can be read of an upload that was cut", "file", up.target.String(), "error", err)
-			_ = f.uploads.discard(up)
+			_ = f.drop(up)
 			return nil, vfs.Root
 		}
 	}
@@ -78,7 +120,7 @@ func (f *FS) Open(name vfs.Path, flag vfs.Flag, mode fs.FileMode) (vfs.File, err
 	info, err := f.inner.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && flag.Has(vfs.Create):
-		return f.begin(name, mode, flag.Has(vfs.Exclusive))
+		return f.begin(name, mode, true, flag.Has(vfs.Exclusive))
 	case err != nil:
 		return nil, err
 	case flag.Has(vfs.Create | vfs.Exclusive):
@@ -87,13 +129,13 @@ func (f *FS) Open(name vfs.Path, flag vfs.Flag, mode fs.FileMode) (vfs.File, err
 		return nil, vfs.Error("open", name, vfs.ErrIsDir)
 	case info.Mode.IsRegular() && flag.Has(vfs.Truncate):
 		// The new file has the rights of the one that it replaces.
-		return f.begin(name, info.Mode.Perm(), false)
+		return f.begin(name, info.Mode.Perm(), false, false)
 	}
 	return f.inPlace(name, flag, mode)
 }
 
-func (f *FS) begin(name vfs.Path, mode fs.FileMode, exclusive bool) (vfs.File, error) {
-	up, content, err := f.start(name, mode, exclusive)
+func (f *FS) begin(name vfs.Path, mode fs.FileMode, fresh, exclusive bool) (vfs.File, error) {
+	up, content, err := f.start(name, mode, fresh, exclusive)
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +286,7 @@ func (f *FS) Rmdir(name vfs.Path) error {
 	}
 	for _, up := range f.uploads.ofFolder("", name.Under(f.base)) {
 		up.mu.Lock()
-		discardErr := f.uploads.discard(up)
+		discardErr := f.drop(up)
 		up.mu.Unlock()
 		if discardErr != nil {
 			return err
@@ -264,8 +306,15 @@ func (f *FS) Remove(name vfs.Path) error {
 	if err := f.uploads.discard(up); err != nil {
 		return reword(err, name)
 	}
-	if err := f.inner.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	hidden, lookErr := f.inner.Lstat(name)
+	if err := f.inner.Remove(name); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		return err
+	}
+	if lookErr == nil && hidden.Mode.IsRegular() {
+		f.freed(hidden.Size, oneIf(up.fresh))
 	}
 	return nil
 }
@@ -273,20 +322,25 @@ func (f *FS) Remove(name vfs.Path) error {
 // Rename is Rename of vfs.FS. An upload that is renamed stands under its new name at once
 // and is seen by all: the user says that this is the file.
 func (f *FS) Rename(from, to vfs.Path, replace bool) error {
+	hidden, fresh := vfs.Info{Mode: fs.ModeIrregular}, false
 	if up, _ := f.own(to); up != nil && from != to {
 		if !replace {
 			return vfs.Error("rename", from, fs.ErrExist)
 		}
 		up.mu.Lock()
 		err := f.uploads.discard(up)
+		fresh = up.fresh
 		up.mu.Unlock()
 		if err != nil {
 			return reword(err, to)
 		}
+		if info, err := f.inner.Lstat(to); err == nil {
+			hidden = info
+		}
 	}
 	if up, _ := f.own(from); up != nil {
 		up.mu.Lock()
-		err := f.uploads.commit(up)
+		err := f.commit(up)
 		up.mu.Unlock()
 		if err != nil {
 			return reword(err, from)
@@ -294,6 +348,9 @@ func (f *FS) Rename(from, to vfs.Path, replace bool) error {
 	}
 	if err := f.inner.Rename(from, to, replace); err != nil {
 		return err
+	}
+	if hidden.Mode.IsRegular() {
+		f.freed(hidden.Size, oneIf(fresh))
 	}
 	f.uploads.moved(from.Under(f.base), to.Under(f.base))
 	return nil
@@ -438,35 +495,59 @@ func (f *file) end(abort bool) error {
 	up.mu.Lock()
 	defer up.mu.Unlock()
 	up.writers--
+	if up.gone {
+		f.freeGone()
+	}
 	if up.writers > 0 || up.ended {
 		return reword(f.File.Close(), f.name)
 	}
 	if abort || up.failed != nil {
 		return f.keep()
 	}
+	before := f.fs.uploads.size(up.temp)
 	if err := f.File.Close(); err != nil {
+		// Of what could not be written the end of the file may be anything.
+		up.salvaged = false
+		f.fs.freed(max(0, before-f.fs.uploads.size(up.temp)), 0)
 		return reword(err, f.name)
 	}
-	return reword(f.fs.uploads.commit(up), f.name)
+	return reword(f.fs.commit(up), f.name)
+}
+
+// freeGone gives back what was written to an upload after it was removed. up.mu is held.
+func (f *file) freeGone() {
+	if info, err := f.File.Stat(); err == nil && info.Size > f.up.goneSize {
+		f.fs.freed(info.Size-f.up.goneSize, 0)
+		f.up.goneSize = info.Size
+	}
 }
 
 // endInPlace closes a file that was changed where it is. Of what broke off, the part
-// beyond a gap goes.
+// beyond a gap goes, unless somebody else has made the file longer.
 func (f *file) endInPlace(abort bool) error {
 	if !abort {
 		return f.File.Close()
 	}
-	return errors.Join(trim(f.File, f.written.end), f.File.Abort())
+	info, err := f.File.Stat()
+	if w := f.written; err == nil && w.reach > w.end && w.reach == info.Size {
+		err = trim(f.File, f.written.end)
+		f.fs.freed(max(0, info.Size-f.written.end), 0)
+	}
+	return errors.Join(err, f.File.Abort())
 }
 
 // keep leaves what is whole of the upload for its resume: up.mu is held.
 func (f *file) keep() error {
 	up := f.up
 	failed := up.failed
+	before := f.fs.uploads.size(up.temp)
 	err := errors.Join(trim(f.File, up.written.end), f.File.Abort())
+	f.fs.freed(max(0, before-f.fs.uploads.size(up.temp)), 0)
+	// A write that failed may have left more at the end of the file than can be read.
+	up.salvaged = failed == nil && err == nil
 	superseded := f.fs.uploads.find(up.owner, up.target) != up
 	if up.written.end == 0 || superseded {
-		err = errors.Join(err, f.fs.uploads.discard(up))
+		err = errors.Join(err, f.fs.drop(up))
 	}
 	return reword(errors.Join(failed, err), f.name)
 }

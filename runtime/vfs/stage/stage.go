@@ -64,12 +64,17 @@ type upload struct {
 	owner   string
 	id      string
 	started time.Time
+	// exclusive: it may not replace a file that others put there meanwhile.
+	exclusive bool
 
 	mu           sync.Mutex
+	fresh        bool     // there was no file of its name: it is counted as one itself
 	target, temp vfs.Path // from the root of the VFS
 	writers      int
 	salvaged     bool  // what is there can be read
 	ended        bool  // it stands under its name, or is gone
+	gone         bool  // it was removed
+	goneSize     int64 // how long it was then
 	failed       error // the write that failed first
 	written      extent
 }
@@ -80,6 +85,8 @@ type record struct {
 	Target  string    `json:"target"`
 	Temp    string    `json:"temp"`
 	Started time.Time `json:"started"`
+	// Exclusive: it may replace no file.
+	Exclusive bool `json:"exclusive,omitempty"`
 }
 
 // Open finds the uploads that were not done when the server stopped.
@@ -113,6 +120,8 @@ func (u *Uploads) load() error {
 			}
 			return nil
 		}
+		_, err = u.content.Lstat(up.target)
+		up.fresh = errors.Is(err, fs.ErrNotExist)
 		u.pending[u.key(up.owner, up.target)] = up
 		return nil
 	})
@@ -146,13 +155,13 @@ func parseRecord(id string, raw []byte) (*upload, error) {
 	if temp.Base() != vfs.TempPrefix+id || temp.Parent() != target.Parent() {
 		return nil, fmt.Errorf("record of an upload names %s for %s", temp, target)
 	}
-	return &upload{owner: r.Owner, id: id, started: r.Started, target: target, temp: temp}, nil
+	return &upload{owner: r.Owner, id: id, started: r.Started, exclusive: r.Exclusive, target: target, temp: temp}, nil
 }
 
 // save writes the record of up. It is not synced: what a power cut takes of it, it takes
 // of the upload.
 func (u *Uploads) save(up *upload) error {
-	raw, err := json.Marshal(record{up.owner, up.target.String(), up.temp.String(), up.started})
+	raw, err := json.Marshal(record{up.owner, up.target.String(), up.temp.String(), up.started, up.exclusive})
 	if err != nil {
 		return err
 	}
@@ -197,31 +206,46 @@ func (u *Uploads) discard(up *upload) error {
 	if up.ended {
 		return nil
 	}
+	up.goneSize = u.size(up.temp)
 	err := u.content.Remove(up.temp)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	if err == nil {
+		up.gone = true
 		u.forget(up)
 	}
 	return err
 }
 
-// commit puts up under its name. up.mu is held.
-func (u *Uploads) commit(up *upload) error {
+// commit puts up under its name and says what it has replaced. up.mu is held.
+func (u *Uploads) commit(up *upload) (replaced vfs.Info, err error) {
 	if up.ended {
-		return nil
+		return vfs.Info{Mode: fs.ModeIrregular}, nil
 	}
-	if err := u.content.Rename(up.temp, up.target, true); err != nil {
-		return err
+	old, err := u.content.Lstat(up.target)
+	if err != nil {
+		old = vfs.Info{Mode: fs.ModeIrregular}
+	}
+	if err := u.content.Rename(up.temp, up.target, !up.exclusive); err != nil {
+		return vfs.Info{Mode: fs.ModeIrregular}, err
 	}
 	u.forget(up)
-	return nil
+	return old, nil
+}
+
+// size is that of a file; 0 if there is none.
+func (u *Uploads) size(name vfs.Path) int64 {
+	info, err := u.content.Lstat(name)
+	if err != nil || !info.Mode.IsRegular() {
+		return 0
+	}
+	return info.Size
 }
 
 // start makes a new upload and gives its content, open for reading and writing. One of
 // the same user to the same name is left to whoever still writes it, or removed.
-func (f *FS) start(name vfs.Path, mode fs.FileMode, exclusive bool) (*upload, vfs.File, error) {
+func (f *FS) start(name vfs.Path, mode fs.FileMode, fresh, exclusive bool) (*upload, vfs.File, error) {
 	u := f.uploads
 	var random [8]byte
 	if _, err := rand.Read(random[:]); err != nil {
@@ -230,7 +254,7 @@ func (f *FS) start(name vfs.Path, mode fs.FileMode, exclusive bool) (*upload, vf
 	id := hex.EncodeToString(random[:])
 	temp := name.Parent().Reserved(vfs.TempPrefix + id)
 	up := &upload{
-		owner: f.owner, id: id, started: u.opt.Now(), salvaged: true, writers: 1,
+		owner: f.owner, id: id, started: u.opt.Now(), exclusive: exclusive, fresh: fresh, salvaged: true, writers: 1,
 		target: name.Under(f.base), temp: temp.Under(f.base),
 	}
 	content, err := f.inner.Open(temp, vfs.Read|vfs.Write|vfs.Create|vfs.Exclusive, mode)
@@ -257,8 +281,12 @@ func (f *FS) start(name vfs.Path, mode fs.FileMode, exclusive bool) (*upload, vf
 	}
 	older.mu.Lock()
 	defer older.mu.Unlock()
+	// For its user the file was there: what was counted for it is now this one's.
+	up.mu.Lock()
+	up.fresh, older.fresh = older.fresh, false
+	up.mu.Unlock()
 	if older.writers == 0 {
-		if err := u.discard(older); err != nil {
+		if err := f.drop(older); err != nil {
 			u.opt.Log.Warn("what is left of an upload cannot be removed", "file", older.temp.String(), "error", err)
 		}
 	}
@@ -406,6 +434,7 @@ func each(f vfs.FS, dir vfs.Path, do func(vfs.Info) error) (err error) {
 // extent is what was written from the start on without a gap, and what lies beyond it.
 type extent struct {
 	end    int64
+	reach  int64 // how far any write went
 	beyond [][2]int64
 }
 
@@ -413,6 +442,7 @@ type extent struct {
 // writes all over the place is told of the first gap only.
 func (e *extent) add(off, n int64) {
 	const kept = 256
+	e.reach = max(e.reach, off+n)
 	if off > e.end {
 		if len(e.beyond) < kept {
 			e.beyond = append(e.beyond, [2]int64{off, off + n})
@@ -435,6 +465,6 @@ func (e *extent) add(off, n int64) {
 
 // cut notes that the file ends at size.
 func (e *extent) cut(size int64) {
-	e.end = min(e.end, size)
+	e.end, e.reach = min(e.end, size), min(e.reach, size)
 	e.beyond = slices.DeleteFunc(e.beyond, func(b [2]int64) bool { return b[1] > size })
 }

@@ -8,20 +8,17 @@ import (
 	"ss-setup/runtime/vfs"
 )
 
-// file is an open file of a tree.
+// file is an open file of a tree. What it adds to the quotas is measured at each write:
+// others may change the size of the same file.
 type file struct {
 	vfs.File
 	tree    *Tree
 	spot    spot
 	writing bool
-	created bool  // by this open
 	fixed   int64 // bytes at the start that may not be changed
 
-	mu       sync.Mutex
-	known    int64 // the size that is counted
-	replaced int64 // what is counted for the file that this one replaces
-	refused  error // a write that was refused: what came is no whole file
-	ended    bool
+	mu      sync.Mutex
+	refused error // a write that was refused: what came is no whole file
 }
 
 // ReadAt is io.ReaderAt, at the session's speed.
@@ -35,47 +32,52 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 
 // WriteAt is io.WriterAt, at the session's speed and within its quotas.
 func (f *file) WriteAt(p []byte, off int64) (int, error) {
-	if off < f.fixed && len(p) > 0 {
+	if !f.writing || off < f.fixed && len(p) > 0 {
 		return 0, vfs.Error("write", f.spot.path, fs.ErrPermission)
 	}
 	if err := f.tree.view.Load().Up.Wait(f.tree.ctx, len(p)); err != nil {
 		return 0, vfs.Error("write", f.spot.path, err)
 	}
-	if err := f.grow(off, int64(len(p))); err != nil {
-		return 0, vfs.Error("write", f.spot.path, err)
-	}
-	n, err := f.File.WriteAt(p, off)
-	return n, f.spot.back(err)
+	n := 0
+	err := f.sized("write", off, int64(len(p)), func() (err error) {
+		n, err = f.File.WriteAt(p, off)
+		return err
+	})
+	return n, err
 }
 
-// grow counts what a write adds before it is done.
-func (f *file) grow(off, n int64) error {
+// sized does what may make the file reach up to off+n, counted before it is done, and
+// takes back what it did not add.
+func (f *file) sized(op string, off, n int64, do func() error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case f.refused != nil:
-		return f.refused
+		return vfs.Error(op, f.spot.path, f.refused)
 	case off < 0 || off+n < off:
-		return vfs.ErrTooLarge
-	case off+n <= f.known:
-		return nil
+		return vfs.Error(op, f.spot.path, vfs.ErrTooLarge)
+	case len(f.spot.mount.Quotas) == 0:
+		return f.spot.back(do())
 	}
-	// Another handle may have made it longer.
-	info, err := f.File.Stat()
+	before, err := f.File.Stat()
 	if err != nil {
-		return err
+		return f.spot.back(err)
 	}
-	f.known = max(f.known, info.Size)
-	if off+n <= f.known {
-		return nil
-	}
-	if err := f.spot.mount.count(off+n-f.known, 0); err != nil {
+	counted := max(before.Size, off+n)
+	if err := f.spot.mount.count(counted-before.Size, 0); err != nil {
 		f.refused = err
-		return err
+		return vfs.Error(op, f.spot.path, err)
 	}
-	f.known = off + n
-	return nil
+	err = do()
+	if err != nil || op == opTruncate {
+		if after, statErr := f.File.Stat(); statErr == nil {
+			f.spot.mount.uncount(max(0, counted-after.Size), 0)
+		}
+	}
+	return f.spot.back(err)
 }
+
+const opTruncate = "truncate"
 
 // SetStat is SetStat of vfs.File; see Tree.SetStat. A size that is set before the writes
 // is counted like a write.
@@ -93,35 +95,10 @@ func (f *file) SetStat(c vfs.Change) error {
 }
 
 func (f *file) resize(size int64) error {
-	if size < f.fixed {
-		return vfs.Error("truncate", f.spot.path, fs.ErrPermission)
+	if !f.writing || size < f.fixed {
+		return vfs.Error(opTruncate, f.spot.path, fs.ErrPermission)
 	}
-	if err := f.grow(size, 0); err != nil {
-		return vfs.Error("truncate", f.spot.path, err)
-	}
-	if err := f.File.SetStat(vfs.Change{Size: &size}); err != nil {
-		f.settle()
-		return f.spot.back(err)
-	}
-	f.settle()
-	return nil
-}
-
-// settle brings the count to the size that the file has.
-func (f *file) settle() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if info, err := f.File.Stat(); err == nil {
-		f.settleAt(info.Size)
-	}
-}
-
-// settleAt takes what is counted too much from the quotas. f.mu is held.
-func (f *file) settleAt(size int64) {
-	if size < f.known {
-		f.spot.mount.uncount(f.known-size, 0)
-		f.known = size
-	}
+	return f.sized(opTruncate, size, 0, func() error { return f.File.SetStat(vfs.Change{Size: &size}) })
 }
 
 // Sync is Sync of vfs.File.
@@ -139,43 +116,10 @@ func (f *file) Close() error {
 	refused := f.refused
 	f.mu.Unlock()
 	if refused != nil {
-		return errors.Join(vfs.Error("close", f.spot.path, refused), f.end(f.File.Abort))
+		return errors.Join(vfs.Error("close", f.spot.path, refused), f.Abort())
 	}
-	return f.end(f.File.Close)
+	return f.spot.back(f.File.Close())
 }
 
 // Abort is Abort of vfs.File.
-func (f *file) Abort() error { return f.end(f.File.Abort) }
-
-func (f *file) end(end func() error) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.ended {
-		return nil
-	}
-	f.ended = true
-	err := f.spot.back(end())
-	if f.writing {
-		f.account(err == nil)
-	}
-	return err
-}
-
-// account brings the count to what is there now.
-func (f *file) account(done bool) {
-	m := f.spot.mount
-	info, err := m.FS.Stat(f.spot.inner)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		// Nothing was kept of it, or it was removed while it was open, which counted then.
-		if f.created && !done {
-			m.uncount(f.known, 1)
-		}
-	case err == nil:
-		f.settleAt(info.Size)
-		if done {
-			m.uncount(f.replaced, 0)
-			f.replaced = 0
-		}
-	}
-}
+func (f *file) Abort() error { return f.spot.back(f.File.Abort()) }

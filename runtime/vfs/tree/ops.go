@@ -59,7 +59,7 @@ func (t *Tree) openToRead(s spot, need Right) (vfs.File, error) {
 }
 
 func (t *Tree) openToWrite(s spot, flag vfs.Flag, mode fs.FileMode, info vfs.Info, exists bool) (vfs.File, error) {
-	f := &file{tree: t, spot: s, writing: true, known: info.Size}
+	f := &file{tree: t, spot: s, writing: true}
 	if (!exists || flag.Has(vfs.Truncate)) && s.mount.full() {
 		return nil, vfs.Error("open", s.path, vfs.ErrQuota)
 	}
@@ -68,16 +68,16 @@ func (t *Tree) openToWrite(s spot, flag vfs.Flag, mode fs.FileMode, info vfs.Inf
 		if err := s.mount.count(0, 1); err != nil {
 			return nil, vfs.Error("open", s.path, err)
 		}
-		f.created = true
-	case flag.Has(vfs.Truncate):
-		// What is replaced counts until it is gone.
-		f.replaced, f.known = info.Size, 0
-	case !s.allowed.Has(Overwrite):
+		if !s.allowed.Has(Overwrite) {
+			// Nor may it replace what somebody else puts there meanwhile.
+			flag |= vfs.Exclusive
+		}
+	case !flag.Has(vfs.Truncate) && !s.allowed.Has(Overwrite):
 		f.fixed = info.Size
 	}
 	inner, err := s.mount.FS.Open(s.inner, flag, mode)
 	if err != nil {
-		if f.created {
+		if !exists {
 			s.mount.uncount(0, 1)
 		}
 		return nil, s.back(err)

@@ -108,6 +108,11 @@ func (t *Tree) Replace(v View) error {
 		return errors.New("user has no home folder")
 	}
 	t.view.Store(&v)
+	for i := range v.Mounts {
+		if f, ok := v.Mounts[i].FS.(vfs.Freer); ok {
+			f.OnFreed(v.Mounts[i].uncount)
+		}
+	}
 	return nil
 }
 

@@ -371,6 +371,13 @@ type Tree struct {
 	root *disk.FS
 }
 
+// OnFreed is OnFreed of vfs.Freer.
+func (t *Tree) OnFreed(freed func(bytes, files int64)) {
+	if f, ok := t.FS.(vfs.Freer); ok {
+		f.OnFreed(freed)
+	}
+}
+
 // Close lets go of the folder. Files that are open stay so.
 func (t *Tree) Close() error { return t.root.Close() }
 

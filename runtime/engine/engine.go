@@ -106,13 +106,10 @@ type insideListener struct{}
 // *NotFoundError, *ExistsError, whatever fn returned, or an error of the disk.
 func (e *Engine) Write(ctx context.Context, by string, fn func(*Tx) error) (seq uint64, err error) {
 	told, seq, err := e.write(ctx, by, fn)
-	if err != nil {
-		return 0, err
-	}
 	if told != nil && ctx.Value(insideListener{}) == nil {
 		<-told
 	}
-	return seq, nil
+	return seq, err
 }
 
 func (e *Engine) write(ctx context.Context, by string, fn func(*Tx) error) (told <-chan struct{}, seq uint64, err error) {
@@ -139,13 +136,33 @@ func (e *Engine) write(ctx context.Context, by string, fn func(*Tx) error) (told
 		return nil
 	})
 	if err != nil {
-		return nil, 0, err
+		return e.afterFailure(idx, next, tx, err)
 	}
 	if len(tx.changes) == 0 {
 		return nil, idx.seq, nil
 	}
 	e.index.Store(next)
 	return e.feed.push(tx.changes), tx.seq, nil
+}
+
+// afterFailure looks at what a write that failed has left. Where the disk fails at the
+// very end of a commit, the change shows nevertheless: then it is followed, lest what is
+// read and the index stay apart, and the writer gets the disk's error.
+func (e *Engine) afterFailure(idx, next *index, tx *Tx, failed error) (told <-chan struct{}, seq uint64, err error) {
+	if next == nil || next.seq == idx.seq {
+		return nil, 0, failed
+	}
+	var shows uint64
+	err = e.store.View(func(btx *bbolt.Tx) error {
+		shows = seqOf(btx)
+		return nil
+	})
+	if err != nil || shows != next.seq {
+		return nil, 0, errors.Join(failed, err)
+	}
+	e.log.Error("the disk failed at a change that shows nevertheless; it may be gone after a restart", "error", failed)
+	e.index.Store(next)
+	return e.feed.push(tx.changes), 0, failed
 }
 
 // Read runs fn over a snapshot: the objects and the index of one moment.

@@ -309,7 +309,7 @@ func (f *File) readSome(p []byte, off int64) (int, error) {
 		}
 	}
 	if f.cached == nil {
-		f.cached = plainBuffers.Get().(*[segmentSize]byte)
+		f.cached = takeBuffer()
 	}
 	length, err := n.readSegment(f.cached, i)
 	if err != nil {
@@ -317,7 +317,11 @@ func (f *File) readSome(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	f.index, f.length, f.version = i, length, n.version
-	return copy(p, f.cached[in:length]), nil
+	m := copy(p, f.cached[in:length])
+	if held.Load() > maxHeld {
+		f.forget()
+	}
+	return m, nil
 }
 
 // wholeRun cuts p into the segments from first on that fit it whole and are as they are
@@ -337,7 +341,7 @@ func (f *File) wholeRun(p []byte, first int64) (run [][]byte) {
 
 func (f *File) forget() {
 	if f.cached != nil {
-		plainBuffers.Put(f.cached)
+		giveBack(f.cached)
 		f.cached = nil
 	}
 }

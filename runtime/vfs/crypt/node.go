@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"ss-setup/runtime/vfs"
 )
@@ -46,7 +47,24 @@ type segment struct {
 	written int // bytes that were written into it, to know when it is complete
 }
 
-func (d *segment) release() { plainBuffers.Put(d.buf) }
+func (d *segment) release() { giveBack(d.buf) }
+
+// maxHeld is how many buffers all open files together may hold while nothing is done
+// with them. Beyond it each file writes what waits at once, and keeps nothing that was
+// read: a client may have thousands of files open.
+const maxHeld = 1024
+
+var held atomic.Int64
+
+func takeBuffer() *[segmentSize]byte {
+	held.Add(1)
+	return plainBuffers.Get().(*[segmentSize]byte)
+}
+
+func giveBack(buf *[segmentSize]byte) {
+	held.Add(-1)
+	plainBuffers.Put(buf)
+}
 
 // node is one open file, shared by everybody who has it open.
 //
@@ -226,7 +244,7 @@ func (n *node) dirtyFor(i int64, in, m int) (*segment, error) {
 	if d := n.dirtySegment(i); d != nil {
 		return d, nil
 	}
-	d := &segment{index: i, buf: plainBuffers.Get().(*[segmentSize]byte)}
+	d := &segment{index: i, buf: takeBuffer()}
 	covered := in == 0 && i*segmentSize+int64(m) >= n.size
 	if i < n.diskSegs && !covered {
 		got, err := n.readSegment(d.buf, i)
@@ -240,7 +258,8 @@ func (n *node) dirtyFor(i int64, in, m int) (*segment, error) {
 	return d, nil
 }
 
-// evict writes what waits too long: whatever is not keep.
+// evict writes what waits too long: whatever is not keep, and that too where memory is
+// short.
 func (n *node) evict(keep *segment) error {
 	for len(n.dirty) > maxDirty {
 		oldest := n.dirty[0]
@@ -248,6 +267,11 @@ func (n *node) evict(keep *segment) error {
 			oldest = n.dirty[1]
 		}
 		if err := n.flush(oldest); err != nil {
+			return err
+		}
+	}
+	for len(n.dirty) > 0 && held.Load() > maxHeld {
+		if err := n.flush(n.dirty[0]); err != nil {
 			return err
 		}
 	}

@@ -150,18 +150,16 @@ func (m *mount) open(s *site, p place, u *model.User) (err error) {
 		return err
 	}
 	m.fs, m.folds = m.tree, m.volume.volume.FoldsCase()
-	for _, q := range []struct {
-		path   vfs.Path
-		limits quota.Limits
-	}{{vfs.Root, p.limits}, {p.inner, p.homeLimits}} {
-		if q.limits == (quota.Limits{}) {
-			continue
-		}
-		a, err := m.volume.quota(q.path, q.limits)
+	limits := map[vfs.Path]quota.Limits{vfs.Root: p.limits}
+	limits[p.inner] = quota.Narrowest(limits[p.inner], p.homeLimits)
+	for path, l := range limits {
+		a, err := m.volume.quota(path, l)
 		if err != nil {
 			return err
 		}
-		m.quotas = append(m.quotas, a)
+		if a != nil {
+			m.quotas = append(m.quotas, a)
+		}
 	}
 	return nil
 }

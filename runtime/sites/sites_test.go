@@ -440,6 +440,21 @@ func TestAQuotaHoldsForTheHomeAndIsKeptOverARestart(t *testing.T) {
 	}
 }
 
+// TestAQuotaThatComesBackCountsWhatWasStoredMeanwhile: also what somebody stored who has
+// none, or another, for the same folder.
+func TestAQuotaThatComesBackCountsWhatWasStoredMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	for i, q := range []model.Quota{{Hard: 2000}, {Hard: 5000}, {}, {Hard: 2000}} {
+		w.change(t, func(u *model.User) { u.Quota = q })
+		c := w.sftp(t, nil)
+		err := tryPut(c, fmt.Sprintf("/%d", i), strings.Repeat("x", 600))
+		if full := i == 3; (err != nil) != full {
+			t.Errorf("upload %d: %v", i+1, err)
+		}
+		must(t, c.Close())
+	}
+}
+
 func TestAnEncryptedVFSKeepsItsKeyInTheRingAndNamesWhatItCannotOpen(t *testing.T) {
 	w := newWorld(t)
 	v := vfs("main", "vault", filepath.Join(w.dir, "vault"))

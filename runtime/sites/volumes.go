@@ -82,6 +82,7 @@ type opened struct {
 
 	mu     sync.Mutex
 	quotas map[quotaKey]*quota.Account
+	counts map[vfs.Path]*quota.Account // without limits
 }
 
 type quotaKey struct {
@@ -101,7 +102,7 @@ func (m *Manager) hold(c volumeConfig) (*opened, error) {
 		o := vs.byRoot[c.root]
 		switch {
 		case o == nil:
-			o = &opened{all: vs, config: c, ready: make(chan struct{}), gone: make(chan struct{}), users: 1, quotas: map[quotaKey]*quota.Account{}}
+			o = &opened{all: vs, config: c, ready: make(chan struct{}), gone: make(chan struct{}), users: 1, quotas: map[quotaKey]*quota.Account{}, counts: map[vfs.Path]*quota.Account{}}
 			vs.byRoot[c.root] = o
 			vs.mu.Unlock()
 			o.volume, o.err = m.openVolume(c)
@@ -218,30 +219,41 @@ func (o *opened) release() {
 	}
 }
 
-// quota is the account of a folder with these limits, shared by all who have both.
+// quota is the account of a folder with these limits, shared by all who have both. What is
+// counted is shared by all who have the folder, whatever their limits: who has none counts
+// too where others have or had some, and else gets no account.
 func (o *opened) quota(path vfs.Path, limits quota.Limits) (*quota.Account, error) {
 	key := quotaKey{path, limits}
-	log := o.all.log.With("root", o.config.root, "folder", path.String())
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if a := o.quotas[key]; a != nil {
 		return a, nil
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d %d", path, limits.SoftBytes, limits.HardBytes))
-	a, err := quota.Open(o.volume.Counts(hex.EncodeToString(sum[:8])), limits, func(u quota.Use) {
+	log := o.all.log.With("root", o.config.root, "folder", path.String())
+	base := o.counts[path]
+	if base == nil {
+		sum := sha256.Sum256([]byte(path.String()))
+		var err error
+		if base, err = quota.Open(o.volume.Counts(hex.EncodeToString(sum[:8])), quota.Limits{}, nil); err != nil {
+			return nil, err
+		}
+		use, sure := base.Use()
+		if limits == (quota.Limits{}) && !sure && use == (quota.Use{}) {
+			return nil, nil
+		}
+		o.counts[path] = base
+		if !sure {
+			o.all.counting.Go(func() {
+				if err := o.count(o.all.ctx, path, base); err != nil && o.all.ctx.Err() == nil {
+					log.Error("what a quota holds could not be counted; the daily count tries again", "error", err)
+				}
+			})
+		}
+	}
+	a := base.With(limits, func(u quota.Use) {
 		log.Warn("a soft quota is passed: no more uploads begin there", "bytes", u.Bytes, "limit", limits.SoftBytes)
 	})
-	if err != nil {
-		return nil, err
-	}
 	o.quotas[key] = a
-	if _, sure := a.Use(); !sure {
-		o.all.counting.Go(func() {
-			if err := o.count(o.all.ctx, path, a); err != nil && o.all.ctx.Err() == nil {
-				log.Error("what a quota holds could not be counted; the daily count tries again", "error", err)
-			}
-		})
-	}
 	return a, nil
 }
 
@@ -254,10 +266,11 @@ func (o *opened) count(ctx context.Context, path vfs.Path, a *quota.Account) err
 	return errors.Join(a.Recount(ctx, content), content.Close())
 }
 
-func (o *opened) accounts() map[quotaKey]*quota.Account {
+// accounts are those that count, by their folders.
+func (o *opened) accounts() map[vfs.Path]*quota.Account {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return maps.Clone(o.quotas)
+	return maps.Clone(o.counts)
 }
 
 // flush keeps what quotas have counted.
@@ -299,8 +312,8 @@ func (vs *volumes) sweepOne(ctx context.Context, o *opened, daily bool) {
 		vs.log.Info("removed what uploads had left for too long", "root", o.config.root, "count", removed)
 	}
 	if daily {
-		for key, a := range o.accounts() {
-			err = errors.Join(err, o.count(ctx, key.path, a))
+		for path, a := range o.accounts() {
+			err = errors.Join(err, o.count(ctx, path, a))
 		}
 	}
 	if err != nil && ctx.Err() == nil {

@@ -34,16 +34,23 @@ type Limits struct {
 // Account is one quota, shared by all sessions that it holds for. A nil Account limits
 // and counts nothing.
 type Account struct {
-	keep   Keeper
+	*counter
 	onSoft func(Use)
 
+	// Under the counter's lock.
+	limits Limits
+	told   bool // of the soft limit
+}
+
+// counter is what is counted, of all accounts with limits of their own for one thing.
+type counter struct {
+	keep Keeper
+
 	mu      sync.Mutex
-	limits  Limits
 	use     Use
 	since   Use // changes since a count began
 	sure    bool
 	started bool // the keeper knows that the count changes
-	told    bool // of the soft limit
 }
 
 // Keeper remembers one account. Implementations: File, and in tests anything.
@@ -62,7 +69,27 @@ func Open(keep Keeper, limits Limits, onSoft func(Use)) (*Account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read what a quota has counted: %w", err)
 	}
-	return &Account{keep: keep, limits: limits, use: use, sure: sure, onSoft: onSoft}, nil
+	return &Account{counter: &counter{keep: keep, use: use, sure: sure}, limits: limits, onSoft: onSoft}, nil
+}
+
+// With is an account with other limits for what a counts: each sees what is added to the
+// other.
+func (a *Account) With(limits Limits, onSoft func(Use)) *Account {
+	return &Account{counter: a.counter, limits: limits, onSoft: onSoft}
+}
+
+// Narrowest are the limits that two sets of them make together.
+func Narrowest(a, b Limits) Limits {
+	less := func(a, b int64) int64 {
+		if a == 0 || b != 0 && b < a {
+			return b
+		}
+		return a
+	}
+	return Limits{
+		SoftBytes: less(a.SoftBytes, b.SoftBytes), HardBytes: less(a.HardBytes, b.HardBytes),
+		SoftFiles: less(a.SoftFiles, b.SoftFiles), HardFiles: less(a.HardFiles, b.HardFiles),
+	}
 }
 
 // SetLimits changes the limits. What is there beyond them stays.

@@ -109,6 +109,15 @@ func withHeaders(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
+		if r.ContentLength != 0 {
+			// What no handler reads, the library does before it lets go of the connection.
+			// A test's recorder knows no deadlines.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+		}
 		next.ServeHTTP(w, r)
 	})
 }
+
+// bodyTimeout is how long a client may take to send the body of a request: forms and
+// objects are small. Tests do not wait so long.
+var bodyTimeout = 30 * time.Second

@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -293,6 +295,27 @@ func TestStyleSheetIsFoundAndCachedForEver(t *testing.T) {
 	}
 	if !strings.Contains(css, "prefers-color-scheme: dark") || strings.Contains(css, "url(") || strings.Contains(css, "@import") {
 		t.Error("the style sheet lacks a dark scheme, or asks for something else")
+	}
+}
+
+// TestABodyThatDoesNotComeHoldsNoConnection: nobody needs to have logged in to send one.
+func TestABodyThatDoesNotComeHoldsNoConnection(t *testing.T) {
+	whole := bodyTimeout
+	bodyTimeout = 100 * time.Millisecond
+	t.Cleanup(func() { bodyTimeout = whole })
+	server := httptest.NewServer(newSite(true).handler)
+	defer server.Close()
+	for _, path := range []string{"/api/v1/login", SetupPath, "/help"} {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: server\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\n", path)
+		conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.Copy(io.Discard, conn); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		conn.Close()
 	}
 }
 

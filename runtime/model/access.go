@@ -156,15 +156,14 @@ type SpeedLimit struct {
 }
 
 func (c *check) speed(field string, list []SpeedLimit) {
+	seen := map[string]bool{}
 	for i, l := range list {
 		if l.From != "" {
 			c.network(at(field, i)+".from", l.From)
 		}
 		c.that(l.Up >= 0, at(field, i)+".up", "it is negative", "use a number of bytes a second, or 0 for no bound")
 		c.that(l.Down >= 0, at(field, i)+".down", "it is negative", "use a number of bytes a second, or 0 for no bound")
-		for j := range i {
-			c.that(list[j].From != l.From, at(field, i)+".from", "there are two limits for one network", "take one away")
-		}
+		c.that(first(seen, l.From), at(field, i)+".from", "there are two limits for one network", "take one away")
 	}
 }
 
@@ -215,16 +214,15 @@ func normalizeChains(list []AuthChain) {
 }
 
 func (c *check) chains(field string, list []AuthChain) {
+	seen := map[AuthChain]bool{}
 	for i, chain := range list {
-		methods := chain.Methods()
-		for j, m := range methods {
+		methods, named := chain.Methods(), map[AuthMethod]bool{}
+		for _, m := range methods {
 			oneOf(c, at(field, i), m, authMethods)
-			c.that(!slices.Contains(methods[:j], m), at(field, i), fmt.Sprintf("it has %s twice", m), "name each method once")
+			c.that(first(named, m), at(field, i), fmt.Sprintf("it has %s twice", m), "name each method once")
 		}
 		c.that(methods[0] != AuthTOTP, at(field, i), "a code alone would be the whole login", "put publickey or password before totp")
-		for j := range i {
-			c.that(list[j] != chain, at(field, i), "it is there twice", "take one away")
-		}
+		c.that(first(seen, chain), at(field, i), "it is there twice", "take one away")
 	}
 }
 
@@ -274,21 +272,18 @@ func (c *check) profile(p Profile) {
 	} else {
 		c.that(p.Home.Path == "", "home.path", "it has no VFS", "name one in home.vfs")
 	}
+	mounts, paths := map[string]bool{}, map[string]bool{}
 	for i, f := range p.Folders {
 		field := at("folders", i)
 		c.path(field+".mount", f.Mount)
 		c.that(f.Mount != "/", field+".mount", "the root is the home", "choose a path below it")
 		c.folder(field, f.Folder)
-		for j := range i {
-			c.that(Fold(p.Folders[j].Mount) != Fold(f.Mount), field+".mount", "two folders have this path", "choose another path for one")
-		}
+		c.that(first(mounts, Fold(f.Mount)), field+".mount", "two folders have this path", "choose another path for one")
 	}
 	for i, o := range p.Overrides {
 		c.path(at("overrides", i)+".path", o.Path)
 		c.permissions(at("overrides", i)+".permissions", o.Permissions)
-		for j := range i {
-			c.that(p.Overrides[j].Path != o.Path, at("overrides", i)+".path", "it is there twice", "take one away")
-		}
+		c.that(first(paths, o.Path), at("overrides", i)+".path", "it is there twice", "take one away")
 	}
 	c.quota("quota", p.Quota)
 	c.speed("speed", p.Speed)

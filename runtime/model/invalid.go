@@ -26,7 +26,7 @@ func (e FieldError) String() string {
 	return text + "; " + e.Cure
 }
 
-// InvalidError is everything that is wrong with an object.
+// InvalidError is what is wrong with an object: everything, up to a hundred fields.
 type InvalidError struct {
 	Key    Key          `json:"object"`
 	Errors []FieldError `json:"errors"`
@@ -67,7 +67,14 @@ func (k Kind) Noun() string {
 // check gathers what is wrong with an object.
 type check struct{ errors []FieldError }
 
+// maxErrors is how many are told: objects come from outside, and their lists are as long
+// as a body may be.
+const maxErrors = 100
+
 func (c *check) add(field, problem, cure string) {
+	if len(c.errors) == maxErrors {
+		return
+	}
 	c.errors = append(c.errors, FieldError{Field: field, Problem: problem, Cure: cure})
 }
 
@@ -140,3 +147,10 @@ func oneOf[T ~string](c *check, field string, value T, list []T) {
 }
 
 func at(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }
+
+// first tells whether a value is the first of its sort, and remembers it.
+func first[T comparable](seen map[T]bool, value T) bool {
+	was := seen[value]
+	seen[value] = true
+	return !was
+}

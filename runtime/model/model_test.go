@@ -202,6 +202,27 @@ func TestAnErrorNamesObjectFieldAndCure(t *testing.T) {
 	}
 }
 
+// TestALongListOfTheSameIsNotToldInPairs: a body has room for 100,000, and their pairs for
+// all of the memory.
+func TestALongListOfTheSameIsNotToldInPairs(t *testing.T) {
+	const n = 1000
+	p := Profile{
+		Folders: make([]VirtualFolder, n), Overrides: make([]PathPermissions, n),
+		Speed: make([]SpeedLimit, n), Auth: make([]AuthChain, n),
+	}
+	for _, o := range []Object{
+		&User{Head: Head{Name: "anna"}, Site: "main", Groups: make([]string, n), Keys: make([]PublicKey, n), Profile: p},
+		&Group{Head: Head{Name: "staff"}, Site: "main", Profile: p},
+		&Site{Head: Head{Name: "main"}, Speed: p.Speed, SSH: SSH{Ciphers: make([]string, n), Auth: p.Auth}},
+	} {
+		o.Normalize()
+		var wrong *InvalidError
+		if err := o.Validate(); !errors.As(err, &wrong) || len(wrong.Errors) > 2*n {
+			t.Errorf("%s: %d errors", o.Key(), len(wrong.Errors))
+		}
+	}
+}
+
 func TestNamesAreComparedWithoutCaseWidthAndComposition(t *testing.T) {
 	for _, same := range [][]string{
 		{"Anna", "ANNA", "anna", "ａｎｎａ"},

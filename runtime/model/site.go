@@ -199,10 +199,11 @@ var (
 )
 
 func (c *check) algorithms(field string, list []string, known []Algorithm) {
+	seen := map[string]bool{}
 	for i, name := range list {
 		ok := slices.ContainsFunc(known, func(a Algorithm) bool { return a.Name == name })
 		c.that(ok, at(field, i), quoted(name)+" is not an algorithm that this release has", "take it away")
-		c.that(!slices.Contains(list[:i], name), at(field, i), quoted(name)+" is there twice", "take one away")
+		c.that(first(seen, name), at(field, i), quoted(name)+" is there twice", "take one away")
 	}
 }
 

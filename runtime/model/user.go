@@ -58,13 +58,12 @@ func (k *PublicKey) normalize() {
 
 func (c *check) publicKeys(field string, list []PublicKey) {
 	c.that(len(list) <= 100, field, "there are too many keys", "keep at most 100")
+	seen := map[string]bool{}
 	for i, k := range list {
 		c.line(at(field, i)+".name", k.Name)
 		// Normalize makes a fingerprint of what it can read.
 		c.that(k.Fingerprint != "", at(field, i)+".key", "it is not a public key", "write one line as in a .pub file: type and base64, without options")
-		for j := range i {
-			c.that(list[j].Key != k.Key, at(field, i)+".key", "it is there twice", "take one away")
-		}
+		c.that(first(seen, k.Key), at(field, i)+".key", "it is there twice", "take one away")
 	}
 }
 
@@ -104,10 +103,10 @@ func (u *User) Validate() error {
 
 func (c *check) groups(list []string) {
 	c.that(len(list) <= 100, "groups", "there are too many", "keep at most 100")
+	seen := map[string]bool{}
 	for i, group := range list {
 		c.name(at("groups", i), group)
-		same := func(other string) bool { return Fold(other) == Fold(group) }
-		c.that(!slices.ContainsFunc(list[:i], same), at("groups", i), "it is there twice", "take one away")
+		c.that(first(seen, Fold(group)), at("groups", i), "it is there twice", "take one away")
 	}
 }
 

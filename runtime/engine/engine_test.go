@@ -155,7 +155,23 @@ func TestTheLastSuperAdminStays(t *testing.T) {
 		}
 	}
 	third := superAdmin("third")
+	third.Password.Hash = "$argon2id$any"
 	w.write(t, func(tx *engine.Tx) error { return errors.Join(tx.Delete(sa.Key(), 0), tx.Create(third)) })
+	// One who cannot log in rules nothing.
+	powerless := superAdmin("powerless")
+	w.write(t, create(powerless))
+	for field, spoil := range map[string]func(*model.SuperAdmin){
+		"password":    func(s *model.SuperAdmin) { s.Password = model.Password{} },
+		"disableFrom": func(s *model.SuperAdmin) { s.DisableFrom = time.Unix(1, 0) },
+		"disabled":    func(s *model.SuperAdmin) { s.Disabled = true },
+	} {
+		spoiled := model.Clone(third)
+		spoil(spoiled)
+		var wrong *model.InvalidError
+		if err := w.refused(t, func(tx *engine.Tx) error { return tx.Update(spoiled) }); !errors.As(err, &wrong) || wrong.Errors[0].Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
 }
 
 func TestATransactionThatFailsChangesNothing(t *testing.T) {

@@ -343,12 +343,13 @@ func (tx *Tx) checkBindings() error {
 	return nil
 }
 
-// checkSuperAdmins keeps one SuperAdmin who can log in, if there was one.
+// checkSuperAdmins keeps a SuperAdmin who can log in, if there was one.
 func (tx *Tx) checkSuperAdmins() error {
 	var lost *Change
+	most := 0
 	for i, c := range tx.changes {
-		if s, ok := c.Old.(*model.SuperAdmin); ok && !s.Disabled {
-			lost = &tx.changes[i]
+		if s, ok := c.Old.(*model.SuperAdmin); ok && tx.mayRule(s) > most {
+			lost, most = &tx.changes[i], tx.mayRule(s)
 		}
 	}
 	if lost == nil {
@@ -358,11 +359,32 @@ func (tx *Tx) checkSuperAdmins() error {
 		if err != nil {
 			return err
 		}
-		if !s.Disabled {
+		if tx.mayRule(s) >= most {
 			return nil
 		}
 	}
+	field, cure := "disabled", "make or enable another SuperAdmin first"
+	left, err := tx.get(lost.Key)
+	if err != nil {
+		return err
+	}
+	if s, ok := left.(*model.SuperAdmin); ok && !s.Disabled {
+		if field = "disableFrom"; tx.mayRule(s) > 0 {
+			field, cure = "password", "set one, or send it as it was read"
+		}
+	}
 	return &model.InvalidError{Key: lost.Key, Errors: []model.FieldError{{
-		Field: "disabled", Problem: "nobody could rule the server any more", Cure: "make or enable another SuperAdmin first",
+		Field: field, Problem: "nobody could rule the server any more", Cure: cure,
 	}}}
+}
+
+// mayRule tells how far a SuperAdmin is able to: 0 not at all, 1 but for a password, 2.
+func (tx *Tx) mayRule(s *model.SuperAdmin) int {
+	switch active, _ := s.Active(tx.now); {
+	case !active:
+		return 0
+	case s.Password.Hash == "":
+		return 1
+	}
+	return 2
 }

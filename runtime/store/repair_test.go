@@ -327,3 +327,35 @@ func FuzzASnapshotThatIsNoneRestoresNothing(f *testing.F) {
 		}
 	})
 }
+
+// TestAClockThatWasAheadStopsNoSnapshotsAndMakesNoneTheNewest: the snapshots of a wrong
+// year would else be the newest for years.
+func TestAClockThatWasAheadStopsNoSnapshotsAndMakesNoneTheNewest(t *testing.T) {
+	dir, s, clock := kept(t, 1)
+	clock.Time = morning.AddDate(9, 0, 0)
+	for range KeptSnapshots {
+		note(t, s.Schema, dir, "old")
+		take(t, s, dir, SnapshotDaily)
+		clock.Time = clock.AddDate(0, 0, 1)
+	}
+	clock.Time = morning
+	if due, err := s.Due(3); err != nil || !due {
+		t.Errorf("due when the clock was put right: %v, %v", due, err)
+	}
+	note(t, s.Schema, dir, "new")
+	for range 2 {
+		take(t, s, dir, SnapshotDaily)
+		clock.Time = clock.AddDate(0, 0, 1)
+	}
+	list, err := s.List()
+	if err != nil || len(list) != KeptSnapshots || !list[1].Made.Equal(morning) {
+		t.Errorf("kept: %v, %v", list, err)
+	}
+	harm(t, s.Schema, dir)
+	if _, err := s.Schema.Repair(dir, s); err != nil {
+		t.Fatal(err)
+	}
+	if got := noted(t, s.Schema, dir); got != "new" {
+		t.Errorf("repair restored the %s one", got)
+	}
+}

@@ -171,7 +171,15 @@ func decompress(from, to string) (err error) {
 	return errors.Join(err, out.Sync())
 }
 
-// List is the snapshots there are, the newest first.
+// aheadBy is how far a clock may be ahead without anybody noticing.
+const aheadBy = time.Hour
+
+// ahead tells that the clock was wrong when the snapshot was made: nobody knows how old
+// it is.
+func (s Snapshots) ahead(snap Snapshot) bool { return snap.Made.After(s.Now().Add(aheadBy)) }
+
+// List is the snapshots there are, the newest first. Those of a time that is yet to come
+// are last.
 func (s Snapshots) List() ([]Snapshot, error) {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil {
@@ -184,6 +192,12 @@ func (s Snapshots) List() ([]Snapshot, error) {
 		}
 	}
 	slices.SortFunc(out, func(a, b Snapshot) int {
+		if one, two := s.ahead(a), s.ahead(b); one != two {
+			if one {
+				return 1
+			}
+			return -1
+		}
 		return cmp.Or(b.Made.Compare(a.Made), strings.Compare(b.Path, a.Path))
 	})
 	return out, nil
@@ -258,7 +272,7 @@ func (s Snapshots) Due(hour int) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return len(list) == 0 || list[0].Made.Before(last), nil
+	return len(list) == 0 || list[0].Made.Before(last) || s.ahead(list[0]), nil
 }
 
 func removeIfThere(path string) error {

@@ -42,10 +42,25 @@ func (l *Limiter) Wait(ctx context.Context, n int) error {
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
+		l.giveBack(n)
 		return ctx.Err()
 	case <-timer.C:
 		return nil
 	}
+}
+
+// giveBack takes n bytes out again that did not go: whoever shares the limiter would wait
+// for them.
+func (l *Limiter) giveBack(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.rate > 0 {
+		l.free = l.free.Add(-l.timeOf(n))
+	}
+}
+
+func (l *Limiter) timeOf(n int) time.Duration {
+	return time.Duration(float64(n) / float64(l.rate) * float64(time.Second))
 }
 
 func (l *Limiter) take(n int) time.Duration {
@@ -58,6 +73,6 @@ func (l *Limiter) take(n int) time.Duration {
 	if earliest := now.Add(-burst); l.free.Before(earliest) {
 		l.free = earliest
 	}
-	l.free = l.free.Add(time.Duration(float64(n) / float64(l.rate) * float64(time.Second)))
+	l.free = l.free.Add(l.timeOf(n))
 	return l.free.Sub(now)
 }

@@ -39,3 +39,20 @@ func TestAWaitEndsWithItsSession(t *testing.T) {
 		t.Errorf("no limiter: %v", err)
 	}
 }
+
+// TestWhoLeavesWhileHeWaitsHoldsNobodyElseUp: a site's limiter is everybody's.
+func TestWhoLeavesWhileHeWaitsHoldsNobodyElseUp(t *testing.T) {
+	l := New(1 << 20)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for range 100 {
+		if err := l.Wait(gone, 1<<20); err == nil {
+			t.Fatal("it did not wait")
+		}
+	}
+	patient, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := l.Wait(patient, 1<<10); err != nil {
+		t.Errorf("another waits for those who left: %v", err)
+	}
+}

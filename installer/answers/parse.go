@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // ErrInvalid is found in the error for a file that cannot be taken as it is.
@@ -97,10 +98,19 @@ func (p *reading) fail(at ast.Node, format string, args ...any) error {
 }
 
 func lineOf(n ast.Node) int {
-	if n == nil || n.GetToken() == nil || n.GetToken().Position == nil {
+	if n == nil {
 		return 1
 	}
-	return n.GetToken().Position.Line
+	var t *token.Token
+	if d, ok := n.(*ast.DocumentNode); ok && d.Body == nil {
+		t = d.Start // what is empty has no token of its own
+	} else {
+		t = n.GetToken()
+	}
+	if t == nil || t.Position == nil {
+		return 1
+	}
+	return t.Position.Line
 }
 
 // syntax says where the text is no YAML.

@@ -88,6 +88,7 @@ func TestWrongAnswersAreToldWithFileLineAndWhatIsAllowed(t *testing.T) {
 		"- web_port\n":                              "a.yaml:1: a list of keys is wanted",
 		"web_port\n":                                "a.yaml:1: a list of keys is wanted",
 		"web_port: 1\n---\nweb_port: 2\n":           "a.yaml:3: the file has a second document",
+		"web_port: 1\n---":                          "a.yaml:2: the file has a second document",
 		"web_port: 1\nweb_port: 2\n":                "a.yaml:2: ",
 		"web_port: 1\n  license_port: 2\n":          "a.yaml:",
 		"from: \"x\n":                               "a.yaml:1: this is no YAML",
@@ -264,6 +265,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("superadmin: {password: x}"), false)
 	f.Add([]byte("a: &x [*x]\n? [b]\n: c\n<<: *x"), true)
 	f.Add([]byte("--- |\n x\n...\n%TAG"), true)
+	f.Add([]byte("0\n---"), true)
 	f.Fuzz(func(t *testing.T, content []byte, private bool) {
 		if len(content) > maxSize {
 			return

@@ -132,7 +132,7 @@ func (n names) texts(messages []string) []string {
 	return out
 }
 
-// again is a command line that repeats what was typed.
+// again is a command line that repeats what was typed, but for passwords in addresses.
 func again(words ...string) string {
 	if front := frontEnd(); front != "" {
 		return front
@@ -142,7 +142,7 @@ func again(words ...string) string {
 		out, words = []string{line}, words[1:]
 	}
 	for _, w := range words {
-		out = append(out, shellWord(w))
+		out = append(out, shellWord(login.ReplaceAllString(w, "://...@")))
 	}
 	return strings.Join(out, " ")
 }

@@ -1,6 +1,9 @@
 package cli
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestCommandsAreNamedAsTheyWorkHere(t *testing.T) {
 	onPath, absent := func() string { return "ss-setup" }, func() string { return "" }
@@ -73,6 +76,13 @@ func TestWordsAreQuotedForAShell(t *testing.T) {
 		if got := shellWord(word); got != want {
 			t.Errorf("%q: %s, want %s", word, got, want)
 		}
+	}
+}
+
+func TestACommandToRepeatLeavesOutThePasswordOfAProxy(t *testing.T) {
+	got := again("install", "--proxy", "http://me:secret@proxy.test:3128")
+	if strings.Contains(got, "secret") || !strings.Contains(got, "@proxy.test:3128") {
+		t.Errorf("says %s", got)
 	}
 }
 

@@ -171,11 +171,22 @@ func (s *session) fetch(ctx context.Context, c *repository.Client, trusted *trus
 		if dir == s.m.FS.Real(machine.DownloadDir) {
 			s.staged = "" // what has come so far stays, to be taken up by the next run
 		}
-		return "", s.airGapped(fmt.Errorf("download release %s: %w", r.Version, err))
+		return "", s.airGapped(s.noRoom(fmt.Errorf("download release %s: %w", r.Version, err), dir))
 	}
 	event.Type = eventDone
 	s.observe(event)
 	return f.Folder(), nil
+}
+
+// noRoom adds the way out to the error of a download that the disk has no room for.
+func (s *session) noRoom(err error, dir string) error {
+	if !machine.DiskFull(err) {
+		return err
+	}
+	return &Failure{
+		Exit: CheckFailed, Err: fmt.Errorf("%w; nothing was changed", err),
+		Cure: "make room on the disk of " + dir + ", then run: " + s.command(),
+	}
 }
 
 // becomeDownloaded goes on as the ss-setup of the release, unless this is it.
@@ -209,7 +220,7 @@ func (s *session) staging(ctx context.Context) (string, error) {
 		dir := filepath.Dir(s.staged)
 		return dir, s.claim(ctx, dir)
 	}
-	if !s.planOnly && !s.preflightOnly && s.root == "" {
+	if !s.planOnly && !s.preflightOnly && s.root == "" && s.runsDownloads() {
 		dir := s.m.FS.Real(machine.DownloadDir)
 		if err := s.ownState(); err != nil {
 			return "", err
@@ -217,6 +228,13 @@ func (s *session) staging(ctx context.Context) (string, error) {
 		return dir, s.claim(ctx, dir)
 	}
 	return makeStaging()
+}
+
+// runsDownloads tells whether programs may be run from the folder for downloads. Where
+// /var is mounted noexec they may not, and a run that is interrupted begins anew.
+func (s *session) runsDownloads() bool {
+	at, err := machine.FilesystemAt(s.m.FS, machine.DownloadDir)
+	return err != nil || !at.NoExec
 }
 
 // claim makes the folder for downloads and keeps other runs out of it until this one

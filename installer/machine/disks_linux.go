@@ -29,6 +29,9 @@ func existing(f *FS, path string) (string, error) {
 	}
 }
 
+// DiskFull tells whether a disk, or somebody's share of it, has no room for more.
+func DiskFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
 // SpaceAt tells how much room there is where path is or would be made.
 func SpaceAt(f *FS, path string) (Space, error) {
 	dir, err := existing(f, path)

@@ -157,6 +157,11 @@ func volumeOf(path string) (volume, error) {
 	return v, nil
 }
 
+// DiskFull tells whether a disk, or somebody's share of it, has no room for more.
+func DiskFull(err error) bool {
+	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) || errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
+}
+
 // FilesystemAt tells what the volume is on which path is or would be made.
 func FilesystemAt(f *FS, path string) (Filesystem, error) {
 	found := Filesystem{Dir: existing(f, path)}

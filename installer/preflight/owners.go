@@ -1,6 +1,10 @@
 package preflight
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
 
 // Owners looks whether anybody else has made or redirected one of our folders, where
 // everybody may make some. It is asked before anything in them is read or written: a
@@ -9,6 +13,9 @@ func Owners(p Probe) []Check {
 	checks := make([]Check, 0, len(guarded))
 	for _, folder := range guarded {
 		why, err := p.Planted(folder)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // another run has just taken it away
+		}
 		if err != nil {
 			why = "that cannot be told: " + err.Error()
 		}

@@ -2,6 +2,8 @@ package preflight
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"reflect"
 	"regexp"
 	"strings"
@@ -31,6 +33,15 @@ func TestAFolderOfWhichNothingCanBeToldForbidsTheRun(t *testing.T) {
 	f := well()
 	f.broken = errors.New("access is denied")
 	if found := Failed(Owners(f)); len(found) != 1 || !strings.Contains(found[0].Message, "access is denied") {
+		t.Errorf("failed are %+v", found)
+	}
+}
+
+func TestAFolderThatGoesWhileItIsLookedAtForbidsNothing(t *testing.T) {
+	guarding(t, "/state")
+	f := well()
+	f.broken = fmt.Errorf("read the access list of /state: %w", fs.ErrNotExist)
+	if found := Failed(Owners(f)); len(found) != 0 {
 		t.Errorf("failed are %+v", found)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"ss-setup/installer/machine"
 )
@@ -46,7 +45,7 @@ func (s *MigrateAhead) Do(ctx context.Context, m *Machine) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.Is(err, errNotAhead), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case errors.Is(err, errNotAhead), machine.DiskFull(err):
 		m.Log.Info("the store is not migrated ahead", "service", s.Service, "why", err)
 		return m.FS.RemoveAll(s.ahead())
 	}

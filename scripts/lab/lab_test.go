@@ -315,6 +315,26 @@ func TestMachinesTalkOverASwitchThatCanFail(t *testing.T) {
 	}
 }
 
+func TestTheGatewayStaysReachableWhileMachinesComeAndGo(t *testing.T) {
+	seen := func() string {
+		address, err := onSwitch("cat", "/sys/class/net/br0/address")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return address
+	}
+	a := Boot(t, Options{Root: "bookworm-sysv", IP: "10.77.0.203"})
+	before := seen()
+	cable := "l-" + a.Name
+	err := ip("-n "+switchNS+" link add "+cable+" address 02:00:00:00:00:01 type veth peer name l"+cable, "-n "+switchNS+" link set "+cable+" master br0 up")
+	if now := seen(); err != nil || now != before {
+		t.Errorf("with another machine the gateway's address changes from %s to %s (%v)", before, now, err)
+	}
+	if err := ip("-n " + switchNS + " link del " + cable); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNothingIsLeftOfAMachine(t *testing.T) {
 	var name, dir string
 	t.Run("one machine", func(t *testing.T) {

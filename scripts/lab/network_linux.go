@@ -19,6 +19,9 @@ import (
 const (
 	switchNS = "lab-sw"
 	gateway  = "10.77.0.254"
+	// A bridge without an address of its own takes the lowest of its ports, and changes it
+	// as machines come and go; the others then send to one that is gone, for two minutes.
+	gatewayMAC = "02:00:0a:4d:00:fe"
 )
 
 func namespaceFile(name string) string { return filepath.Join("/run/netns", name) }
@@ -103,7 +106,7 @@ func makeSwitch() error {
 		return err
 	}
 	return ip(
-		"-n "+switchNS+" link add br0 type bridge",
+		"-n "+switchNS+" link add br0 address "+gatewayMAC+" type bridge",
 		"-n "+switchNS+" addr add "+gateway+"/24 dev br0",
 		"-n "+switchNS+" link set br0 up",
 	)

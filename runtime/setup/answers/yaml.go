@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
 )
 
 // Kind is the YAML type of a value.
@@ -22,10 +23,19 @@ const (
 
 // LineOf is the line that a node stands in, from 1.
 func LineOf(n ast.Node) int {
-	if n == nil || n.GetToken() == nil || n.GetToken().Position == nil {
+	if n == nil {
 		return 1
 	}
-	return n.GetToken().Position.Line
+	var t *token.Token
+	if d, ok := n.(*ast.DocumentNode); ok && d.Body == nil {
+		t = d.Start // what is empty has no token of its own
+	} else {
+		t = n.GetToken()
+	}
+	if t == nil || t.Position == nil {
+		return 1
+	}
+	return t.Position.Line
 }
 
 // KeyName is the text of a key.

@@ -6,7 +6,7 @@
 // A test with subtests is not counted, its subtests are; a test that ran in several
 // lists counts once. Skipped tests are named with their reason, so that a run that
 // skipped what matters cannot look like one that passed. Of tests that pass, only
-// lines with "counter:" are shown, and the time of those that take long.
+// lines with "counter:" are shown, and the time of those that take long, and of each list.
 package main
 
 import (
@@ -15,6 +15,8 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
+	"time"
 )
 
 func main() {
@@ -41,6 +43,7 @@ func lists(args []string) [][]string {
 func run(all [][]string, out io.Writer, start func(args []string, out io.Writer) (io.Reader, func() error, error)) int {
 	t := newTally(out)
 	for _, args := range all {
+		began := time.Now()
 		events, wait, err := start(args, out)
 		if err != nil {
 			t.broken(fmt.Sprintf("go test %v: %v", args, err))
@@ -51,6 +54,7 @@ func run(all [][]string, out io.Writer, start func(args []string, out io.Writer)
 		if err := wait(); err != nil && t.failed() == failedBefore {
 			t.broken(fmt.Sprintf("go test %v: %v", args, err))
 		}
+		fmt.Fprintf(out, "go test %s: %s\n", strings.Join(args, " "), time.Since(began).Round(time.Second))
 	}
 	return t.summary()
 }

@@ -138,7 +138,7 @@ func TestSummaryCountsWhatRan(t *testing.T) {
 				`{"Action":"pass","Package":"p","Test":"TestA"}`,
 			},
 			last: "1 passed, 0 failed, 0 skipped",
-			says: "counter: 612 crash points\n1 passed",
+			says: "counter: 612 crash points\ngo test ./...: 0s\n1 passed",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

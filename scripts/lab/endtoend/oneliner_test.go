@@ -83,8 +83,10 @@ func (b *box) sh(line string, env ...string) result {
 	select {
 	case <-p.Done():
 	case <-time.After(2 * time.Minute):
+		running := b.MustExec("sh", "-c", `ps -eo pid,ppid,stat,etimes,wchan:20,args --forest; ss -tnp 2>/dev/null || cat /proc/net/tcp`)
 		p.Kill()
-		b.t.Fatalf("%s: still running after two minutes", line)
+		stdout, stderr, _ := p.Wait()
+		b.t.Fatalf("%s: still running after two minutes: %s%s%s", line, stdout, stderr, running)
 	}
 	stdout, stderr, code := p.Wait()
 	return result{code, stdout, stderr}

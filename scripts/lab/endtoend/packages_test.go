@@ -342,27 +342,40 @@ func TestAPersonIsSentToThePackageManager(t *testing.T) {
 func TestADebStartsNothingUnderAPolicy(t *testing.T) {
 	for _, root := range debShare {
 		t.Run(root, func(t *testing.T) {
-			b := bootWithPackages(t, root, "7.0.0", "7.0.1")
-			b.MustExec("sh", "-c", "printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d")
-			b.mustUnattended("dpkg -i "+deb("7.0.0"), "SS Server 7.0.0 is installed; nothing was started")
-			if out := b.unattended("systemctl is-active ss-server ss-licensed; systemctl is-enabled ss-server ss-licensed; id ss-server").stdout; !strings.HasPrefix(out, "inactive\ninactive\nenabled\nenabled\nuid=") {
-				t.Errorf("services and account: %s", out)
-			}
-			b.Stop()
-			b.Start()
-			b.serves(recoveryTime, "7.0.0")
-
-			// What runs is not stopped, as it could not be started again.
-			b.mustUnattended("dpkg -i "+deb("7.0.1"), "SS Server 7.0.0 goes on serving", "/usr/share/ss-server/bundle/ss-setup install --update --yes")
-			b.serves(recoveryTime, "7.0.0")
-			b.mustUnattended("/usr/share/ss-server/bundle/ss-setup install --update --yes")
-			b.serves(recoveryTime, "7.0.1")
-			b.wantSh(2, "/usr/share/ss-server/bundle/ss-setup install -F --yes --no-start", "ss-server runs, and --no-start could not start it again")
-			b.mustUnattended("dpkg --purge ss-server")
-			if _, err := b.health(); err == nil {
-				t.Error("the server still answers after the purge")
-			}
+			startsNothingUnderAPolicy(t, root, "dpkg -i "+deb("7.0.0"), "dpkg -i "+deb("7.0.1"), "dpkg --purge ss-server")
 		})
+	}
+}
+
+// On a system that has rpm, the policy may be there all the same: builders of images put it there.
+func TestAnRPMStartsNothingUnderAPolicy(t *testing.T) {
+	for _, root := range rpmShare {
+		t.Run(root, func(t *testing.T) {
+			startsNothingUnderAPolicy(t, root, "rpm -i --nodeps "+rpm("7.0.0"), "rpm -U --nodeps "+rpm("7.0.1"), "rpm -e --nodeps ss-server")
+		})
+	}
+}
+
+func startsNothingUnderAPolicy(t *testing.T, root, install, update, remove string) {
+	b := bootWithPackages(t, root, "7.0.0", "7.0.1")
+	b.MustExec("sh", "-c", "printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d")
+	b.mustUnattended(install, "SS Server 7.0.0 is installed; nothing was started")
+	if out := b.unattended("systemctl is-active ss-server ss-licensed; systemctl is-enabled ss-server ss-licensed; id ss-server").stdout; !strings.HasPrefix(out, "inactive\ninactive\nenabled\nenabled\nuid=") {
+		t.Errorf("services and account: %s", out)
+	}
+	b.Stop()
+	b.Start()
+	b.serves(recoveryTime, "7.0.0")
+
+	// What runs is not stopped, as it could not be started again.
+	b.mustUnattended(update, "SS Server 7.0.0 goes on serving", "/usr/share/ss-server/bundle/ss-setup install --update --yes")
+	b.serves(recoveryTime, "7.0.0")
+	b.mustUnattended("/usr/share/ss-server/bundle/ss-setup install --update --yes")
+	b.serves(recoveryTime, "7.0.1")
+	b.wantSh(2, "/usr/share/ss-server/bundle/ss-setup install -F --yes --no-start", "ss-server runs, and --no-start could not start it again")
+	b.mustUnattended(remove)
+	if _, err := b.health(); err == nil {
+		t.Error("the server still answers after the removal")
 	}
 }
 
@@ -415,7 +428,13 @@ func TestADebWorksWithEveryInit(t *testing.T) {
 }
 
 func TestAnRPMLivesFromInstallToErasure(t *testing.T) {
-	b := bootWithPackages(t, "bookworm-rpm", "7.0.0", "7.0.1", "7.0.2")
+	for _, root := range rpmShare {
+		t.Run(root, func(t *testing.T) { rpmLife(t, root) })
+	}
+}
+
+func rpmLife(t *testing.T, root string) {
+	b := bootWithPackages(t, root, "7.0.0", "7.0.1", "7.0.2")
 	b.mustUnattended("rpm -i --nodeps "+rpm("7.0.0"), "SS Server 7.0.0 is installed.", "https://127.0.0.1:6443/init/setup")
 	b.serves(recoveryTime, "7.0.0")
 	if got := b.managedBy(); got != "rpm" {

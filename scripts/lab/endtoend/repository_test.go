@@ -95,6 +95,9 @@ func TestAnInstallationFollowsTheRepositoryThatItWasBuiltFor(t *testing.T) {
 	b.wants(2, setup+"install --update --version 9.9.9", "there is no release 9.9.9", "7.0.1 (stable)", "7.0.2 (beta)")
 	b.wants(2, setup+"install --update --channel nightly")
 
+	// Some administrators let nothing be run from /var.
+	b.MustExec("sh", "-c", "mount --bind /var /var && mount -o remount,bind,noexec /var")
+
 	// The update comes as patches. Its ss-setup takes over as soon as it is there, and
 	// goes on at the same place, whatever it was itself built for.
 	m.log()
@@ -111,6 +114,8 @@ func TestAnInstallationFollowsTheRepositoryThatItWasBuiltFor(t *testing.T) {
 			t.Errorf("%s was asked for by %v, want %s", suffix, got, agent)
 		}
 	}
+
+	b.MustExec("mount", "-o", "remount,bind,exec", "/var")
 
 	// A patch that is broken on the server is passed over without a word.
 	b.wants(0, "ss-setup rollback -S --yes --health-timeout "+healthTimeout.String())
@@ -175,6 +180,9 @@ func TestAnInterruptedDownloadIsTakenUpAndProved(t *testing.T) {
 		b.serves(recoveryTime, "7.0.0")
 		b.MustExec("ss-setup", "verify")
 	}
+	b.MustExec("sh", "-c", "mkdir -p /var/lib/ss-setup/download && mount -t tmpfs -o size=1M tmpfs /var/lib/ss-setup/download")
+	b.wants(7, line, "no space left", "nothing was changed", "make room on the disk of /var/lib/ss-setup/download")
+	b.MustExec("umount", "/var/lib/ss-setup/download")
 	third := size / 3
 	killAt(third, third)
 	wantRanges(t, m.log(), 0)

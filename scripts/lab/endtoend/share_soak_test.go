@@ -34,6 +34,9 @@ var debLives = []debLife{{"bookworm", dpkg}, {"bookworm", apt}, {"trixie", dpkg}
 // debShare are the machines on which every sentence about debs is tried.
 var debShare = []string{"bookworm", "trixie"}
 
+// rpmShare are the machines on which every sentence about rpms is tried.
+var rpmShare = []string{"bookworm-rpm", "trixie-rpm"}
+
 // debImages are the images that a deb is installed into without a running init.
 var debImages = []string{"bookworm", "trixie", "bookworm-sysv", "bookworm-openrc"}
 

@@ -44,6 +44,9 @@ var debLives = []debLife{{"bookworm", dpkg}, {"trixie", apt}}
 // debShare are the machines on which every sentence about debs is tried.
 var debShare = []string{"bookworm"}
 
+// rpmShare are the machines on which every sentence about rpms is tried.
+var rpmShare = []string{"trixie-rpm"}
+
 // debImages are the images that a deb is installed into without a running init.
 var debImages = []string{"trixie"}
 

@@ -8,6 +8,8 @@ import (
 
 // Finding is one key of a file, and what there is to say about it.
 type Finding struct {
+	// File is what the text was called; empty if it has no name.
+	File      string `json:"file,omitempty"`
 	Line      int    `json:"line"`
 	Type      Type   `json:"type,omitempty"`
 	Bits      int    `json:"bits,omitempty"`
@@ -22,33 +24,61 @@ type Finding struct {
 // maxOpened is how many encrypted keys of a text are opened: each is made to cost seconds.
 const maxOpened = 4
 
-// Audit judges every key in a text: PEM blocks and lines as of .pub and known_hosts
-// files, in any mixture. A text without any key is one finding that says so. The
-// passphrase is tried on the first few encrypted keys only.
+// Auditor judges the keys of several machines, each by itself and together.
+type Auditor struct {
+	// Passphrase is tried on the first few encrypted keys of each text only.
+	Passphrase string
+	Known      *Denylist
+	// OneCluster says that all keys are of machines that share theirs on purpose.
+	OneCluster bool
+
+	found []Finding
+	keys  []*Key // of the findings; nil where there is none
+}
+
+// Audit judges every key in a text, and them together.
 func Audit(text []byte, passphrase string, known *Denylist) []Finding {
-	var out []Finding
+	a := Auditor{Passphrase: passphrase, Known: known}
+	a.Add("", text)
+	return a.Findings()
+}
+
+// Add judges every key in a text: PEM blocks and lines as of .pub and known_hosts files, in
+// any mixture. A text without any key is one finding that says so.
+func (a *Auditor) Add(file string, text []byte) {
+	before := len(a.found)
 	line, opened := 1, 0
 	for len(text) > 0 {
 		item, rest := nextItem(text)
 		if words := bytes.TrimSpace(item); len(words) > 0 && words[0] != '#' {
 			at := line + bytes.Count(item[:bytes.Index(item, words)], []byte("\n"))
-			f := finding(at, item, "", known)
-			if f.Code == Encrypted && passphrase != "" {
+			f, k := a.judge(at, item, "")
+			if f.Code == Encrypted && a.Passphrase != "" {
 				if opened++; opened > maxOpened {
 					f.Reason, f.Cure = "it is encrypted, and many are before it", "give this key by itself"
 				} else {
-					f = finding(at, item, passphrase, known)
+					f, k = a.judge(at, item, a.Passphrase)
 				}
 			}
-			out = append(out, f)
+			f.File = file
+			a.found, a.keys = append(a.found, f), append(a.keys, k)
 		}
 		line += bytes.Count(item, []byte("\n"))
 		text = rest
 	}
-	if len(out) == 0 {
-		out = append(out, Finding{Line: 1, Verdict: Verdict{Unreadable, "there is no key in it", "give the file of a host key"}})
+	if len(a.found) == before {
+		none := Finding{File: file, Line: 1, Verdict: Verdict{Unreadable, "there is no key in it", "give the file of a host key"}}
+		a.found, a.keys = append(a.found, none), append(a.keys, nil)
 	}
-	return out
+}
+
+// Findings are those of all texts in their order.
+func (a *Auditor) Findings() []Finding {
+	a.findSharedFactors()
+	if !a.OneCluster {
+		a.findSharedKeys()
+	}
+	return a.found
 }
 
 // nextItem cuts the next PEM block or line off, with the blank lines before it.
@@ -76,13 +106,13 @@ func nextItem(text []byte) (item, rest []byte) {
 	return text, nil
 }
 
-func finding(line int, item []byte, passphrase string, known *Denylist) Finding {
+func (a *Auditor) judge(line int, item []byte, passphrase string) (Finding, *Key) {
 	k, err := Parse(item, passphrase)
 	if err != nil {
-		return Finding{Line: line, Verdict: JudgeError(err)}
+		return Finding{Line: line, Verdict: JudgeError(err)}, nil
 	}
 	return Finding{
 		Line: line, Type: k.Type, Bits: k.Bits, Algorithm: k.Algorithm(), SHA256: k.SHA256(), MD5: k.MD5(),
-		Private: k.HasPrivate(), Comment: strings.ToValidUTF8(k.Comment, "?"), Verdict: k.Judge(known),
-	}
+		Private: k.HasPrivate(), Comment: strings.ToValidUTF8(k.Comment, "?"), Verdict: k.Judge(a.Known),
+	}, k
 }

@@ -60,7 +60,9 @@ type Key struct {
 	// Comment is what the file says beside the key.
 	Comment string
 
-	public  ssh.PublicKey
+	public ssh.PublicKey
+	// host is the machine that a line of known_hosts is about.
+	host    string
 	rsa     *rsa.PublicKey
 	private crypto.Signer
 }
@@ -169,14 +171,22 @@ func parseLine(text []byte) (*Key, error) {
 	if bytes.IndexByte(text, '\n') >= 0 {
 		return nil, fmt.Errorf("%w: it has more than one line", ErrFormat)
 	}
-	public, comment, _, _, err := ssh.ParseAuthorizedKey(text)
-	if err != nil {
-		_, _, public, comment, _, err = ssh.ParseKnownHosts(text)
+	public, comment, options, _, err := ssh.ParseAuthorizedKey(text)
+	var hosts []string
+	if err != nil || len(options) > 0 {
+		// The names of hosts stand where the other format has options.
+		if _, names, key, said, _, asHosts := ssh.ParseKnownHosts(text); asHosts == nil {
+			hosts, public, comment, err = names, key, said, nil
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: it begins with neither -----BEGIN nor the name of a kind of key", ErrFormat)
 	}
-	return fromSSH(public, comment)
+	k, err := fromSSH(public, comment)
+	if err == nil {
+		k.host = hostName(hosts)
+	}
+	return k, err
 }
 
 // parseRFC4716 reads the format that PuTTY and commercial servers export.

@@ -14,6 +14,10 @@ const (
 	maxRSA = 16384
 )
 
+// minExponent lets those pass that programs have used: 17, 35 of old ssh-keygen, 37 of
+// PuTTY, 65537.
+const minExponent = 17
+
 // Code is a verdict for programs.
 type Code string
 
@@ -30,6 +34,7 @@ const (
 	ROCA       Code = "roca"
 	Factors    Code = "factors"
 	Listed     Code = "listed"
+	Shared     Code = "shared"
 	Mismatch   Code = "mismatch"
 )
 
@@ -56,8 +61,8 @@ func (k *Key) Judge(known *Denylist) Verdict {
 			return v
 		}
 	}
-	if known.Has(k) {
-		return Verdict{Listed, "its private half is known to everybody, as with keys made on Debian between 2006 and 2008", makeNew}
+	if list, listed := known.Find(k); listed {
+		return Verdict{Listed, fmt.Sprintf("it is on the list %s of keys whose private half others have, as of those made on Debian between 2006 and 2008", list), makeNew}
 	}
 	if err := k.provesItself(); err != nil {
 		return Verdict{Mismatch, fmt.Sprintf("its private half does not fit the public one: %v", err), makeNew}
@@ -82,8 +87,10 @@ func judgeRSA(n *big.Int, e int) Verdict {
 		return Verdict{TooSmall, fmt.Sprintf("an RSA key of %d bits can be broken; at least %d are needed", bits, minRSA), makeNew}
 	case bits > maxRSA:
 		return Verdict{TooLarge, fmt.Sprintf("an RSA key of %d bits makes logins very slow; at most %d are taken", bits, maxRSA), makeNew}
-	case e < 3 || e%2 == 0:
+	case e < 2 || e%2 == 0:
 		return Verdict{Exponent, fmt.Sprintf("the exponent %d makes the key useless", e), makeNew}
+	case e < minExponent:
+		return Verdict{Exponent, fmt.Sprintf("with the exponent %d signatures can be forged for clients that check their padding carelessly (CVE-2006-4339)", e), makeNew}
 	case isROCA(n):
 		return Verdict{ROCA, "it was made by a chip or library whose keys can be broken (ROCA, CVE-2017-15361)", makeNew}
 	case hasSmallFactor(n):
@@ -194,5 +201,5 @@ func hasCloseFactors(n *big.Int) bool {
 
 // Codes are all verdicts.
 func Codes() []Code {
-	return []Code{Fine, Unreadable, Encrypted, WrongCurve, IsDSA, TooSmall, TooLarge, Exponent, ROCA, Factors, Listed, Mismatch}
+	return []Code{Fine, Unreadable, Encrypted, WrongCurve, IsDSA, TooSmall, TooLarge, Exponent, ROCA, Factors, Listed, Shared, Mismatch}
 }

@@ -19,6 +19,7 @@ import (
 	"ss-setup/runtime/audit"
 	"ss-setup/runtime/auth"
 	"ss-setup/runtime/engine"
+	"ss-setup/runtime/hostkey"
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/protector"
 	"ss-setup/runtime/sftpd"
@@ -71,8 +72,10 @@ type Options struct {
 	// Files is the folder below which each site has one of its own name; an Admin's VFS
 	// lies in that of its site.
 	Files string
-	Log   *slog.Logger
-	Now   func() time.Time // nil is the machine's clock
+	// KnownKeys are host keys that must not be used as others have them, too.
+	KnownKeys *hostkey.Denylist
+	Log       *slog.Logger
+	Now       func() time.Time // nil is the machine's clock
 }
 
 // API is the interface. Its methods may be called at once.

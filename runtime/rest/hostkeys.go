@@ -32,7 +32,7 @@ func (a *API) decodeHostKey(raw []byte) (model.Object, error) {
 		if in.Algorithm != "" {
 			return nil, wrongField("algorithm", "a key that is imported has its own", "leave it out")
 		}
-		return h, imported(h, in.Private, in.Passphrase)
+		return h, a.imported(h, in.Private, in.Passphrase)
 	}
 	if in.Algorithm == "" {
 		in.Algorithm = hostkey.Generated[0]
@@ -45,11 +45,11 @@ func (a *API) decodeHostKey(raw []byte) (model.Object, error) {
 }
 
 // imported takes a private key over, if it may be used.
-func imported(h *model.HostKey, private, passphrase string) error {
+func (a *API) imported(h *model.HostKey, private, passphrase string) error {
 	k, err := hostkey.Parse([]byte(private), passphrase)
 	verdict := hostkey.JudgeError(err)
 	if err == nil {
-		verdict = k.Judge(nil)
+		verdict = k.Judge(a.KnownKeys)
 	}
 	if !verdict.OK() {
 		return wrongField("private", verdict.Reason, verdict.Cure)
@@ -93,7 +93,7 @@ func (w *write) hostKey(h *model.HostKey) error {
 	if w.old == nil || h.Private.Clear == "" {
 		return nil
 	}
-	return imported(h, h.Private.Clear, "")
+	return w.api.imported(h, h.Private.Clear, "")
 }
 
 // AuditRequest is a text with keys.
@@ -130,7 +130,7 @@ func (a *API) registerKeys() {
 		case <-ctx.Done():
 			return nil, later(unavailable, time.Second, "the keys of somebody else are being judged; repeat the request")
 		}
-		return &FindingsOut{Body: &Findings{Keys: hostkey.Audit([]byte(ask.Text), ask.Passphrase, nil)}}, nil
+		return &FindingsOut{Body: &Findings{Keys: hostkey.Audit([]byte(ask.Text), ask.Passphrase, a.KnownKeys)}}, nil
 	})
 	type in struct {
 		InSite
@@ -152,7 +152,7 @@ func (a *API) registerKeys() {
 		if err != nil {
 			return nil, err
 		}
-		finding := hostkey.Audit([]byte(h.Public), "", nil)[0]
+		finding := hostkey.Audit([]byte(h.Public), "", a.KnownKeys)[0]
 		finding.Private = !h.Private.IsZero()
 		return &FindingOut{Body: finding}, nil
 	})

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
+	"ss-setup/runtime/config"
 	"ss-setup/runtime/hostkey"
 	"ss-setup/runtime/verbs"
 )
@@ -29,7 +31,10 @@ func hostKeysCommand() *cli.Command {
 			ArgsUsage: "FILE",
 			Flags: []cli.Flag{
 				verbs.JSONFlag(), passphraseFlag(),
-				&cli.StringSliceFlag{Name: "denylist", Usage: "a `FILE` of known keys, as of Debian's openssh-blacklist"},
+				&cli.StringSliceFlag{Name: "with", Usage: "a `FILE` of keys of another machine: keys that both have, or factors, are told"},
+				&cli.BoolFlag{Name: "one-cluster", Usage: "the machines are nodes of one cluster, which share their keys on purpose"},
+				&cli.StringSliceFlag{Name: "denylist", Usage: "a `FILE` of known keys, besides those in the folder known-keys and of Debian's openssh-blacklist"},
+				&cli.StringFlag{Name: "config", Usage: "the server's configuration `FILE`, beside which known-keys lies", Value: config.ServerPath},
 			},
 			Action: auditHostKeys,
 		}},
@@ -37,25 +42,33 @@ func hostKeysCommand() *cli.Command {
 }
 
 func auditHostKeys(c *cli.Context) error {
-	text, err := readAtMost(c.Args().First(), maxKeyFile)
-	if err != nil {
-		return fmt.Errorf("read the host keys: %w", err)
-	}
-	passphrase := ""
+	var a hostkey.Auditor
+	var err error
 	if file := c.String("passphrase-file"); file != "" {
-		if passphrase, err = passphraseFrom(file); err != nil {
+		if a.Passphrase, err = passphraseFrom(file); err != nil {
 			return err
 		}
 	}
-	known, err := denylist(c.StringSlice("denylist"))
+	lists, err := hostkey.DenylistFiles(c.String("config"))
 	if err != nil {
 		return err
 	}
-	found := hostkey.Audit(text, passphrase, known)
+	if a.Known, err = hostkey.LoadDenylist(append(lists, c.StringSlice("denylist")...)...); err != nil {
+		return err
+	}
+	a.OneCluster = c.Bool("one-cluster")
+	for _, file := range append([]string{c.Args().First()}, c.StringSlice("with")...) {
+		text, err := readAtMost(file, maxKeyFile)
+		if err != nil {
+			return fmt.Errorf("read the host keys: %w", err)
+		}
+		a.Add(file, text)
+	}
+	found := a.Findings()
 	if c.Bool("json") {
 		err = json.NewEncoder(c.App.Writer).Encode(found)
 	} else {
-		tellKeys(c.App.Writer, found)
+		tellKeys(c.App.Writer, found, a.Known)
 	}
 	for _, f := range found {
 		if !f.OK() {
@@ -66,25 +79,12 @@ func auditHostKeys(c *cli.Context) error {
 	return err
 }
 
-func denylist(files []string) (*hostkey.Denylist, error) {
-	var readers []io.Reader
-	for _, path := range files {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, fmt.Errorf("read the list of known keys: %w", err)
-		}
-		defer f.Close()
-		readers = append(readers, f)
-	}
-	list, err := hostkey.ReadDenylist(io.MultiReader(readers...))
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", files, err)
-	}
-	return list, nil
-}
-
-func tellKeys(w io.Writer, found []hostkey.Finding) {
+func tellKeys(w io.Writer, found []hostkey.Finding, known *hostkey.Denylist) {
+	several := slices.ContainsFunc(found, func(f hostkey.Finding) bool { return f.File != found[0].File })
 	for _, f := range found {
+		if several {
+			fmt.Fprintf(w, "%s, ", f.File)
+		}
 		fmt.Fprintf(w, "line %d: ", f.Line)
 		if f.SHA256 != "" {
 			fmt.Fprintf(w, "%s, %d bits, %s, MD5:%s: ", f.Algorithm, f.Bits, f.SHA256, f.MD5)
@@ -95,6 +95,11 @@ func tellKeys(w io.Writer, found []hostkey.Finding) {
 		}
 		fmt.Fprintf(w, "must not be used: %s; %s\n", f.Reason, f.Cure)
 	}
+	if known.Len() == 0 {
+		fmt.Fprintln(w, "No list of known keys is here, so that keys of Debian from 2006 to 2008 were not looked for; docs/administrator.md says where to put one.")
+		return
+	}
+	fmt.Fprintf(w, "They were looked for among %d known keys of %d lists.\n", known.Len(), len(known.Lists()))
 }
 
 func readAtMost(path string, limit int64) ([]byte, error) {

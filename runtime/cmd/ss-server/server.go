@@ -18,6 +18,7 @@ import (
 	"ss-setup/runtime/control"
 	"ss-setup/runtime/daemon"
 	"ss-setup/runtime/engine"
+	"ss-setup/runtime/hostkey"
 	"ss-setup/runtime/rest"
 	"ss-setup/runtime/seal"
 	"ss-setup/runtime/setup"
@@ -105,8 +106,22 @@ func (s *server) openAPI() error {
 		return err
 	}
 	s.api = rest.New(rest.Options{
-		Engine: s.engine, Hasher: hasher, Sites: s.sites, Audit: s.ops.audit, Files: daemon.DefaultFiles, Log: s.log, Now: time.Now,
+		Engine: s.engine, Hasher: hasher, Sites: s.sites, Audit: s.ops.audit, Files: daemon.DefaultFiles, KnownKeys: s.knownKeys(), Log: s.log, Now: time.Now,
 	})
+	return nil
+}
+
+// knownKeys are the host keys that others have, too. A list that cannot be read keeps no
+// server from its work.
+func (s *server) knownKeys() *hostkey.Denylist {
+	files, err := hostkey.DenylistFiles(s.at.config)
+	if err == nil {
+		var list *hostkey.Denylist
+		if list, err = hostkey.LoadDenylist(files...); err == nil {
+			return list
+		}
+	}
+	s.log.Error("host keys are judged without the lists of known ones", "error", err)
 	return nil
 }
 

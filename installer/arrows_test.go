@@ -26,6 +26,8 @@ var arrows = map[string][]string{
 	"runtime/store":       {},
 	"runtime/hostkey":     {},
 	"runtime/engine":      {"runtime/model", "runtime/store"},
+	"migrate/vfsdecrypt":  {},
+	"migrate/cmd":         {"migrate/", "runtime/verbs"},
 	"installer":           {},
 	"packaging":           {"packaging/", "installer/bundle", "runtime/version"},
 	"scripts":             {"scripts/", "packaging/", "installer/", "runtime/"},

@@ -1,0 +1,134 @@
+package vfsdecrypt
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/subtle"
+	"fmt"
+)
+
+const blockSize = aes.BlockSize
+
+// decrypter turns what is encrypted into what was, in place, one piece after the other. A
+// piece is whole blocks, but for the last one of modes that take any length.
+type decrypter interface{ decrypt(piece []byte) }
+
+func newDecrypter(m Mode, key, iv []byte) (decrypter, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("make the cipher: %w", err)
+	}
+	switch m {
+	case ECB:
+		return ecb{block}, nil
+	case CBC:
+		return &cbc{block: block, last: [blockSize]byte(iv)}, nil
+	case CTR:
+		return ctr{cipher.NewCTR(block, iv)}, nil
+	case CFB:
+		return &cfb{block: block, last: [blockSize]byte(iv)}, nil
+	case CFB8:
+		return &cfb8{block: block, register: [blockSize]byte(iv)}, nil
+	}
+	return &ofb{block: block, pad: [blockSize]byte(iv)}, nil
+}
+
+// asIs is for what is not encrypted.
+type asIs struct{}
+
+func (asIs) decrypt([]byte) {}
+
+type ecb struct{ block cipher.Block }
+
+func (d ecb) decrypt(piece []byte) {
+	for ; len(piece) > 0; piece = piece[blockSize:] {
+		d.block.Decrypt(piece, piece)
+	}
+}
+
+type ctr struct{ cipher.Stream }
+
+func (d ctr) decrypt(piece []byte) { d.XORKeyStream(piece, piece) }
+
+// batch is how much CBC and CFB work on at once: the blocks do not wait for each other, so
+// that a processor does several at a time, and one XOR joins all of them.
+const batch = 4 << 10
+
+// chain keeps the encrypted bytes of a batch behind the last block of the one before.
+type chain [blockSize + batch]byte
+
+type cbc struct {
+	block cipher.Block
+	last  [blockSize]byte
+	chain chain
+}
+
+func (d *cbc) decrypt(piece []byte) {
+	for len(piece) > 0 {
+		now := piece[:min(batch, len(piece))]
+		copy(d.chain[:], d.last[:])
+		copy(d.chain[blockSize:], now)
+		for i := 0; i < len(now); i += blockSize {
+			d.block.Decrypt(now[i:], now[i:])
+		}
+		subtle.XORBytes(now, now, d.chain[:])
+		copy(d.last[:], d.chain[len(now):])
+		piece = piece[len(now):]
+	}
+}
+
+type cfb struct {
+	block cipher.Block
+	last  [blockSize]byte
+	chain chain
+}
+
+func (d *cfb) decrypt(piece []byte) {
+	for len(piece) > 0 {
+		now := piece[:min(batch, len(piece))]
+		copy(d.chain[:], d.last[:])
+		copy(d.chain[blockSize:], now)
+		copy(d.last[:], d.chain[len(now):])
+		for i := 0; i < len(now); i += blockSize {
+			d.block.Encrypt(d.chain[i:], d.chain[i:])
+		}
+		subtle.XORBytes(now, now, d.chain[:])
+		piece = piece[len(now):]
+	}
+}
+
+// cfb8 shifts its register by one byte at a time, and costs a block for each.
+type cfb8 struct {
+	block    cipher.Block
+	register [blockSize]byte
+}
+
+func (d *cfb8) decrypt(piece []byte) {
+	var out [blockSize]byte
+	for i, encrypted := range piece {
+		d.block.Encrypt(out[:], d.register[:])
+		copy(d.register[:], d.register[1:])
+		d.register[blockSize-1] = encrypted
+		piece[i] ^= out[0]
+	}
+}
+
+type ofb struct {
+	block cipher.Block
+	pad   [blockSize]byte
+	pads  [batch]byte
+}
+
+func (d *ofb) decrypt(piece []byte) {
+	for len(piece) > 0 {
+		now := piece[:min(batch, len(piece))]
+		from := d.pad[:]
+		for i := 0; i < len(now); i += blockSize {
+			d.block.Encrypt(d.pads[i:], from)
+			from = d.pads[i : i+blockSize]
+		}
+		subtle.XORBytes(now, now, d.pads[:])
+		copy(d.pad[:], from)
+		piece = piece[len(now):]
+	}
+}

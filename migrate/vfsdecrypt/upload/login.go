@@ -1,0 +1,41 @@
+package upload
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Password logs in by a password, also where the server asks for it as a question.
+func Password(password string) []ssh.AuthMethod {
+	return []ssh.AuthMethod{
+		ssh.Password(password),
+		ssh.KeyboardInteractive(func(_, _ string, questions []string, _ []bool) ([]string, error) {
+			switch len(questions) {
+			case 0:
+				return nil, nil
+			case 1:
+				return []string{password}, nil
+			}
+			return nil, fmt.Errorf("the server asks %d questions, and a password answers one; let the user log in by key meanwhile", len(questions))
+		}),
+	}
+}
+
+// KeyFile logs in by a private key, which may be encrypted.
+func KeyFile(file, passphrase string) (ssh.AuthMethod, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the key to log in by: %w", err)
+	}
+	parse := func() (ssh.Signer, error) { return ssh.ParsePrivateKey(text) }
+	if passphrase != "" {
+		parse = func() (ssh.Signer, error) { return ssh.ParsePrivateKeyWithPassphrase(text, []byte(passphrase)) }
+	}
+	signer, err := parse()
+	if err != nil {
+		return nil, fmt.Errorf("read the key %s: %w", file, err)
+	}
+	return ssh.PublicKeys(signer), nil
+}

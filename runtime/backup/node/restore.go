@@ -48,7 +48,7 @@ const builtPattern = "restore-*.part"
 func (p Place) Build(ctx context.Context, a *backup.Archive, tell func(string)) (*Built, error) {
 	p.clean()
 	tell("reading the backup")
-	b := &builder{place: p, tell: tell}
+	b := &builder{place: p, tell: tell, by: by}
 	s, err := a.Restore(ctx, b)
 	if err != nil {
 		return nil, err
@@ -83,6 +83,8 @@ type builder struct {
 	place Place
 	tell  func(string)
 	dir   string
+	// by is who the objects are written by, where they do not say it.
+	by string
 
 	ring   *keyring.Ring
 	store  *store.Store
@@ -155,7 +157,7 @@ func (b *builder) flush() error {
 	if b.done += len(b.batch); len(b.batch) > 0 {
 		b.tell(fmt.Sprintf("%d objects", b.done))
 	}
-	_, err := b.engine.Write(context.Background(), by, func(tx *engine.Tx) error {
+	_, err := b.engine.Write(context.Background(), b.by, func(tx *engine.Tx) error {
 		for _, o := range b.batch {
 			if err := tx.Restore(o); err != nil {
 				return err

@@ -1,0 +1,341 @@
+// Package convert turns what an old product had into objects of this one, by the rules of
+// docs/upgrading.md. Importers read their files into the neutral types of this package
+// and hand them over, site by site; what is said in the report is said here, so that one
+// thing is told in one way wherever it comes from.
+//
+// The order is: Nodes, SuperAdmins; then for each site BeginSite, and within it host keys,
+// certificates, bindings, VFSs, groups, LDAP profiles, users, list entries; at the end
+// Admins, Settings and Finish.
+package convert
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/semver"
+
+	"ss-setup/migrate/importer"
+	"ss-setup/migrate/report"
+	"ss-setup/runtime/auth"
+	"ss-setup/runtime/model"
+)
+
+// Conversion is one import.
+type Conversion struct {
+	// Source is the version of the product, which kept objects are marked with.
+	Source string
+
+	opt    importer.Options
+	to     importer.Taker
+	report *report.Report
+	hasher *auth.Hasher
+
+	node  string // of this machine
+	home  string // the name that it has in the source
+	taken map[nameKey]bool
+	users int
+	bound []*model.Binding
+}
+
+type nameKey struct {
+	kind model.Kind
+	site string
+	id   string
+}
+
+// New begins an import of a product's version.
+func New(source string, o importer.Options, to importer.Taker, r *report.Report) (*Conversion, error) {
+	hasher, err := auth.NewHasher(auth.DefaultParams)
+	if err != nil {
+		return nil, err
+	}
+	if source == "" {
+		source = "unknown"
+	}
+	return &Conversion{Source: source, opt: o, to: to, report: r, hasher: hasher, taken: map[nameKey]bool{}}, nil
+}
+
+// Report is where everything is told.
+func (c *Conversion) Report() *report.Report { return c.report }
+
+// give hands an object over. One that cannot be is dropped with what is wrong with it,
+// unless repair, which may be nil, puts each of its fields right.
+func (c *Conversion) give(item *report.Item, o model.Object, repair func(model.FieldError) bool) error {
+	err := c.to.Take(o)
+	var invalid *model.InvalidError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	if repair != nil && mended(invalid.Errors, repair) {
+		if err = c.to.Take(o); !errors.As(err, &invalid) {
+			return err
+		}
+	}
+	problems := make([]string, len(invalid.Errors))
+	for i, e := range invalid.Errors {
+		problems[i] = e.Field + ": " + e.Problem
+	}
+	item.Drop(report.NotValid, "it cannot be here: "+strings.Join(problems, "; "), "put it right in the old server and make the backup again, or make it anew here")
+	return nil
+}
+
+func mended(list []model.FieldError, repair func(model.FieldError) bool) bool {
+	for _, e := range list {
+		if !repair(e) {
+			return false
+		}
+	}
+	return true
+}
+
+// claim takes a name for an object; false if it is taken.
+func (c *Conversion) claim(kind model.Kind, site, name string) bool {
+	key := nameKey{kind, site, model.Fold(name)}
+	if c.taken[key] {
+		return false
+	}
+	c.taken[key] = true
+	return true
+}
+
+// unique is name, or name with a number behind it where it is taken.
+func (c *Conversion) unique(item *report.Item, kind model.Kind, site, name string) string {
+	fitted := FitName(name)
+	for n := 2; !c.claim(kind, site, fitted); n++ {
+		fitted = FitName(fmt.Sprintf("%.*s %d", maxFitted-8, FitName(name), n))
+	}
+	if fitted != name {
+		item.Rename(name)
+		item.Change(report.Names, fmt.Sprintf("it is called %q here", fitted), "")
+	}
+	return fitted
+}
+
+// maxFitted is the longest name that FitName makes, in characters.
+const maxFitted = 64
+
+// FitName is the nearest name that an object may have; a name that it may have stays.
+func FitName(name string) string {
+	u := &model.Group{Head: model.Head{Name: name}, Site: "x"}
+	u.Normalize()
+	if u.Validate() == nil {
+		return u.Name
+	}
+	fitted := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`/\:*?"<>|`, r) || r < ' ' || r == 0x7f {
+			return '-'
+		}
+		return r
+	}, strings.ToValidUTF8(name, "-"))
+	if runes := []rune(fitted); len(runes) > maxFitted {
+		fitted = string(runes[:maxFitted])
+	}
+	fitted = strings.TrimRight(strings.TrimSpace(fitted), ". ")
+	for _, try := range []string{fitted, fitted + "-", ascii(fitted)} {
+		u.Name = try
+		if u.Normalize(); u.Validate() == nil {
+			return u.Name
+		}
+	}
+	return "unnamed"
+}
+
+// ascii keeps of a name what every rule allows.
+func ascii(name string) string {
+	out := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_', r == '@':
+			return r
+		}
+		return '-'
+	}, name)
+	if len(out) > maxFitted-1 {
+		out = out[:maxFitted-1]
+	}
+	return out + "-"
+}
+
+// Slug is the nearest name that a node, a site or a binding may have.
+func Slug(name string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(name) {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			b.WriteRune(r)
+		default:
+			if b.Len() > 0 && !strings.HasSuffix(b.String(), "-") {
+				b.WriteByte('-')
+			}
+		}
+	}
+	out := b.String()
+	if len(out) > 60 {
+		out = out[:60]
+	}
+	if out = strings.Trim(out, "-"); out == "" {
+		return "unnamed"
+	}
+	return out
+}
+
+// Node is a machine of the old product.
+type Node struct {
+	ID, Description string
+	// Raw is the object as it was, in JSON.
+	Raw string
+}
+
+// Nodes says which machines there were. One of them is this machine: the one of its name,
+// else the only one, else the first.
+func (c *Conversion) Nodes(list []Node) error {
+	at := slices.IndexFunc(list, func(n Node) bool { return c.opt.Node != "" && Slug(n.ID) == c.opt.Node })
+	guessed := at < 0 && len(list) > 1
+	at = max(at, 0)
+	for i, n := range list {
+		item := c.report.Item(report.Node, "", n.ID)
+		var err error
+		if i == at {
+			err = c.thisNode(item, n, guessed)
+		} else {
+			err = c.otherNode(item, n)
+		}
+		if err != nil {
+			return err
+		}
+		item.Done()
+	}
+	if len(list) > 0 {
+		return nil
+	}
+	if c.node = c.opt.Node; c.node != "" {
+		return nil
+	}
+	c.node = Slug(c.opt.NewNode)
+	c.report.Made(report.Nodes, report.Node, "", c.node, "the source names no node, so this machine got a name", "")
+	return c.take(&model.Node{Head: model.Head{Name: c.node}})
+}
+
+// take hands over an object that was made here.
+func (c *Conversion) take(o model.Object) error {
+	if err := c.to.Take(o); err != nil {
+		return fmt.Errorf("take over what was made for the import: %w", err)
+	}
+	return nil
+}
+
+func (c *Conversion) thisNode(item *report.Item, n Node, guessed bool) error {
+	c.home, c.node = n.ID, c.opt.Node
+	if guessed {
+		item.Action(report.Nodes, "it is taken for this machine, as nothing says which one this is", "look at the bindings of all sites")
+	}
+	if c.node != "" {
+		if c.node != n.ID {
+			item.Change(report.Nodes, "this machine has its place, as "+c.node, "")
+		}
+		return nil
+	}
+	c.node = Slug(n.ID)
+	if c.node != n.ID {
+		item.Change(report.Names, fmt.Sprintf("it is called %q here", c.node), "")
+	}
+	return c.give(item, &model.Node{Head: model.Head{Name: c.node}, Description: oneLine(n.Description)}, nil)
+}
+
+func (c *Conversion) otherNode(item *report.Item, n Node) error {
+	item.Keep(report.Nodes, "it is another machine and has to join by itself", "install it, and have it join this node")
+	return c.keep("", "node", n.ID, n.Raw)
+}
+
+// keep keeps an object that has no use here.
+func (c *Conversion) keep(site, sort, name, raw string) error {
+	if name = oneLine(name); name == "" {
+		name = sort
+	}
+	for n, base := 2, name; !c.claim(model.KindLegacy, site, sort+":"+name); n++ {
+		name = fmt.Sprintf("%s %d", base, n)
+	}
+	if raw == "" {
+		raw = "null"
+	}
+	return c.take(&model.Legacy{Head: model.Head{Name: name}, Site: site, Source: oneLine(c.Source), Type: sort, Data: []byte(raw)})
+}
+
+// Keep keeps an object that belongs to no site.
+func (c *Conversion) Keep(kind report.Kind, sort, name, raw string, rule report.Rule, what, cure string) error {
+	item := c.report.Item(kind, "", name)
+	item.Keep(rule, what, cure)
+	item.Done()
+	return c.keep("", sort, name, raw)
+}
+
+// Drop counts an object that is not taken over, with the reason.
+func (c *Conversion) Drop(kind report.Kind, site, name string, rule report.Rule, what, cure string) {
+	item := c.report.Item(kind, site, name)
+	item.Drop(rule, what, cure)
+	item.Done()
+}
+
+// oneLine is a text without what a line may not have.
+func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	if text = strings.TrimSpace(text); len(text) > 1000 {
+		text = strings.ToValidUTF8(text[:1000], "")
+	}
+	return text
+}
+
+// plainText is a text of several lines without what it may not have.
+func plainText(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' && r != '\r' && r != '\t' || r >= 0x7f && r < 0xa0 {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	if len(text) > 4000 {
+		text = strings.ToValidUTF8(text[:4000], "")
+	}
+	return text
+}
+
+// basicUsers is how many users the smallest edition has.
+const basicUsers = 100
+
+// Finish tells what only the whole shows.
+func (c *Conversion) Finish() {
+	limit, edition := c.opt.UserLimit, c.opt.Edition
+	if limit == 0 {
+		limit, edition = basicUsers, "BASIC"
+	}
+	if c.users > limit && (c.opt.UserLimit > 0 || c.opt.Edition == "") {
+		c.report.Warn(report.UserLimit,
+			fmt.Sprintf("there are %d users, and the edition %s allows %d; all of them are imported and none is disabled", c.users, edition, limit),
+			"compare with your license, and change to a higher edition if that is yours")
+	}
+}
+
+// unknownTime is how Delphi and MongoDB write no date.
+func unknownTime(t time.Time) bool { return t.IsZero() || t.Year() < 1970 }
+
+// CheckRelease warns of a source that is not the last release of its line.
+func (c *Conversion) CheckRelease(product, version, last string) {
+	switch {
+	case version != "" && last == "":
+		c.report.Warn(report.OldRelease, "the backup was made by version "+version+"; which release is the last one of its line is not known here", "make sure that the old server is up to date")
+	case version == "":
+		if last == "" {
+			last = "of an unknown release"
+		}
+		c.report.Warn(report.OldRelease, "the backup does not say which version made it; it is read as one of "+product+" "+last, "make sure that the old server is up to date, and make the backup again")
+	case semver.IsValid("v"+version) && semver.Compare("v"+version, "v"+last) < 0:
+		c.report.Warn(report.OldRelease, fmt.Sprintf("the backup was made by version %s, and %s is the last one of its line", version, last), "update the old server first, and make the backup again")
+	}
+}

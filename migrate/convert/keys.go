@@ -1,0 +1,212 @@
+package convert
+
+import (
+	"fmt"
+	"strings"
+
+	"ss-setup/migrate/report"
+	"ss-setup/runtime/hostkey"
+	"ss-setup/runtime/model"
+)
+
+// publicKey reads a user's key in any way that it may be written.
+func publicKey(k UserKey) (out model.PublicKey, problem string) {
+	text := strings.TrimSpace(k.Text)
+	if text == "" {
+		return out, "it is empty"
+	}
+	if !strings.Contains(text, "\n") && (strings.HasPrefix(text, "ssh-") || strings.HasPrefix(text, "ecdsa-") || strings.HasPrefix(text, "sk-")) {
+		out.Key = text
+	} else if key, err := hostkey.Parse([]byte(text), ""); err == nil {
+		out.Key = key.Line()
+	} else {
+		return out, "it is not a public key"
+	}
+	u := model.User{Keys: []model.PublicKey{{Name: oneLine(k.Name), Key: out.Key}}}
+	u.Normalize()
+	out = u.Keys[0]
+	switch {
+	case out.Fingerprint == "":
+		return out, "it is not a public key"
+	case strings.HasPrefix(out.Key, "ssh-dss "):
+		return out, "DSA keys are broken"
+	}
+	if out.Name = oneLine(out.Name); len(out.Name) > 200 {
+		out.Name = strings.ToValidUTF8(out.Name[:200], "")
+	}
+	return out, ""
+}
+
+// HostKey is a key that a site proved itself with.
+type HostKey struct {
+	ID, Name string
+	// Text is the private key in any format that package hostkey reads.
+	Text string
+}
+
+// judged is a host key and what package hostkey says of it.
+type judged struct {
+	old     HostKey
+	key     *hostkey.Key
+	verdict hostkey.Verdict
+}
+
+// HostKeys takes over all host keys of a site, and makes new ones in the place of those
+// that must not be used.
+func (s *Site) HostKeys(list []HostKey) error {
+	var all []judged
+	good := map[string]bool{}
+	bad := 0
+	for _, old := range list {
+		j := s.judge(old)
+		if all = append(all, j); j.verdict.OK() {
+			good[j.key.Algorithm()] = true
+		} else {
+			bad++
+		}
+	}
+	if s.dropped {
+		for _, j := range all {
+			s.item(report.HostKey, j.old.Name)
+		}
+		return nil
+	}
+	var made []*model.HostKey
+	if bad > 0 || len(all) == 0 {
+		var err error
+		if made, err = s.newHostKeys(good); err != nil {
+			return err
+		}
+	}
+	var fresh []string
+	for _, k := range made {
+		fresh = append(fresh, k.Algorithm+" "+k.Fingerprint)
+	}
+	if len(fresh) == 0 {
+		for name := range good {
+			fresh = append(fresh, name)
+		}
+	}
+	inUse := map[string]bool{}
+	for _, j := range all {
+		if err := s.hostKey(j, strings.Join(fresh, ", "), inUse); err != nil {
+			return err
+		}
+	}
+	for _, k := range made {
+		if err := s.c.take(k); err != nil {
+			return err
+		}
+		s.c.report.Made(report.HostKeys, report.HostKey, s.Name, k.Name, fmt.Sprintf("%s with the fingerprint %s", k.Algorithm, k.Fingerprint), "tell the users of the site")
+	}
+	return nil
+}
+
+func (s *Site) judge(old HostKey) judged {
+	j := judged{old: old}
+	if j.old.Name == "" {
+		j.old.Name = old.ID
+	}
+	text := strings.ReplaceAll(old.Text, "\r\n", "\n")
+	key, err := hostkey.Parse([]byte(text), "")
+	for i := 0; err != nil && i < len(s.c.opt.Passwords); i++ {
+		if again, failed := hostkey.Parse([]byte(text), s.c.opt.Passwords[i]); failed == nil {
+			key, err = again, nil
+		}
+	}
+	if err != nil {
+		j.verdict = hostkey.JudgeError(err)
+		return j
+	}
+	j.key, j.verdict = key, key.Judge(s.c.opt.Weak)
+	if j.verdict.OK() && !key.HasPrivate() {
+		j.verdict = hostkey.Verdict{Code: hostkey.Unreadable, Reason: "its private half is missing"}
+	}
+	return j
+}
+
+// hostKey takes over or drops one key. fresh are those that stand in the place of bad ones.
+func (s *Site) hostKey(j judged, fresh string, inUse map[string]bool) error {
+	item, _ := s.item(report.HostKey, j.old.Name)
+	defer item.Done()
+	if !j.verdict.OK() {
+		was := "unknown"
+		if j.key != nil && j.key.SHA256() != "" {
+			was = j.key.SHA256()
+		}
+		item.Drop(report.HostKeys, fmt.Sprintf("%s; old fingerprint %s, in its place %s", j.verdict.Reason, was, fresh), "tell the users of the site")
+		return nil
+	}
+	private, err := j.key.PEM()
+	if err != nil {
+		return fmt.Errorf("take over the host key %q of site %s: %w", j.old.Name, s.Name, err)
+	}
+	k := &model.HostKey{Site: s.Name, Public: j.key.Line(), Private: model.Secret{Clear: private}}
+	if algorithm := j.key.Algorithm(); inUse[algorithm] {
+		item.Disable(report.Duplicates, "the site has another host key of its kind, and shows one of each", "choose which of the two")
+		k.Disabled = true
+	} else {
+		inUse[algorithm] = true
+	}
+	name := j.old.Name
+	if name == "" {
+		name = string(j.key.Type)
+	}
+	k.Name = s.c.unique(item, model.KindHostKey, s.Name, name)
+	return s.c.give(item, k, nil)
+}
+
+// newHostKeys makes what a site lacks: ed25519 and ecdsa. One that the machine has from
+// an import before this stays.
+func (s *Site) newHostKeys(good map[string]bool) (out []*model.HostKey, err error) {
+	for _, algorithm := range hostkey.Generated[:2] {
+		if good[algorithm] {
+			continue
+		}
+		name := "ed25519"
+		if strings.HasPrefix(algorithm, "ecdsa") {
+			name = "ecdsa"
+		}
+		k := s.presentHostKey(algorithm)
+		if k == nil {
+			if k, err = s.newHostKey(algorithm); err != nil {
+				return nil, err
+			}
+		}
+		if k.Name == "" {
+			k.Name = name
+		}
+		for n, base := 2, k.Name; !s.c.claim(model.KindHostKey, s.Name, k.Name); n++ {
+			k.Name = fmt.Sprintf("%s-%d", base, n)
+		}
+		k.Normalize()
+		out = append(out, k)
+	}
+	return out, nil
+}
+
+func (s *Site) presentHostKey(algorithm string) *model.HostKey {
+	if s.c.opt.HostKeys == nil {
+		return nil
+	}
+	for _, k := range s.c.opt.HostKeys(s.Name) {
+		if k.Algorithm == algorithm && !k.Disabled && !k.Private.IsZero() {
+			k = model.Clone(k)
+			k.Rev = 0
+			return k
+		}
+	}
+	return nil
+}
+
+func (s *Site) newHostKey(algorithm string) (*model.HostKey, error) {
+	key, err := hostkey.Generate(algorithm)
+	if err != nil {
+		return nil, err
+	}
+	private, err := key.PEM()
+	if err != nil {
+		return nil, err
+	}
+	return &model.HostKey{Site: s.Name, Public: key.Line(), Private: model.Secret{Clear: private}}, nil
+}

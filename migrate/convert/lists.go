@@ -1,0 +1,129 @@
+package convert
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ss-setup/migrate/report"
+	"ss-setup/runtime/model"
+)
+
+// ListEntry is an address or network of a list.
+type ListEntry struct {
+	List     model.List
+	Network  string
+	Notes    string
+	Reason   string
+	Offences int64
+	// Temporary entries end at Expires.
+	Temporary bool
+	Expires   time.Time
+}
+
+// Entry takes over an entry of a list.
+func (s *Site) Entry(e ListEntry) error { return s.entry(e) }
+
+func (s *Site) entry(e ListEntry) error {
+	item, ok := s.item(report.ListEntry, string(e.List)+" "+e.Network)
+	if !ok {
+		return nil
+	}
+	defer item.Done()
+	p, err := model.Network(strings.TrimSpace(e.Network))
+	if err != nil {
+		item.Drop(report.Lists, "it is no address or network", "write it anew")
+		return nil
+	}
+	entry := &model.Entry{Site: s.Name, List: e.List, Network: p.String(), Notes: plainText(e.Notes), Reason: reason(e.Reason), Offences: int(min(max(e.Offences, 0), 1<<30))}
+	if e.Temporary {
+		if unknownTime(e.Expires) || !e.Expires.After(s.c.opt.Time()) {
+			item.Drop(report.Lists, "its time is over", "")
+			return nil
+		}
+		entry.Expires = e.Expires
+	}
+	if e.List == model.ListSafe && p.Bits() == 0 {
+		item.Drop(report.Lists, "it would have everybody on the safe list", "name the addresses of your own machines")
+		return nil
+	}
+	entry.Normalize()
+	if !s.c.claim(model.KindEntry, s.Name, entry.Name) {
+		item.Drop(report.Duplicates, "the list has it already", "")
+		return nil
+	}
+	return s.c.give(item, entry, nil)
+}
+
+func reason(text string) model.Reason {
+	w := Bare(text)
+	switch {
+	case strings.Contains(w, "hammer"), strings.Contains(w, "flood"):
+		return model.ReasonHammering
+	case strings.Contains(w, "auth"):
+		return model.ReasonAuth
+	case strings.Contains(w, "proto"):
+		return model.ReasonProtocol
+	}
+	return model.ReasonManual
+}
+
+// Binding is where a site listened.
+type Binding struct {
+	Node string
+	// Service is as the old product calls it.
+	Service string
+	SFTP    bool
+	// Version is 4 or 6 for one family of addresses, else both.
+	Version int
+	Address string
+	Port    int64
+	// Proxy tells that a load balancer tells the client's address.
+	Proxy bool
+	Raw   string
+}
+
+// Binding takes over where a site listens.
+func (s *Site) Binding(old Binding) error {
+	shown := old.Address
+	if shown == "" {
+		shown = "*"
+	}
+	item, ok := s.item(report.Binding, fmt.Sprintf("%s %s:%d", old.Service, shown, old.Port))
+	if !ok {
+		return nil
+	}
+	defer item.Done()
+	if !old.SFTP {
+		item.Keep(report.Bindings, fmt.Sprintf("the protocol %.40q is not served here", old.Service), "")
+		return s.c.keep(s.Name, "binding", fmt.Sprintf("%s-%d", old.Service, old.Port), old.Raw)
+	}
+	if old.Node != "" && old.Node != s.c.home && s.c.home != "" {
+		item.Keep(report.Bindings, fmt.Sprintf("it belongs to the node %.60q, which is not this machine", old.Node), "make it anew when that node has joined")
+		return s.c.keep(s.Name, "binding", fmt.Sprintf("%s-%s-%d", old.Node, old.Service, old.Port), old.Raw)
+	}
+	b := &model.Binding{Site: s.Name, Node: s.c.node, Protocol: model.ProtocolSFTP, Address: strings.TrimSpace(old.Address), Port: int(old.Port)}
+	switch {
+	case b.Address == "*" || b.Address == "0.0.0.0" && old.Version == 0:
+		b.Address = ""
+	case b.Address == "" && old.Version == 4:
+		b.Address = "0.0.0.0"
+	}
+	if s.bindings++; s.bindings == 1 {
+		b.Name = "sftp"
+	} else {
+		b.Name = fmt.Sprintf("sftp-%d", s.bindings)
+	}
+	if old.Proxy {
+		b.Disabled = true
+		item.Disable(report.Bindings, "a load balancer tells it the address of clients, and here it must be known which one", "write the address of the load balancer into proxyFrom and enable it")
+	}
+	b.Normalize()
+	if at := slices.IndexFunc(s.c.bound, b.Clashes); at >= 0 && !b.Disabled {
+		b.Disabled = true
+		item.Disable(report.Bindings, fmt.Sprintf("a binding of site %s listens there already", s.c.bound[at].Site), "choose another port or address and enable it")
+	}
+	s.c.bound = append(s.c.bound, b)
+	return s.c.give(item, b, nil)
+}

@@ -1,0 +1,95 @@
+package convert
+
+import (
+	"fmt"
+	"strings"
+
+	"ss-setup/migrate/report"
+	"ss-setup/runtime/auth"
+	"ss-setup/runtime/model"
+)
+
+// Scheme is what an importer knows of a hash.
+type Scheme uint8
+
+// The schemes. Plain hashes name their own scheme, as $2a$...; V4 is the one of versions 4
+// and 5 (auth.V4Hash); Foreign is any other.
+const (
+	Plain Scheme = iota
+	V4
+	Foreign
+)
+
+// Password is a hash.
+type Password struct {
+	Scheme     Scheme
+	Salt, Hash string
+	MustChange bool
+}
+
+const (
+	setAgain  = "set it again"
+	mustBeSet = "its password was stored in a way that is not known here"
+)
+
+// password is the hash as this product keeps it.
+func (c *Conversion) password(item *report.Item, p Password) model.Password {
+	out := model.Password{MustChange: p.MustChange}
+	if p.Hash == "" {
+		return model.Password{}
+	}
+	if p.Scheme == V4 {
+		if hash, ok := auth.V4Hash(p.Salt, p.Hash); ok {
+			out.Hash, out.Legacy = hash, true
+			item.Warn(report.Passwords, "its password is kept in the old, weak way until the next log-in; one with special characters may fail", "set it again where the user does not log in soon, or cannot")
+			return out
+		}
+	}
+	if len(p.Hash) <= 1024 && !strings.ContainsAny(p.Hash, " \t\r\n") && strings.HasPrefix(p.Hash, "$") && c.hasher.Known(p.Hash) {
+		out.Hash = p.Hash
+		return out
+	}
+	out.MustSet = true
+	item.Action(report.Passwords, mustBeSet, setAgain)
+	return out
+}
+
+// Secret is a text that an old product kept for use.
+type Secret struct {
+	Text string
+	// Sealed tells that only the old server could read it.
+	Sealed bool
+}
+
+// Set tells whether there is one.
+func (s Secret) Set() bool { return s.Text != "" || s.Sealed }
+
+// suspects are the characters with which passwords of versions 4 and 5 may fail;
+// docs/formats.md tells on what assumption. Characters beyond ASCII are among them.
+const suspects = "\"&'<>%+\\"
+
+// Suspect names the characters of a password of version 4 or 5 that may have been encoded
+// twice; none if it is empty.
+func Suspect(password string) string {
+	var found []string
+	for _, r := range password {
+		if (r >= 0x80 || strings.ContainsRune(suspects, r)) && len(found) < 8 {
+			found = append(found, fmt.Sprintf("U+%04X", r))
+		}
+	}
+	return strings.Join(found, ", ")
+}
+
+// totp takes over the secret of an authenticator app.
+func (c *Conversion) totp(item *report.Item, s Secret) model.TOTP {
+	if !s.Set() {
+		return model.TOTP{}
+	}
+	text := strings.TrimRight(strings.ToUpper(strings.ReplaceAll(s.Text, " ", "")), "=")
+	ok := !s.Sealed && len(text) >= 16 && len(text) <= 128 && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+	if !ok {
+		item.Action(report.SecondFactor, "the secret of its authenticator app cannot be read here, so no code is asked for", "set the app up again")
+		return model.TOTP{}
+	}
+	return model.TOTP{Secret: model.Secret{Clear: text}}
+}

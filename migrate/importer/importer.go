@@ -1,0 +1,75 @@
+// Package importer is what all importers of old configurations have in common: what they
+// are given, what they give, and in which order. An importer of another product implements
+// Source and has itself listed in package migrate.
+package importer
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"ss-setup/migrate/report"
+	"ss-setup/runtime/hostkey"
+	"ss-setup/runtime/model"
+)
+
+// Source is an old configuration that was opened and recognised.
+type Source interface {
+	// About tells what it is.
+	About() report.Source
+	// Import gives every object to a Taker, what others refer to before those, and tells
+	// the report of everything that the source has. It changes nothing but these, may be
+	// called again, and gives the same again but for keys that it makes.
+	//
+	// Errors are those of the source (archive.ErrDamaged and others), of the Taker, and
+	// of ctx. Whoever gets one throws away what was given before.
+	Import(ctx context.Context, o Options, to Taker, r *report.Report) error
+	// Close lets go of the file.
+	Close() error
+}
+
+// Taker takes objects.
+type Taker interface {
+	// Take takes an object and may change and keep it. An object that cannot be is a
+	// *model.InvalidError; any other error ends the import.
+	Take(model.Object) error
+}
+
+// Options are what an import knows of the machine that it is for.
+type Options struct {
+	// Node is the name of this machine's node. If it is empty the node of the source, or
+	// NewNode, is taken.
+	Node string
+	// NewNode names a node where neither the machine nor the source has one.
+	NewNode string
+	// HostKeys are those that the machine has for a site: a key that an import before
+	// this one made is not made again.
+	HostKeys func(site string) []*model.HostKey
+	// Weak are host keys whose private half everybody knows.
+	Weak *hostkey.Denylist
+	// Passwords are tried at PFX certificates and encrypted keys.
+	Passwords []string
+	// UserLimit is what the edition allows, 0 for no bound, Edition its name.
+	UserLimit int
+	Edition   string
+	// Now and Random are the clock and the source of chance; nil are the machine's.
+	Now    func() time.Time
+	Random io.Reader
+}
+
+// Time is the present moment.
+func (o Options) Time() time.Time {
+	if o.Now == nil {
+		return time.Now().UTC()
+	}
+	return o.Now().UTC()
+}
+
+// Discard takes objects, says whether they could be, and forgets them: a dry run.
+type Discard struct{}
+
+// Take implements Taker.
+func (Discard) Take(o model.Object) error {
+	o.Normalize()
+	return o.Validate()
+}

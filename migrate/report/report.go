@@ -1,0 +1,285 @@
+// Package report tells what became of everything that an old configuration had: what was
+// imported, what was changed on the way, what was dropped and why, and what is left for
+// somebody to do. As text, as JSON, and as one page of HTML that needs nothing else.
+//
+// What it promises: of each kind, as many as were in the source are imported or dropped
+// (Balanced says so, and the importers' tests hold it). Whatever happened to an object has
+// a line of its own; fields that nobody understood are counted by name. No line quotes a
+// password, a key or a passphrase.
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Kind is a sort of object as people of the old product know it.
+type Kind string
+
+// The kinds of the old products.
+const (
+	SuperAdmin  Kind = "SuperAdmin"
+	Admin       Kind = "Admin"
+	Node        Kind = "node"
+	Site        Kind = "site"
+	Binding     Kind = "binding"
+	User        Kind = "user"
+	Group       Kind = "group"
+	VFS         Kind = "VFS"
+	HostKey     Kind = "host key"
+	Certificate Kind = "certificate"
+	LDAP        Kind = "LDAP profile"
+	ListEntry   Kind = "list entry"
+	Script      Kind = "script"
+	Handler     Kind = "event handler"
+	Settings    Kind = "settings"
+	License     Kind = "license"
+	Other       Kind = "other object"
+)
+
+// kinds is the order of the table.
+var kinds = []Kind{
+	Site, User, Group, VFS, LDAP, HostKey, Certificate, Binding, ListEntry, Admin, SuperAdmin,
+	Node, Script, Handler, Settings, License, Other,
+}
+
+// Outcome is what became of an object, or of a part of it.
+type Outcome string
+
+// The outcomes, from bad to good. Dropped objects are not there any more; Disabled ones
+// are, but may not be used; Kept ones survive without a use, for backups and a later
+// release; Changed ones are there in another form; Made is new, in the place of another.
+// A Warning changes nothing by itself.
+const (
+	Dropped  Outcome = "dropped"
+	Disabled Outcome = "disabled"
+	Action   Outcome = "needs action"
+	Changed  Outcome = "changed"
+	Kept     Outcome = "kept"
+	Made     Outcome = "made"
+	Warning  Outcome = "warning"
+)
+
+// Source is what was imported.
+type Source struct {
+	// Product is as its makers wrote it, Version what the source says, "" if nothing.
+	Product string `json:"product"`
+	Version string `json:"version,omitempty"`
+	// Container is the adapter that read it, as docs/formats.md names them.
+	Container string    `json:"container"`
+	File      string    `json:"file,omitempty"`
+	Made      time.Time `json:"made,omitzero"`
+}
+
+// Line is what happened to one object under one rule.
+type Line struct {
+	Rule    Rule    `json:"rule"`
+	Outcome Outcome `json:"outcome"`
+	Kind    Kind    `json:"kind"`
+	Site    string  `json:"site,omitempty"`
+	Name    string  `json:"name,omitempty"`
+	// What says what happened and why, Cure what to do.
+	What string `json:"what"`
+	Cure string `json:"cure,omitempty"`
+}
+
+// Count is the table's row of one kind. In is Imported + Dropped.
+type Count struct {
+	Kind     Kind `json:"kind"`
+	In       int  `json:"in"`
+	Imported int  `json:"imported"`
+	Dropped  int  `json:"dropped"`
+	// Of the imported: those that are disabled, those changed, those kept without a use.
+	Disabled int `json:"disabled"`
+	Changed  int `json:"changed"`
+	Kept     int `json:"kept"`
+	// Made are new ones that the source did not have.
+	Made int `json:"made"`
+}
+
+// Field is a field of the source that has no place here.
+type Field struct {
+	// Path is COLLECTION.FIELD.FIELD; "[]" stands for any place of a list, "{}" for any
+	// name of a map.
+	Path  string `json:"path"`
+	Count int    `json:"count"`
+	// Unknown fields are those that nobody here understands; Why is the reason for the
+	// others.
+	Unknown bool   `json:"unknown"`
+	Why     string `json:"why,omitempty"`
+}
+
+// Report is what became of a source. Its zero value is not ready: use New.
+type Report struct {
+	Source Source
+	// DryRun tells that nothing was kept.
+	DryRun bool
+	Lines  []Line
+
+	counts map[Kind]*Count
+	fields map[fieldKey]int
+}
+
+type fieldKey struct {
+	path, why string
+	unknown   bool
+}
+
+// New is an empty report.
+func New(source Source) *Report {
+	return &Report{Source: source, counts: map[Kind]*Count{}, fields: map[fieldKey]int{}}
+}
+
+func (r *Report) count(k Kind) *Count {
+	c := r.counts[k]
+	if c == nil {
+		c = &Count{Kind: k}
+		r.counts[k] = c
+	}
+	return c
+}
+
+// Item is one object of the source. Every Item ends with Done, once.
+type Item struct {
+	r          *Report
+	kind       Kind
+	site, name string
+	dropped    bool
+	disabled   bool
+	changed    bool
+	kept       bool
+}
+
+// Item begins an object of the source, and counts it. site is empty for what belongs to
+// none.
+func (r *Report) Item(kind Kind, site, name string) *Item {
+	r.count(kind).In++
+	return &Item{r: r, kind: kind, site: site, name: name}
+}
+
+func (i *Item) line(rule Rule, o Outcome, what, cure string) {
+	i.r.Lines = append(i.r.Lines, Line{rule, o, i.kind, i.site, i.name, what, cure})
+}
+
+// Drop says that the object was not imported.
+func (i *Item) Drop(rule Rule, what, cure string) {
+	i.dropped = true
+	i.line(rule, Dropped, what, cure)
+}
+
+// Disable says that the object is there and may not be used.
+func (i *Item) Disable(rule Rule, what, cure string) {
+	i.disabled = true
+	i.line(rule, Disabled, what, cure)
+}
+
+// Change says what is different now.
+func (i *Item) Change(rule Rule, what, cure string) {
+	i.changed = true
+	i.line(rule, Changed, what, cure)
+}
+
+// Action says what somebody has to do before it works as before.
+func (i *Item) Action(rule Rule, what, cure string) {
+	i.changed = true
+	i.line(rule, Action, what, cure)
+}
+
+// Keep says that the object, or a part of it, is kept and has no use here.
+func (i *Item) Keep(rule Rule, what, cure string) {
+	i.kept = true
+	i.line(rule, Kept, what, cure)
+}
+
+// Warn says what to know of an object that is imported as it was.
+func (i *Item) Warn(rule Rule, what, cure string) { i.line(rule, Warning, what, cure) }
+
+// Done counts what became of the object, and tells whether it is imported.
+func (i *Item) Done() bool {
+	c := i.r.count(i.kind)
+	if i.dropped {
+		c.Dropped++
+		return false
+	}
+	c.Imported++
+	switch {
+	case i.disabled:
+		c.Disabled++
+	case i.kept:
+		c.Kept++
+	case i.changed:
+		c.Changed++
+	}
+	return true
+}
+
+// Dropped tells whether Drop was called.
+func (i *Item) Dropped() bool { return i.dropped }
+
+// Rename gives the item the name that the lines from now on show.
+func (i *Item) Rename(name string) { i.name = name }
+
+// Made says that an object was made that the source did not have.
+func (r *Report) Made(rule Rule, kind Kind, site, name, what, cure string) {
+	r.count(kind).Made++
+	r.Lines = append(r.Lines, Line{rule, Made, kind, site, name, what, cure})
+}
+
+// Warn says what concerns no object alone.
+func (r *Report) Warn(rule Rule, what, cure string) {
+	r.Lines = append(r.Lines, Line{Rule: rule, Outcome: Warning, What: what, Cure: cure})
+}
+
+// Unknown counts a field that nobody understands.
+func (r *Report) Unknown(path string) { r.fields[fieldKey{path: path, unknown: true}]++ }
+
+// LeftOut counts a field that is understood and has no place here.
+func (r *Report) LeftOut(path, why string) { r.fields[fieldKey{path: path, why: why}]++ }
+
+// Counts is the table, in a fixed order, without the kinds that there are none of.
+func (r *Report) Counts() []Count {
+	var out []Count
+	for _, k := range kinds {
+		if c := r.counts[k]; c != nil && *c != (Count{Kind: k}) {
+			out = append(out, *c)
+		}
+	}
+	return out
+}
+
+// Fields are those left out, by their paths.
+func (r *Report) Fields() []Field {
+	out := make([]Field, 0, len(r.fields))
+	for key, n := range r.fields {
+		out = append(out, Field{key.path, n, key.unknown, key.why})
+	}
+	slices.SortFunc(out, func(a, b Field) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Why, b.Why))
+	})
+	return out
+}
+
+// Balanced is an error if of some kind more or less came out than went in.
+func (r *Report) Balanced() error {
+	for _, c := range r.Counts() {
+		if c.In != c.Imported+c.Dropped {
+			return fmt.Errorf("of %d objects of kind %s %d were imported and %d dropped", c.In, c.Kind, c.Imported, c.Dropped)
+		}
+	}
+	return nil
+}
+
+// Losses are the lines that nobody may meet unasked: users, groups, sites and VFSs that
+// are dropped or disabled.
+func (r *Report) Losses() []Line {
+	var out []Line
+	for _, l := range r.Lines {
+		lost := l.Outcome == Dropped || l.Outcome == Disabled
+		if lost && (l.Kind == User || l.Kind == Group || l.Kind == Site || l.Kind == VFS) {
+			out = append(out, l)
+		}
+	}
+	return out
+}

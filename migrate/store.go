@@ -1,0 +1,278 @@
+package migrate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ss-setup/migrate/importer"
+	"ss-setup/migrate/report"
+	"ss-setup/runtime/backup"
+	"ss-setup/runtime/backup/node"
+	"ss-setup/runtime/model"
+)
+
+// Present is what an import must know and keep of the configuration that it replaces: the
+// machine's own node, who rules it, and the certificates, tokens and lists of the whole
+// server. Sites, with everything in them, and Admins are those of the import.
+type Present struct {
+	// Node is the name of this machine's node, empty if it has none yet.
+	Node string
+	// Replaced is how many objects of each kind go.
+	Replaced map[model.Kind]int
+
+	files    []backup.File
+	nodes    []*model.Node
+	supers   map[string]*model.SuperAdmin
+	settings *model.Settings
+	rest     []model.Object // tokens, and what belongs to the whole server
+	hostKeys map[string][]*model.HostKey
+}
+
+// ReadPresent reads a backup of the configuration in force. nil is a machine that has
+// none.
+func ReadPresent(ctx context.Context, a *backup.Archive) (*Present, error) {
+	p := &Present{Replaced: map[model.Kind]int{}, supers: map[string]*model.SuperAdmin{}, hostKeys: map[string][]*model.HostKey{}}
+	if a == nil {
+		return p, nil
+	}
+	if _, err := a.Restore(ctx, p); err != nil {
+		return nil, fmt.Errorf("read the configuration in force: %w", err)
+	}
+	if len(p.nodes) > 0 {
+		p.Node = p.nodes[0].Name
+	}
+	return p, nil
+}
+
+// Begin implements backup.Sink.
+func (p *Present) Begin(backup.Header) error { return nil }
+
+// PutFile implements backup.Sink.
+func (p *Present) PutFile(f backup.File) error {
+	f.Content = slices.Clone(f.Content)
+	p.files = append(p.files, f)
+	return nil
+}
+
+// Commit implements backup.Sink.
+func (p *Present) Commit() error { return nil }
+
+// Abort implements backup.Sink.
+func (p *Present) Abort() error { return nil }
+
+// Put implements backup.Sink.
+func (p *Present) Put(o backup.Object) error {
+	kind := model.Kind(o.Kind)
+	switch kind {
+	case model.KindUser, model.KindGroup, model.KindVFS, model.KindBinding, model.KindLDAP, model.KindAdmin, model.KindSite:
+		p.Replaced[kind]++
+		return nil
+	}
+	object := kind.New()
+	if object == nil {
+		return fmt.Errorf("this release knows no objects of kind %s", o.Kind)
+	}
+	if err := json.Unmarshal(o.JSON, object); err != nil {
+		return fmt.Errorf("an object of kind %s: %w", o.Kind, err)
+	}
+	switch object := object.(type) {
+	case *model.Node:
+		p.nodes = append(p.nodes, object)
+	case *model.SuperAdmin:
+		p.supers[object.Key().ID] = object
+	case *model.Settings:
+		p.settings = object
+	case *model.HostKey:
+		p.hostKeys[object.Site] = append(p.hostKeys[object.Site], object)
+		p.Replaced[kind]++
+	case *model.Token:
+		p.rest = append(p.rest, object)
+	default:
+		if object.Key().Site == "" {
+			p.rest = append(p.rest, object)
+		} else {
+			p.Replaced[kind]++
+		}
+	}
+	return nil
+}
+
+// options adds what an importer must know of the machine: its node and the host keys
+// that it has.
+func (p *Present) options(o importer.Options) importer.Options {
+	if p.Node != "" {
+		o.Node = p.Node
+	}
+	o.HostKeys = func(site string) []*model.HostKey { return p.hostKeys[site] }
+	return o
+}
+
+// DryRun tells what an import would do, and keeps nothing of it.
+func DryRun(ctx context.Context, s importer.Source, p *Present, o importer.Options) (*report.Report, error) {
+	r := report.New(s.About())
+	r.DryRun = true
+	t := &taker{present: p, report: r, put: func(model.Object) error { return nil }, keys: map[model.Key]bool{}}
+	if err := t.run(ctx, s, p.options(o)); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Build reads a source into a new store beside the one in force, of which nothing is
+// touched, and tells what became of everything. The store comes into force by
+// node.Place.Replace; until then the report is that of a dry run.
+func Build(ctx context.Context, s importer.Source, place node.Place, p *Present, o importer.Options, tell func(string)) (*node.Built, *report.Report, error) {
+	r := report.New(s.About())
+	tell("reading " + s.About().File)
+	built, err := place.Fill(ctx, "import", p.files, tell, func(put func(model.Object) error) error {
+		t := &taker{present: p, report: r, put: put, keys: map[model.Key]bool{}}
+		return t.run(ctx, s, p.options(o))
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return built, r, nil
+}
+
+// taker is where an importer's objects meet what the machine keeps.
+type taker struct {
+	present *Present
+	report  *report.Report
+	put     func(model.Object) error
+	// keys are the objects put that something kept may clash with.
+	keys map[model.Key]bool
+}
+
+// run has the importer give everything, and adds what the machine keeps.
+func (t *taker) run(ctx context.Context, s importer.Source, o importer.Options) error {
+	for _, n := range t.present.nodes {
+		if err := t.keep(n); err != nil {
+			return err
+		}
+	}
+	if err := s.Import(ctx, o, t, t.report); err != nil {
+		return fmt.Errorf("import %s: %w", s.About().File, err)
+	}
+	return t.carry()
+}
+
+// Take implements importer.Taker.
+func (t *taker) Take(o model.Object) error {
+	switch o := o.(type) {
+	case *model.SuperAdmin:
+		t.meetSuperAdmin(o)
+	case *model.Settings:
+		t.meetSettings(o)
+	}
+	o.Normalize()
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	return t.keep(o)
+}
+
+func (t *taker) keep(o model.Object) error {
+	key := o.Key()
+	if key.Site == "" {
+		if t.keys[key] {
+			return fmt.Errorf("%s is there twice", model.Describe(key))
+		}
+		t.keys[key] = true
+	}
+	return t.put(o)
+}
+
+// meetSuperAdmin keeps the password of somebody who could not log in otherwise.
+func (t *taker) meetSuperAdmin(s *model.SuperAdmin) {
+	here, ok := t.present.supers[model.Fold(s.Name)]
+	if !ok || s.Password.Hash != "" || here.Password.Hash == "" {
+		return
+	}
+	s.Password, s.TOTP = here.Password, here.TOTP
+	t.report.Warn(report.Passwords, fmt.Sprintf("the SuperAdmin %s keeps the password and the authenticator app of this server", s.Name), "")
+}
+
+// meetSettings lays the imported settings over those of the machine.
+func (t *taker) meetSettings(s *model.Settings) {
+	here := t.present.settings
+	if here == nil {
+		return
+	}
+	mine := model.Clone(here)
+	if s.Mail.Host != "" {
+		mine.Mail = s.Mail
+	}
+	if s.Web.SessionMinutes != 0 {
+		mine.Web.SessionMinutes = s.Web.SessionMinutes
+	}
+	*s = *mine
+}
+
+// carry puts what the machine keeps and the import has not.
+func (t *taker) carry() error {
+	for _, id := range sortedKeys(t.present.supers) {
+		if s := t.present.supers[id]; !t.keys[s.Key()] {
+			if err := t.keep(s); err != nil {
+				return err
+			}
+		}
+	}
+	var lost []string
+	for _, o := range t.present.rest {
+		if t.keys[o.Key()] {
+			continue
+		}
+		if missing := t.missing(o); missing != "" {
+			lost = append(lost, model.Describe(o.Key()))
+			continue
+		}
+		if err := t.keep(o); err != nil {
+			return err
+		}
+	}
+	// Behind the certificates that they may name.
+	if s := t.present.settings; s != nil && !t.keys[s.Key()] {
+		if err := t.keep(s); err != nil {
+			return err
+		}
+	}
+	t.tellReplaced(lost)
+	return nil
+}
+
+// missing names a site that an object needs and the import has not.
+func (t *taker) missing(o model.Object) string {
+	for _, r := range o.References() {
+		if !t.keys[r.To] {
+			return r.To.String()
+		}
+	}
+	return ""
+}
+
+func (t *taker) tellReplaced(lost []string) {
+	var parts []string
+	for _, kind := range model.Kinds() {
+		if n := t.present.Replaced[kind]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d of kind %s", n, kind.Noun()))
+		}
+	}
+	if len(parts) > 0 {
+		t.report.Warn(report.OtherSettings, "what this server had goes: "+strings.Join(parts, ", "), "a snapshot of it is kept")
+	}
+	if len(lost) > 0 {
+		t.report.Warn(report.OtherSettings, "what belonged to sites that go: "+strings.Join(lost, ", "), "")
+	}
+}
+
+func sortedKeys(m map[string]*model.SuperAdmin) []string {
+	out := make([]string, 0, len(m))
+	for id := range m {
+		out = append(out, id)
+	}
+	slices.Sort(out)
+	return out
+}

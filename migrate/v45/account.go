@@ -1,0 +1,139 @@
+package v45
+
+import (
+	"strings"
+
+	"ss-setup/migrate/convert"
+	"ss-setup/migrate/document"
+	"ss-setup/runtime/model"
+)
+
+// sortOf tells what an account is by its UserType: SMS, ADUser, ADGroup, WinUser, ...
+func sortOf(userType string) convert.Sort {
+	w := convert.Bare(userType)
+	group := strings.HasSuffix(w, "group")
+	switch {
+	case strings.HasPrefix(w, "win"):
+		if group {
+			return convert.WindowsGroup
+		}
+		return convert.WindowsUser
+	case strings.HasPrefix(w, "ad"), strings.Contains(w, "directory"), strings.Contains(w, "ldap"):
+		if group {
+			return convert.DirectoryGroup
+		}
+		return convert.DirectoryUser
+	case group:
+		return convert.LocalGroup
+	}
+	return convert.Local
+}
+
+// account reads a user.
+func (i *run) account(a *convert.Account, doc *document.Value) {
+	userType := doc.Get("UserType").Str()
+	*a = convert.Account{
+		Name: doc.Get("Username").Str(), Email: doc.Get("Email").Str(), Description: doc.Get("Description").Str(),
+		Sort: sortOf(userType), Password: password(doc), Auth: words(doc.Get("AuthTypes")), Speed: speeds(doc.Get("SpeedLimits")),
+		Directory: doc.Get("LDAPServerID", "LDAPServer").Str(), Raw: doc.Raw(),
+	}
+	a.Active = !strings.Contains(convert.Bare(userType), "ldap")
+	doc.Get("_id").Skip()
+	a.AuthAll, _ = doc.Get("AuthAll").True()
+	for k := range doc.Get("PubKeys").Items() {
+		if k.Kind() == document.String {
+			a.Keys = append(a.Keys, convert.UserKey{Text: k.Str()})
+			continue
+		}
+		a.Keys = append(a.Keys, convert.UserKey{Name: first(k, "Name", "Comment", "KeyName"), Text: first(k, "PubKey", "Key", "Data")})
+		k.Skip()
+	}
+	a.Home = i.folder(a, doc.Get("Home"))
+	for f := range doc.Get("VirtualFolders").Items() {
+		a.Folders = append(a.Folders, i.folder(a, f))
+	}
+	if doc.Has("AllowSFTP") {
+		yes, _ := doc.Get("AllowSFTP").True()
+		a.NoSFTP = !yes
+	}
+	a.Disabled, a.Status = status(doc.Get("AccountStatus"))
+	a.From = date(doc, "AutoEnable", "AutoEnableWhen")
+	a.Until = date(doc, "AutoDisable", "AutoDisableWhen")
+	for n := range doc.Get("AllowedIPs").Items() {
+		a.Allow = append(a.Allow, network(n))
+	}
+	if v := doc.Get("EventHandlers"); v != nil {
+		a.Handlers = v.Len()
+		v.Skip()
+	}
+	a.MaxSessions, _ = doc.Get("MaxConn", "MaxConnections").Int()
+	i.leave(doc, users, "the LDAP profile says which domains there are", "RemapDomain")
+	i.leave(doc, users, "this protocol is not served here", "AllowPlainFTP", "AllowExplicitFTPS", "AllowImplicitFTPS", "AllowSSH", "AllowForward", "AllowWebDAV")
+	i.leave(doc, users, "connections are not forwarded here", "AllowedFwd")
+}
+
+func (i *run) folder(a *convert.Account, doc *document.Value) convert.Folder {
+	f := convert.Folder{Mount: doc.Get("MountPoint").Str(), VFS: doc.Get("VFSItemID", "VFSID").Str()}
+	f.Permissions = i.permissions(a, doc.Get("Permissions"))
+	if doc.Has("Visible") {
+		yes, ok := doc.Get("Visible").True()
+		f.Hidden = ok && !yes
+	}
+	if as := doc.Get("ImpType").Str(); as != "" && convert.Bare(as) != "none" {
+		a.ActsAs = as
+	}
+	doc.Get("ImpUser").Skip()
+	doc.Get("ImpPass").Skip()
+	return f
+}
+
+// permissions are switches. Files and folders are renamed by one right here.
+func (i *run) permissions(a *convert.Account, doc *document.Value) []model.Permission {
+	can := func(name string) bool { yes, _ := doc.Get(name).True(); return yes }
+	var out []model.Permission
+	give := func(yes bool, list ...model.Permission) {
+		if yes {
+			out = append(out, list...)
+		}
+	}
+	give(can("canListDir"), model.PermList)
+	give(can("canGetFile"), model.PermDownload)
+	put := can("canPutFile")
+	// Clients set times after an upload, and take a refusal for its failure.
+	give(put, model.PermUpload, model.PermAttr)
+	give(can("canModFile"), model.PermOverwrite, model.PermResume)
+	give(can("canDelFile"), model.PermDelete)
+	give(can("canMakeDir"), model.PermMkdir)
+	give(can("canDelDir"), model.PermRmdir)
+	files, folders := can("canRenFile"), can("canRenDir")
+	give(files && folders, model.PermRename)
+	if files != folders {
+		a.HalfRename = true
+	}
+	return out
+}
+
+func status(v *document.Value) (disabled bool, word string) {
+	switch text := v.Str(); convert.Bare(text) {
+	case "", "enabled", "active", "1", "true":
+		return false, ""
+	case "disabled", "inactive", "locked", "0", "false":
+		return true, ""
+	default:
+		return false, text
+	}
+}
+
+// password reads type, salt and hash.
+func password(doc *document.Value) convert.Password {
+	p := convert.Password{Salt: doc.Get("Salt").Str(), Hash: doc.Get("Password", "PassHash").Str(), Scheme: convert.Foreign}
+	kind := convert.Bare(doc.Get("PHType").Str())
+	if kind == "v4plus" || kind == "v5" {
+		p.Scheme = convert.V4
+	}
+	if strings.HasPrefix(p.Hash, "$") {
+		p.Scheme = convert.Plain
+	}
+	p.MustChange, _ = doc.Get("MustChange", "MustChangePassword").True()
+	return p
+}

@@ -1,0 +1,387 @@
+package v45
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+
+	"ss-setup/migrate/convert"
+	"ss-setup/migrate/document"
+	"ss-setup/migrate/report"
+	"ss-setup/runtime/model"
+)
+
+// serverParts is what is gathered of a virtual server before it is made.
+type serverParts struct {
+	id, folder string
+	old        convert.OldSite
+	bindings   []convert.Binding
+	keys       []convert.HostKey
+	certs      []convert.Certificate
+	ldap       []convert.Directory
+	safe       []convert.Network
+	handlers   []string
+}
+
+func (i *run) sites() error {
+	list, err := i.siteNames()
+	if err != nil {
+		return err
+	}
+	for _, s := range list {
+		if err := i.site(s); err != nil {
+			return fmt.Errorf("virtual server %s: %w", s.id, err)
+		}
+	}
+	return nil
+}
+
+func (i *run) site(s *serverParts) error {
+	err := i.each(s.folder, conf, func(doc *document.Value) error {
+		i.conf(s, doc)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := i.parts(s); err != nil {
+		return err
+	}
+	site, err := i.c.BeginSite(s.old)
+	if err != nil {
+		return err
+	}
+	in := &siteRun{i, site, s}
+	for _, step := range []func() error{
+		in.keysAndBindings, in.vfss, func() error { return in.accounts(true) }, in.ldap,
+		func() error { return in.accounts(false) }, in.lists, in.scripts, in.siteAdmins,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// conf reads the settings of a virtual server.
+func (i *run) conf(s *serverParts, doc *document.Value) {
+	o := &s.old
+	doc.Get("_id").Skip()
+	number := func(names ...string) int64 { n, _ := doc.Get(names...).Int(); return n }
+	o.MaxConnections = number("MaxConn", "MaxConnections")
+	o.MaxPerClient = number("MaxConnPerClient", "MaxConnPerIP", "MaxConnectionsPerClient")
+	o.MaxPerUser = number("MaxConnPerUser", "MaxConnectionsPerUser")
+	o.IdleMinutes = number("IdleTimeoutMinutes", "IdleTimeout", "TimeoutMinutes")
+	o.Level = doc.Get("ProtectorBehavior").Str()
+	o.WindowMinutes, o.Threshold = number("ProtectorTimeWindowMin", "ProtectorTimeWindow"), number("ProtectorErrThreshold", "ProtectorThreshold")
+	o.BanMinutes, o.GrowPercent = number("ProtectorBanForMin", "ProtectorBanTime"), number("ProtectorCompoundIncr", "ProtectorIncrement")
+	rule := doc
+	if doc.Has("PassComplexity") {
+		rule = doc.Get("PassComplexity")
+	}
+	minLength, _ := rule.Get("MinLength", "PassMinLength").Int()
+	o.Rule.MinLength = int(min(max(minLength, 0), 1000))
+	o.Rule.Upper, _ = rule.Get("RequireUpper", "PassUpper").True()
+	o.Rule.Lower, _ = rule.Get("RequireLower", "PassLower").True()
+	o.Rule.Digit, _ = rule.Get("RequireNumber", "PassNumber").True()
+	o.Rule.Special, _ = rule.Get("RequireSpecial", "PassSpecial").True()
+	ssh := doc
+	if doc.Has("SSHConf", "SSH") {
+		ssh = doc.Get("SSHConf", "SSH")
+	}
+	o.SoftwareID, o.Banner = ssh.Get("SoftwareID", "SSHSoftwareID").Str(), ssh.Get("Greeting", "SSHBanner", "Banner").Str()
+	o.KeyExchanges, o.Ciphers, o.MACs = words(ssh.Get("Kex", "SSHKex", "KeyExchange")), words(ssh.Get("Crypto", "Ciphers", "SSHCiphers")), words(ssh.Get("Mac", "Macs", "SSHMacs"))
+	i.leave(ssh, conf, "SSH is not compressed here", "ZCompress", "SSHCompression", "Compression")
+	o.Speed = speeds(doc.Get("SpeedLimits"))
+	for n := range doc.Get("SafeList").Items() {
+		s.safe = append(s.safe, network(n))
+	}
+	for n := range doc.Get("WhiteList", "AllowedIPs", "AllowList").Items() {
+		o.Allow = append(o.Allow, network(n))
+	}
+	for h := range doc.Get("EventHandlers").Items() {
+		s.handlers = append(s.handlers, first(h, "Event", "Name", "_id"))
+		h.Skip()
+	}
+	for b := range doc.Get("Bindings").Items() {
+		s.bindings = append(s.bindings, binding("", b))
+	}
+	for k := range doc.Get("SSHServerKeys", "ServerKeys", "HostKeys").Items() {
+		s.keys = append(s.keys, i.hostKey(k))
+	}
+	for x := range doc.Get("Certificates", "X509ServerCerts").Items() {
+		s.certs = append(s.certs, certificate(x))
+	}
+	for l := range doc.Get("LDAPServers", "LDAP", "ActiveDirectory").Items() {
+		s.ldap = append(s.ldap, i.directory(l))
+	}
+	i.leave(doc, conf, "FTP is not served here", "FTPConf", "FTP", "FTPTLSMode", "FTPSConf")
+	i.leave(doc, conf, "mail is handed in for the whole server here", "SMTPConf", "SMTP", "SMTPTLS")
+	i.leave(doc, conf, "logs are set for the whole server here", "LogConf", "Log", "LogDetail", "LogSettings")
+	i.leave(doc, conf, "WebDAV and web pages for users are not served here", "WebDAVConf", "HTTPConf", "WebClient")
+	i.leave(doc, conf, "quotas are always up to date here", "QuotaTTL")
+	i.leave(doc, conf, "connections are slowed down by Protector here", "ConnDelaySecs", "AntiHammering", "HammerDelay")
+}
+
+// parts are collections that other backups have within the settings.
+func (i *run) parts(s *serverParts) error {
+	for _, c := range []struct {
+		name string
+		take func(doc *document.Value)
+	}{
+		{nodes, func(doc *document.Value) {
+			id := nodeID(doc)
+			for _, name := range []string{"_id", "id", "NodeID", "MachineID", "HostName", "Description"} {
+				doc.Get(name).Skip()
+			}
+			for b := range doc.Get("Bindings").Items() {
+				s.bindings = append(s.bindings, binding(id, b))
+			}
+		}},
+		{hostKeys, func(doc *document.Value) { s.keys = append(s.keys, i.hostKey(doc)) }},
+		{certs, func(doc *document.Value) { s.certs = append(s.certs, certificate(doc)) }},
+		{ldaps, func(doc *document.Value) { s.ldap = append(s.ldap, i.directory(doc)) }},
+		{whitelist, func(doc *document.Value) { s.old.Allow = append(s.old.Allow, network(doc)) }},
+		{safelist, func(doc *document.Value) { s.safe = append(s.safe, network(doc)) }},
+	} {
+		err := i.each(s.folder, c.name, func(doc *document.Value) error {
+			c.take(doc)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func binding(node string, doc *document.Value) convert.Binding {
+	b := convert.Binding{Node: node, Service: doc.Get("Service", "Protocol", "Type").Str(), Address: doc.Get("IP", "Address", "IPAddress").Str(), Raw: doc.Raw()}
+	b.Port, _ = doc.Get("Port").Int()
+	w := convert.Bare(b.Service)
+	b.SFTP = strings.Contains(w, "ssh") || strings.Contains(w, "sftp")
+	doc.Skip()
+	return b
+}
+
+func (i *run) hostKey(doc *document.Value) convert.HostKey {
+	if doc.Kind() == document.String {
+		return convert.HostKey{Text: doc.Str()}
+	}
+	k := convert.HostKey{ID: doc.Get("_id", "id").Str(), Name: doc.Get("Name", "Description").Str(), Text: doc.Get("PKI", "Key", "PrivateKey").Str()}
+	i.leave(doc, hostKeys, "it is made of the key", "Hash", "KeyLength", "PubKey", "KAlg")
+	return k
+}
+
+func certificate(doc *document.Value) convert.Certificate {
+	return convert.Certificate{
+		ID: doc.Get("_id", "id").Str(), Name: doc.Get("Name", "CommonName").Str(), Cert: doc.Get("Cert", "PFX", "Certificate").Str(),
+		Key: doc.Get("Key", "PrivateKey").Str(), Chain: doc.Get("CABundle", "Chain").Str(), Password: convert.Secret{Text: doc.Get("Password", "Pass").Str()},
+	}
+}
+
+func (i *run) directory(doc *document.Value) convert.Directory {
+	d := convert.Directory{
+		ID: first(doc, "_id", "id", "Name", "Host", "Server"), Name: doc.Get("Name", "Description").Str(), Hosts: words(doc.Get("Host", "Server", "Hosts")),
+		User: doc.Get("Username", "User", "BindDN").Str(), Password: convert.Secret{Text: doc.Get("Password", "Pass").Str()},
+		Domains: words(doc.Get("Domains", "Domain")), BaseDN: doc.Get("BaseDN").Str(),
+	}
+	doc.Get("_id").Skip()
+	d.Port, _ = doc.Get("Port").Int()
+	if doc.Has("UseTLS", "TLS", "SSL", "LDAPS") {
+		d.TLS, _ = doc.Get("UseTLS", "TLS", "SSL", "LDAPS").True()
+	} else {
+		d.TLS = d.Port == 636
+	}
+	d.Suspect = convert.Suspect(d.Password.Text)
+	return d
+}
+
+// siteRun is one import of one virtual server.
+type siteRun struct {
+	*run
+	site *convert.Site
+	s    *serverParts
+}
+
+func (in *siteRun) keysAndBindings() error {
+	if err := in.site.HostKeys(in.s.keys); err != nil {
+		return err
+	}
+	for _, x := range in.s.certs {
+		if err := in.site.Certificate(x); err != nil {
+			return err
+		}
+	}
+	for _, b := range in.s.bindings {
+		if err := in.site.Binding(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *siteRun) vfss() error {
+	return in.each(in.s.folder, vfss, func(doc *document.Value) error {
+		old := convert.Storage{
+			ID: doc.Get("_id", "id").Str(), Name: doc.Get("VFSName", "Name").Str(), Description: doc.Get("Description").Str(),
+			Type: doc.Get("TargetType", "VFSType", "Type").Str(), Root: doc.Get("Target").Str(), Raw: doc.Raw(),
+		}
+		w := convert.Bare(old.Type)
+		old.Disk = w == "" || w == "disk"
+		old.Encrypted = strings.Contains(w, "aes") || strings.Contains(w, "encr")
+		old.Soft, _ = doc.Get("SoftQuota").Int()
+		old.Hard, _ = doc.Get("HardQuota").Int()
+		doc.Get("EncryptionPass", "EncPass", "PassPhrase").Skip()
+		in.leave(doc, vfss, "a folder needs nothing more", "TargetPayload", "QuotaTTL")
+		return in.site.VFS(old)
+	})
+}
+
+// accounts takes over the groups, or the users.
+func (in *siteRun) accounts(groups bool) error {
+	if !groups {
+		if err := in.site.EndLDAP(); err != nil {
+			return err
+		}
+	}
+	var look func([]byte) bool
+	if groups {
+		// The types of groups end so; an escape may hide any letter.
+		look = func(text []byte) bool {
+			return bytes.Contains(text, []byte(`roup"`)) || bytes.Contains(text, []byte(`\u00`))
+		}
+	}
+	return in.some(in.s.folder, users, look, func(doc *document.Value) error {
+		a, sort := convert.Account{}, sortOf(doc.Get("UserType").Str())
+		if isGroup := sort == convert.WindowsGroup || sort == convert.DirectoryGroup || sort == convert.LocalGroup; isGroup != groups {
+			doc.Skip()
+			return nil
+		}
+		in.account(&a, doc)
+		return in.site.Account(&a)
+	})
+}
+
+func (in *siteRun) ldap() error {
+	for _, d := range in.s.ldap {
+		if err := in.site.LDAP(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *siteRun) lists() error {
+	for _, n := range in.s.safe {
+		if err := in.site.Entry(convert.ListEntry{List: model.ListSafe, Network: n.Text, Notes: n.Notes}); err != nil {
+			return err
+		}
+	}
+	return in.each(in.s.folder, blacklist, func(doc *document.Value) error {
+		n := network(doc)
+		e := convert.ListEntry{List: model.ListBlock, Network: n.Text, Notes: n.Notes, Reason: doc.Get("Reason", "AddReason").Str()}
+		if doc.Has("BLPerTemporary", "Temporary") {
+			e.Temporary, _ = doc.Get("BLPerTemporary", "Temporary").True()
+		} else {
+			e.Temporary = strings.HasPrefix(convert.Bare(doc.Get("Persistence").Str()), "temp")
+		}
+		e.Expires, _ = doc.Get("Expiration", "ExpirationUTC", "ExpireWhen", "Expires").Time()
+		e.Offences, _ = doc.Get("Hits").Int()
+		return in.site.Entry(e)
+	})
+}
+
+// scripts are dropped by name: their language is no more.
+func (in *siteRun) scripts() error {
+	for _, name := range in.s.handlers {
+		in.site.Drop(report.Handler, name, report.Scripts, "the scripts of version 4 and 5 are not run any more", "")
+	}
+	for _, name := range []string{scripts, transient} {
+		err := in.each(in.s.folder, name, func(doc *document.Value) error {
+			if name == transient {
+				doc.Skip()
+				in.site.Drop(report.Other, "sessions and logs", report.OtherSettings, "it is of the past, and not of the configuration", "")
+				return nil
+			}
+			label := first(doc, "Name", "ScriptName", "_id", "id")
+			doc.Skip()
+			in.site.Drop(report.Script, label, report.Scripts, "the scripts of version 4 and 5 are not run any more", "")
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *siteRun) siteAdmins() error {
+	return in.each(in.s.folder, admins, func(doc *document.Value) error {
+		a := in.admin(doc)
+		a.Site = in.site.Name
+		role := doc.Get("AdminRole").Str()
+		var ok bool
+		if a.Rights, ok = roleRights(role); !ok {
+			a.Status = "role " + role
+		}
+		in.run.admins = append(in.run.admins, a)
+		return nil
+	})
+}
+
+func words(v *document.Value) (out []string) {
+	for item := range v.Items() {
+		if text := item.Str(); text != "" {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+func first(doc *document.Value, names ...string) string {
+	for _, name := range names {
+		if text := doc.Get(name).Str(); text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+func network(doc *document.Value) convert.Network {
+	if doc.Kind() == document.String {
+		return convert.Network{Text: doc.Str()}
+	}
+	doc.Get("_id").Skip()
+	return convert.Network{Text: first(doc, "IPNet", "lIPNet", "IPOrNetwork", "IP", "Network", "Item", "_id"), Notes: doc.Get("Notes", "Description").Str()}
+}
+
+func date(doc *document.Value, on, when string) (t time.Time) {
+	at := doc.Get(when)
+	if yes, _ := doc.Get(on).True(); yes {
+		t, _ = at.Time()
+	} else {
+		at.Skip()
+	}
+	return t
+}
+
+// bytesPerKilobyte: limits were in kilobytes a second.
+const bytesPerKilobyte = 1024
+
+func speeds(list *document.Value) (out []convert.Speed) {
+	for doc := range list.Items() {
+		up, _ := doc.Get("UpKBps", "UpSpeed", "Upload", "Up").Int()
+		down, _ := doc.Get("DnKBps", "DownKBps", "DnSpeed", "Download", "Down").Int()
+		s := convert.Speed{From: first(doc, "IPNet", "Network", "Source", "IP")}
+		if up > 0 && up < 1<<40 {
+			s.Up = up * bytesPerKilobyte
+		}
+		if down > 0 && down < 1<<40 {
+			s.Down = down * bytesPerKilobyte
+		}
+		out = append(out, s)
+	}
+	return out
+}

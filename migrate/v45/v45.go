@@ -1,0 +1,335 @@
+// Package v45 imports backups of versions 4 and 5.
+//
+// What users, Admins, VFSs and host keys look like was published as the reference of the
+// old REST interface; the rest of the format, and how a backup packs it, was not, so
+// docs/formats.md says exactly what is read here and on what assumption. Windows accounts,
+// scripts, encrypted VFSs with who uses them, and insecure host keys do not come along.
+package v45
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ss-setup/migrate/archive"
+	"ss-setup/migrate/container"
+	"ss-setup/migrate/convert"
+	"ss-setup/migrate/document"
+	"ss-setup/migrate/importer"
+	"ss-setup/migrate/report"
+	"ss-setup/runtime/model"
+)
+
+// Product is the name that the product had, Last5 the last release of version 5. That of
+// version 4 is not known.
+const (
+	Product = "Syncplify.me Server!"
+	Last5   = "5.1.30"
+)
+
+// The collections.
+const (
+	version     = "version"
+	servers     = "vservers"
+	superAdmins = "superadmins"
+	license     = "license"
+	transient   = "transient"
+
+	conf      = "conf"
+	users     = "users"
+	vfss      = "vfs"
+	admins    = "admins"
+	nodes     = "nodes"
+	hostKeys  = "serverkeys"
+	certs     = "certificates"
+	ldaps     = "ldap"
+	scripts   = "scripts"
+	blacklist = "blacklist"
+	whitelist = "whitelist"
+	safelist  = "safelist"
+)
+
+var schema = container.Schema{
+	Server: map[string]string{
+		"version": version, "info": version, "manifest": version, "about": version,
+		"vserver": servers, "vservers": servers, "virtualserver": servers, "virtualservers": servers,
+		"superadmin": superAdmins, "superadmins": superAdmins,
+		"license": license, "licenses": license,
+	},
+	Site: map[string]string{
+		"conf": conf, "config": conf, "configuration": conf, "srvconf": conf, "serverconf": conf,
+		"user": users, "users": users, "vfs": vfss, "vfss": vfss, "vfsitems": vfss,
+		"admin": admins, "admins": admins, "node": nodes, "nodes": nodes,
+		"serverkey": hostKeys, "serverkeys": hostKeys, "sshserverkeys": hostKeys, "sshkeys": hostKeys, "hostkeys": hostKeys,
+		"cert": certs, "certs": certs, "certificate": certs, "certificates": certs, "x509servercerts": certs,
+		"ldap": ldaps, "ldapservers": ldaps, "ldapconfig": ldaps, "activedirectory": ldaps,
+		"script": scripts, "scripts": scripts,
+		"blacklist": blacklist, "blacklists": blacklist, "whitelist": whitelist, "whitelists": whitelist, "safelist": safelist, "safelists": safelist,
+		"session": transient, "sessions": transient, "stats": transient, "log": transient, "logs": transient, "audit": transient,
+	},
+	Sites:   []string{"vservers", "virtualservers"},
+	Ignored: []string{"readme", "prelude", "systemindexes"},
+}
+
+// Source is an opened backup of version 4 or 5.
+type Source struct {
+	file    *archive.File
+	set     *container.Set
+	version string
+}
+
+// Open recognises a backup of version 4 or 5. archive.ErrNotBackup says that it is
+// another product's, or nobody's; archive.ErrTooOld that it is of versions 1 to 3.
+func Open(ctx context.Context, f *archive.File) (*Source, error) {
+	set, err := container.Index(ctx, f, schema)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{file: f, set: set}
+	err = set.Each(ctx, container.Key{Name: version}, nil, func(doc *document.Value) error {
+		if v := doc.Get("Version", "ProductVersion").Str(); s.version == "" && len(v) <= 64 {
+			s.version = v
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if major, ok := archive.Major(s.version); ok && major != 4 && major != 5 {
+		return nil, &archive.VersionError{Version: s.version}
+	}
+	// What only these versions have.
+	if !set.Has(servers) && !set.Has(conf) && !set.Has(blacklist) && !set.Has(users) && !set.Has(vfss) {
+		return nil, fmt.Errorf("%w: it has nothing of versions 4 and 5", archive.ErrNotBackup)
+	}
+	return s, nil
+}
+
+// About implements importer.Source.
+func (s *Source) About() report.Source {
+	return report.Source{Product: Product, Version: s.version, Container: "v45-" + s.set.Adapter, File: s.file.Name}
+}
+
+// Close implements importer.Source.
+func (s *Source) Close() error { return s.file.Close() }
+
+// Import implements importer.Source.
+func (s *Source) Import(ctx context.Context, o importer.Options, to importer.Taker, r *report.Report) error {
+	c, err := convert.New(s.version, o, to, r)
+	if err != nil {
+		return err
+	}
+	last := Last5
+	if major, _ := archive.Major(s.version); major == 4 {
+		last = ""
+	}
+	c.CheckRelease(Product, s.version, last)
+	i := &run{ctx: ctx, set: s.set, c: c, r: r}
+	for _, name := range s.set.Strange {
+		c.Drop(report.Other, "", name, report.NotUnderstood, "it is no part of a backup that is known here", "")
+	}
+	for _, step := range []func() error{i.version, i.allNodes, i.superAdmins, i.sites, i.others} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	c.Finish()
+	return r.Balanced()
+}
+
+// run is one import.
+type run struct {
+	ctx context.Context
+	set *container.Set
+	c   *convert.Conversion
+	r   *report.Report
+
+	machines map[string]bool
+	admins   []convert.Admin
+}
+
+func (i *run) each(site, name string, take func(doc *document.Value) error) error {
+	return i.some(site, name, nil, take)
+}
+
+func (i *run) some(site, name string, look func([]byte) bool, take func(doc *document.Value) error) error {
+	return i.set.Each(i.ctx, container.Key{Site: site, Name: name}, look, func(doc *document.Value) error {
+		if doc == nil {
+			i.c.Drop(report.Other, site, name, report.NotUnderstood, "it is no object", "")
+			return nil
+		}
+		if err := take(doc); err != nil {
+			return err
+		}
+		doc.Unused(name, i.r.Unknown)
+		return nil
+	})
+}
+
+// leave counts fields that have no place here.
+func (i *run) leave(doc *document.Value, path, why string, names ...string) {
+	for _, name := range names {
+		v := doc.Get(name)
+		if v != nil && !v.Empty() {
+			i.r.LeftOut(path+"."+name, why)
+		}
+		v.Skip()
+	}
+}
+
+func (i *run) version() error {
+	return i.each("", version, func(doc *document.Value) error {
+		i.leave(doc, version, "it is told above", "Version", "ProductVersion", "Product", "Name", "BuildDate", "Date")
+		return nil
+	})
+}
+
+// allNodes are the machines that the sites name. One machine may serve several.
+func (i *run) allNodes() error {
+	var list []convert.Node
+	i.machines = map[string]bool{}
+	for _, site := range append(i.set.Sites(), "") {
+		err := i.set.Each(i.ctx, container.Key{Site: site, Name: nodes}, nil, func(doc *document.Value) error {
+			n := convert.Node{ID: nodeID(doc), Description: doc.Get("Description", "HostName").Str(), Raw: doc.Raw()}
+			if n.ID != "" && !i.machines[n.ID] {
+				i.machines[n.ID] = true
+				list = append(list, n)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return i.c.Nodes(list)
+}
+
+func nodeID(doc *document.Value) string {
+	return first(doc, "NodeID", "MachineID", "_id", "id", "HostName")
+}
+
+func (i *run) superAdmins() error {
+	return i.each("", superAdmins, func(doc *document.Value) error {
+		a := i.admin(doc)
+		i.leave(doc, superAdmins, "SuperAdmins have one role", "AdminRole")
+		return i.c.SuperAdmin(a)
+	})
+}
+
+func (i *run) admin(doc *document.Value) convert.Admin {
+	a := convert.Admin{Name: doc.Get("Username").Str(), Email: doc.Get("Email").Str(), Password: password(doc)}
+	doc.Get("_id").Skip()
+	a.Disabled, a.Status = status(doc.Get("AccountStatus"))
+	a.Until = date(doc, "AutoDisable", "AutoDisableWhen")
+	for n := range doc.Get("AllowedIPs").Items() {
+		a.Allow = append(a.Allow, network(n))
+	}
+	return a
+}
+
+func (i *run) others() error {
+	err := i.each("", license, func(doc *document.Value) error {
+		doc.Skip()
+		i.c.Drop(report.License, "", "", report.Licenses, "a license of version 4 or 5 is not valid for version 7", "ask for one of version 7; with a maintenance plan it costs nothing")
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return i.c.Admins(i.admins)
+}
+
+// roleRights are what the three roles may do.
+func roleRights(role string) (model.Rights, bool) {
+	full := model.FullRights()
+	full.View, full.Edit = append(full.View, model.KindSite), append(full.Edit, model.KindSite)
+	switch convert.Bare(role) {
+	case "admin", "administrator":
+		return full, true
+	case "viewonly", "readonly":
+		return model.Rights{View: full.View}, true
+	case "dashboardonly", "dashboard":
+		return model.Rights{View: []model.Kind{model.KindSite, model.KindBinding}}, true
+	}
+	return model.Rights{}, false
+}
+
+// siteNames are the virtual servers: those that are listed, and those that something
+// lies in.
+func (i *run) siteNames() (list []*serverParts, err error) {
+	byID := func(id string) *serverParts {
+		at := slices.IndexFunc(list, func(s *serverParts) bool { return model.Fold(s.id) == model.Fold(id) })
+		if at < 0 {
+			list = append(list, &serverParts{id: id, old: convert.OldSite{ID: plainName(id)}})
+			at = len(list) - 1
+		}
+		return list[at]
+	}
+	seen := map[string]bool{}
+	err = i.each("", servers, func(doc *document.Value) error {
+		id := first(doc, "Name", "VServer", "VirtualServer", "_id", "id")
+		doc.Get("_id").Skip()
+		if seen[model.Fold(id)] {
+			doc.Skip()
+			i.c.Drop(report.Site, "", id, report.Duplicates, "there is another virtual server of this name", "")
+			return nil
+		}
+		seen[model.Fold(id)] = true
+		s := byID(id)
+		s.old.Title = doc.Get("Description", "Title").Str()
+		if doc.Has("AutoStart") {
+			yes, ok := doc.Get("AutoStart").True()
+			s.old.Manual = ok && !yes
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, folder := range i.set.Sites() {
+		at := slices.IndexFunc(list, func(s *serverParts) bool { return model.Fold(plainName(folder)) == model.Fold(plainName(s.id)) })
+		if at >= 0 {
+			list[at].folder = folder
+			continue
+		}
+		byID(folder).folder = folder
+	}
+	return list, i.homeless(&list, byID)
+}
+
+// plainName is a virtual server's name without what its database has before it.
+func plainName(id string) string {
+	for _, prefix := range []string{"smserver-", "smserver_", "sms-", "sms_"} {
+		if len(id) > len(prefix) && strings.EqualFold(id[:len(prefix)], prefix) {
+			return id[len(prefix):]
+		}
+	}
+	return id
+}
+
+// homeless are collections that lie in no folder: they belong to the only site.
+func (i *run) homeless(list *[]*serverParts, byID func(string) *serverParts) error {
+	names := map[string]bool{}
+	for _, name := range schema.Site {
+		names[name] = true
+	}
+	for name := range names {
+		found := false
+		err := i.set.Each(i.ctx, container.Key{Name: name}, func([]byte) bool { found = true; return false }, nil)
+		if err != nil {
+			return err
+		}
+		switch {
+		case !found:
+		case len(*list) == 0:
+			byID("default")
+			return nil
+		case len(*list) == 1 && (*list)[0].folder == "":
+			return nil
+		default:
+			i.c.Drop(report.Other, "", name, report.References, "nothing tells which virtual server it belongs to", "")
+		}
+	}
+	return nil
+}

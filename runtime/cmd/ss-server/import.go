@@ -1,0 +1,232 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"ss-setup/migrate"
+	"ss-setup/migrate/convert"
+	"ss-setup/migrate/importer"
+	"ss-setup/migrate/report"
+	"ss-setup/runtime/backup"
+	"ss-setup/runtime/backup/node"
+	"ss-setup/runtime/daemon"
+	"ss-setup/runtime/store"
+	"ss-setup/runtime/verbs"
+)
+
+func importCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "import",
+		Usage:     "put the configuration of a backup of version 4, 5 or 6 in the place of this one, all of it or nothing; a running server starts anew",
+		ArgsUsage: "FILE",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "dry-run", Usage: "only tell what would be imported, changed and dropped"},
+			&cli.BoolFlag{Name: "accept-drops", Usage: "go on without asking when users, groups, sites or VFSs are dropped or disabled"},
+			&cli.BoolFlag{Name: "yes", Usage: "do not ask whether the configuration may be replaced"},
+			&cli.StringSliceFlag{Name: "report", Usage: "write the report to a `FILE` as well: .html, .json, else text"},
+			&cli.StringFlag{Name: "password-file", Usage: "a `FILE` with passwords of PFX certificates and encrypted keys, one a line"},
+			&cli.StringSliceFlag{Name: "denylist", Usage: "a `FILE` of known host keys, as of Debian's openssh-blacklist"},
+			homeFlag(), stateFlag(), controlFlag(), verbs.JSONFlag(),
+		},
+		Action: func(c *cli.Context) error { return forRoot("import", importFile(c), os.Geteuid()) },
+	}
+}
+
+// errNotAccepted: nobody said that what is lost may be.
+var errNotAccepted = errors.New("users, groups, sites or VFSs would be dropped or disabled; look at the report, then give --accept-drops; nothing was changed")
+
+func importFile(c *cli.Context) (err error) {
+	options, err := importOptions(c)
+	if err != nil {
+		return err
+	}
+	source, err := migrate.Open(c.Context, c.Args().First())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	home, err := daemon.Find(c.String("home"), dataLink)
+	if err != nil {
+		return err
+	}
+	place := placeOf(home.Data, c.String("state"))
+	present, err := presentOf(c, home.Data)
+	if err != nil {
+		return err
+	}
+	if c.Bool("dry-run") {
+		r, err := migrate.DryRun(c.Context, source, present, options)
+		if err != nil {
+			return err
+		}
+		return tellImport(c, r)
+	}
+	tell := func(what string) {
+		if !c.Bool("json") {
+			fmt.Fprintln(c.App.ErrWriter, what)
+		}
+	}
+	built, r, err := migrate.Build(c.Context, source, place, present, options, tell)
+	if err != nil {
+		return fmt.Errorf("%w; nothing was changed", err)
+	}
+	defer func() { err = errors.Join(err, built.Discard()) }()
+	if err := tellImport(c, r); err != nil {
+		return err
+	}
+	if err := acceptImport(c, r); err != nil {
+		return err
+	}
+	return importInForce(c, place, built, tell)
+}
+
+// importInForce puts what was built in the place of what is there.
+func importInForce(c *cli.Context, place node.Place, built *node.Built, tell func(string)) error {
+	if err := built.AddKeys(); err != nil {
+		return fmt.Errorf("%w; the configuration was not changed", err)
+	}
+	replaced, err := putInForce(c.Context, c.String("control"), place, built.Name, tell)
+	if err != nil {
+		return fmt.Errorf("put the import in force: %w", err)
+	}
+	if !c.Bool("json") {
+		tellReplaced(c.App.ErrWriter, built.Summary, replaced)
+	}
+	return nil
+}
+
+func tellReplaced(w io.Writer, s backup.Summary, r store.Replaced) {
+	fmt.Fprintf(w, "%d objects are in force.\n", s.Total())
+	switch {
+	case r.Snapshot != nil:
+		fmt.Fprintf(w, "The configuration of before is kept as %s.\n", r.Snapshot.Path)
+	case r.SetAside != "":
+		fmt.Fprintf(w, "The store of before could not be copied; it is kept as %s.\n", r.SetAside)
+	}
+}
+
+// maxPasswords bounds the file with passwords.
+const maxPasswords = 64 << 10
+
+func importOptions(c *cli.Context) (importer.Options, error) {
+	var o importer.Options
+	host, err := os.Hostname()
+	if err != nil {
+		host = "node"
+	}
+	o.NewNode = convert.Slug(strings.SplitN(host, ".", 2)[0])
+	if file := c.String("password-file"); file != "" {
+		text, err := readAtMost(file, maxPasswords)
+		if err != nil {
+			return o, fmt.Errorf("read the passwords: %w", err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if line = strings.TrimRight(line, "\r\n"); line != "" {
+				o.Passwords = append(o.Passwords, line)
+			}
+		}
+	}
+	if files := c.StringSlice("denylist"); len(files) > 0 {
+		if o.Weak, err = denylist(files); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// presentOf reads the configuration in force, of a server that runs or not, through a
+// backup of it.
+func presentOf(c *cli.Context, data string) (p *migrate.Present, err error) {
+	file, err := spool(data)
+	if err != nil {
+		return nil, fmt.Errorf("make room for the configuration in force: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	_, err = writeBackup(c, file, "")
+	if errors.Is(err, store.ErrNoStore) {
+		return migrate.ReadPresent(c.Context, nil)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration in force: %w", err)
+	}
+	return readPresent(c.Context, file.File)
+}
+
+func readPresent(ctx context.Context, file *os.File) (*migrate.Present, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	a, err := backup.Open(file, info.Size(), backup.ReadOptions{Schema: schema().Version()})
+	if err != nil {
+		return nil, err
+	}
+	return migrate.ReadPresent(ctx, a)
+}
+
+// tellImport prints the report, and writes it where it was asked for.
+func tellImport(c *cli.Context, r *report.Report) error {
+	for _, path := range c.StringSlice("report") {
+		if err := writeReport(path, r); err != nil {
+			return fmt.Errorf("write the report: %w", err)
+		}
+	}
+	if c.Bool("json") {
+		return json.NewEncoder(c.App.Writer).Encode(r)
+	}
+	return r.WriteText(c.App.Writer)
+}
+
+func writeReport(path string, r *report.Report) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".html", ".htm":
+		return r.WriteHTML(f)
+	case ".json":
+		return json.NewEncoder(f).Encode(r)
+	}
+	return r.WriteText(f)
+}
+
+// acceptImport asks a person; where there is none the flags must have said it.
+func acceptImport(c *cli.Context, r *report.Report) error {
+	losses := len(r.Losses())
+	person := !c.Bool("json") && term.IsTerminal(int(os.Stdin.Fd()))
+	if losses > 0 && !c.Bool("accept-drops") {
+		if !person {
+			return errNotAccepted
+		}
+		if !agreed(fmt.Sprintf("%d users, groups, sites or VFSs are dropped or disabled.", losses)) {
+			return errors.New("cancelled; nothing was changed")
+		}
+	}
+	if c.Bool("yes") || !person {
+		return nil
+	}
+	if !agreed("Everything that is configured here will be replaced.") {
+		return errors.New("cancelled; nothing was changed")
+	}
+	return nil
+}
+
+func agreed(what string) bool {
+	fmt.Fprintf(os.Stderr, "%s\nGo on? [yes/no] ", what)
+	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	answer := strings.ToLower(strings.TrimSpace(line))
+	return err == nil && (answer == "yes" || answer == "y")
+}

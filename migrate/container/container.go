@@ -177,9 +177,13 @@ func (set *Set) indexTree(ctx context.Context, e *archive.Entry, s Schema) error
 		}
 		return document.Pass
 	}
-	return read(ctx, e, func(r io.Reader) error {
+	err := read(ctx, e, func(r io.Reader) error {
 		return document.Walk(r, at, func([]string, []byte) error { return nil })
 	})
+	if errors.Is(err, document.ErrSyntax) {
+		err = fmt.Errorf("%w: %s: %w", archive.ErrDamaged, e.Name, err)
+	}
+	return err
 }
 
 // Has tells whether there is a collection of a name, of any site.
@@ -311,10 +315,10 @@ func read(ctx context.Context, e *archive.Entry, fn func(io.Reader) error) error
 		return err
 	}
 	err = fn(untilDone{ctx, r})
-	if errors.Is(err, document.ErrSyntax) {
-		err = fmt.Errorf("%w: %s: %w", archive.ErrDamaged, e.Name, err)
+	if closed := r.Close(); err == nil {
+		err = closed
 	}
-	return errors.Join(err, r.Close())
+	return err
 }
 
 type untilDone struct {

@@ -278,6 +278,14 @@ func (c *Conversion) Drop(kind report.Kind, site, name string, rule report.Rule,
 	item.Done()
 }
 
+// counted is a number of things.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "one " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 // oneLine is a text without what a line may not have.
 func oneLine(text string) string {
 	text = strings.Map(func(r rune) rune {

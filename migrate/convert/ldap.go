@@ -159,7 +159,7 @@ func (s *Site) mapGroups(item *report.Item, p *model.LDAPProfile, id string) {
 	delete(s.groups, id)
 	p.Autocreate = len(p.Groups) > 0 || missing > 0
 	if missing > 0 {
-		item.Action(report.Directory, fmt.Sprintf("%d groups have no distinguished name in it", missing), "add them to its groups")
+		item.Action(report.Directory, counted(missing, "group")+" without a distinguished name", "add them to its groups")
 	}
 }
 

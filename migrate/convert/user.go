@@ -53,8 +53,9 @@ type Account struct {
 	// that it could rename only files, or only folders.
 	ActsAs     string
 	HalfRename bool
-	// Raw is the account as it was, for what is kept of it.
-	Raw string
+	// Layout is its home and folders as they were, in JSON: what is kept of an account of
+	// which a part cannot be served. Nothing secret is in it.
+	Layout func() string
 	// Handlers is how many event handlers of its own there are; KeptHandlers are these in
 	// JSON, for an importer that keeps them.
 	Handlers     int
@@ -105,6 +106,9 @@ func (s *Site) profile(item *report.Item, a *Account, l *layout) (model.Profile,
 	p := model.Profile{
 		Home: l.home, Folders: l.folders, Speed: speeds(item, a.Speed), Auth: authChains(item, a.Auth, a.AuthAll),
 	}
+	if l.home.VFS == "" && l.noHome == "" && !a.isGroup() {
+		item.Warn(report.References, "it has no home", "give it one, or a group that has one")
+	}
 	p.MaxSessions = int(min(max(a.MaxSessions, 0), 100_000))
 	for _, o := range a.Overrides {
 		path := "/" + strings.Trim(strings.ReplaceAll(o.Path, `\`, "/"), "/")
@@ -140,7 +144,7 @@ func (s *Site) profile(item *report.Item, a *Account, l *layout) (model.Profile,
 	}
 	s.dates(item, &account, a.From, a.Until)
 	if a.Handlers > 0 {
-		item.Change(report.Scripts, fmt.Sprintf("its %d event handlers are not run here", a.Handlers), "")
+		item.Change(report.Scripts, "its event handlers are not run here: "+counted(a.Handlers, "handler"), "")
 		if a.KeptHandlers != "" {
 			if err := s.c.keep(s.Name, "event-handlers", a.Name, a.KeptHandlers); err != nil {
 				return p, account, err
@@ -153,8 +157,8 @@ func (s *Site) profile(item *report.Item, a *Account, l *layout) (model.Profile,
 	if a.HalfRename {
 		item.Change(report.Rights, "it could rename files or folders, but not both; here it can rename neither", "give it the right if it may")
 	}
-	if l.partly && a.Raw != "" {
-		if err := s.c.keep(s.Name, "account", a.Name, a.Raw); err != nil {
+	if l.partly && a.Layout != nil {
+		if err := s.c.keep(s.Name, "folders", a.Name, a.Layout()); err != nil {
 			return p, account, err
 		}
 	}

@@ -60,8 +60,8 @@ type walker struct {
 	idle int
 }
 
-// readSize is how much is read at once.
-const readSize = 256 << 10
+// readSize is how much is read at once, or more where a document is larger.
+const readSize = 64 << 10
 
 func (w *walker) offset() int64 { return w.read - int64(len(w.buf)-w.pos) }
 
@@ -291,7 +291,9 @@ type scanner struct {
 func (s *scanner) scan(buf []byte, i int) int {
 	for i < len(buf) {
 		if s.inText {
-			i = s.text(buf, i)
+			if i = s.text(buf, i); s.done {
+				return i
+			}
 			continue
 		}
 		c := buf[i]
@@ -326,9 +328,6 @@ func (s *scanner) scan(buf []byte, i int) int {
 			s.bare = true
 		}
 		i++
-		if s.done {
-			return i
-		}
 	}
 	return i
 }

@@ -1,6 +1,7 @@
 package v45
 
 import (
+	"encoding/json"
 	"strings"
 
 	"ss-setup/migrate/convert"
@@ -35,7 +36,7 @@ func (i *run) account(a *convert.Account, doc *document.Value) {
 	*a = convert.Account{
 		Name: doc.Get("Username").Str(), Email: doc.Get("Email").Str(), Description: doc.Get("Description").Str(),
 		Sort: sortOf(userType), Password: password(doc), Auth: words(doc.Get("AuthTypes")), Speed: speeds(doc.Get("SpeedLimits")),
-		Directory: doc.Get("LDAPServerID", "LDAPServer").Str(), Raw: doc.Raw(),
+		Directory: doc.Get("LDAPServerID", "LDAPServer").Str(),
 	}
 	a.Active = !strings.Contains(convert.Bare(userType), "ldap")
 	doc.Get("_id").Skip()
@@ -66,6 +67,7 @@ func (i *run) account(a *convert.Account, doc *document.Value) {
 		a.Handlers = v.Len()
 		v.Skip()
 	}
+	a.Layout = func() string { return layout(a) }
 	a.MaxSessions, _ = doc.Get("MaxConn", "MaxConnections").Int()
 	i.leave(doc, users, "the LDAP profile says which domains there are", "RemapDomain")
 	i.leave(doc, users, "this protocol is not served here", "AllowPlainFTP", "AllowExplicitFTPS", "AllowImplicitFTPS", "AllowSSH", "AllowForward", "AllowWebDAV")
@@ -136,4 +138,21 @@ func password(doc *document.Value) convert.Password {
 	}
 	p.MustChange, _ = doc.Get("MustChange", "MustChangePassword").True()
 	return p
+}
+
+// layout is home and folders in JSON, without the passwords that old ones may have.
+func layout(a *convert.Account) string {
+	type folder struct {
+		Mount string `json:"MountPoint"`
+		VFS   string `json:"VFSItemID"`
+	}
+	var list []folder
+	for _, f := range append([]convert.Folder{a.Home}, a.Folders...) {
+		list = append(list, folder{f.Mount, f.VFS})
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }

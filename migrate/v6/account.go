@@ -1,6 +1,7 @@
 package v6
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -26,7 +27,10 @@ func (i *run) account(doc *document.Value) *convert.Account {
 	a := &convert.Account{
 		Name: doc.Get("id").Str(), Email: doc.Get("email").Str(), Description: doc.Get("description").Str(),
 		Password: password(doc.Get("password")), TOTP: authenticator(doc), Auth: words(doc.Get("authTypes")),
-		Speed: speeds(doc.Get("speedLimits")), Directory: doc.Get("ldapServerId").Str(), Raw: doc.Raw(),
+		Speed: speeds(doc.Get("speedLimits")), Directory: doc.Get("ldapServerId").Str(),
+	}
+	a.Layout = func() string {
+		return fmt.Sprintf(`{"home":%s,"virtualFolders":%s}`, doc.Get("home").Raw(), doc.Get("virtualFolders").Raw())
 	}
 	i.sort(a, doc)
 	a.AuthAll, _ = doc.Get("authMultiOnSsh").True()

@@ -37,6 +37,8 @@ type Conversion struct {
 	home  string // the name that it has in the source
 	taken map[nameKey]bool
 	users int
+	// rsa tells that an RSA host key was taken over.
+	rsa   bool
 	bound []*model.Binding
 }
 
@@ -319,6 +321,9 @@ const basicUsers = 100
 
 // Finish tells what only the whole shows.
 func (c *Conversion) Finish() {
+	if c.rsa && c.opt.Weak.Len() == 0 {
+		c.report.Warn(report.HostKeys, "no list of known keys is here, so RSA keys made on Debian from 2006 to 2008 were not looked for", "docs/administrator.md says where to put one; then import again")
+	}
 	limit, edition := c.opt.UserLimit, c.opt.Edition
 	if limit == 0 {
 		limit, edition = basicUsers, "BASIC"

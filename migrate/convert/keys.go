@@ -148,6 +148,7 @@ func (s *Site) hostKey(j judged, fresh string, inUse map[string]bool) error {
 	} else {
 		inUse[algorithm] = true
 	}
+	s.c.rsa = s.c.rsa || j.key.Type == hostkey.RSA
 	name := j.old.Name
 	if name == "" {
 		name = string(j.key.Type)

@@ -20,7 +20,9 @@ import (
 	"ss-setup/migrate/report"
 	"ss-setup/runtime/backup"
 	"ss-setup/runtime/backup/node"
+	"ss-setup/runtime/config"
 	"ss-setup/runtime/daemon"
+	"ss-setup/runtime/hostkey"
 	"ss-setup/runtime/store"
 	"ss-setup/runtime/verbs"
 )
@@ -36,7 +38,8 @@ func importCommand() *cli.Command {
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask whether the configuration may be replaced"},
 			&cli.StringSliceFlag{Name: "report", Usage: "write the report to a `FILE` as well: .html, .json, else text"},
 			&cli.StringFlag{Name: "password-file", Usage: "a `FILE` with passwords of PFX certificates and encrypted keys, one a line"},
-			&cli.StringSliceFlag{Name: "denylist", Usage: "a `FILE` of known host keys, as of Debian's openssh-blacklist"},
+			&cli.StringSliceFlag{Name: "denylist", Usage: "a `FILE` of known host keys, besides those in the folder known-keys and of Debian's openssh-blacklist"},
+			&cli.StringFlag{Name: "config", Usage: "the server's configuration `FILE`, beside which known-keys lies", Value: config.ServerPath},
 			homeFlag(), stateFlag(), controlFlag(), verbs.JSONFlag(),
 		},
 		Action: func(c *cli.Context) error { return forRoot("import", importFile(c), os.Geteuid()) },
@@ -137,12 +140,12 @@ func importOptions(c *cli.Context) (importer.Options, error) {
 			}
 		}
 	}
-	if files := c.StringSlice("denylist"); len(files) > 0 {
-		if o.Weak, err = denylist(files); err != nil {
-			return o, err
-		}
+	lists, err := hostkey.DenylistFiles(c.String("config"))
+	if err != nil {
+		return o, err
 	}
-	return o, nil
+	o.Weak, err = hostkey.LoadDenylist(append(lists, c.StringSlice("denylist")...)...)
+	return o, err
 }
 
 // presentOf reads the configuration in force, of a server that runs or not, through a

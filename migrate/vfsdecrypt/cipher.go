@@ -20,9 +20,9 @@ func newDecrypter(m Mode, key, iv []byte) (decrypter, error) {
 	}
 	switch m {
 	case ECB:
-		return ecb{block}, nil
+		return newWide(block, key), nil
 	case CBC:
-		return &cbc{block: block, last: [blockSize]byte(iv)}, nil
+		return &cbc{blocks: newWide(block, key), last: [blockSize]byte(iv)}, nil
 	case CTR:
 		return ctr{cipher.NewCTR(block, iv)}, nil
 	case CFB:
@@ -38,14 +38,6 @@ type asIs struct{}
 
 func (asIs) decrypt([]byte) {}
 
-type ecb struct{ block cipher.Block }
-
-func (d ecb) decrypt(piece []byte) {
-	for ; len(piece) > 0; piece = piece[blockSize:] {
-		d.block.Decrypt(piece, piece)
-	}
-}
-
 type ctr struct{ cipher.Stream }
 
 func (d ctr) decrypt(piece []byte) { d.XORKeyStream(piece, piece) }
@@ -58,9 +50,9 @@ const batch = 4 << 10
 type chain [blockSize + batch]byte
 
 type cbc struct {
-	block cipher.Block
-	last  [blockSize]byte
-	chain chain
+	blocks *wide
+	last   [blockSize]byte
+	chain  chain
 }
 
 func (d *cbc) decrypt(piece []byte) {
@@ -68,9 +60,7 @@ func (d *cbc) decrypt(piece []byte) {
 		now := piece[:min(batch, len(piece))]
 		copy(d.chain[:], d.last[:])
 		copy(d.chain[blockSize:], now)
-		for i := 0; i < len(now); i += blockSize {
-			d.block.Decrypt(now[i:], now[i:])
-		}
+		d.blocks.decrypt(now)
 		subtle.XORBytes(now, now, d.chain[:])
 		copy(d.last[:], d.chain[len(now):])
 		piece = piece[len(now):]

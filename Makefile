@@ -12,6 +12,7 @@ TAGS     :=
 XFLAGS   :=
 EXE      := $(shell go env GOEXE)
 PROGRAMS := installer/cmd/ss-setup runtime/cmd/ss-server runtime/cmd/ss-licensed runtime/cmd/lmu \
+            migrate/cmd/ss-vfsdecrypt \
             $(if $(EXE),packaging/windows/cmd/ss-wizard)
 SERVICES := packaging/services
 LEVEL    := 3
@@ -116,7 +117,7 @@ lint: ## go vet (Linux and Windows), staticcheck, gofumpt, shellcheck, go mod ti
 	go vet -tags "$(ALL_TAGS)" ./...
 	GOOS=windows go vet -tags faults ./...
 	$(TOOL) staticcheck -tags "$(ALL_TAGS)" ./...
-	GOOS=windows $$($(TOOL) -n staticcheck) -tags faults ./installer/... ./runtime/... ./packaging/windows/...
+	GOOS=windows $$($(TOOL) -n staticcheck) -tags faults ./installer/... ./runtime/... ./migrate/... ./packaging/windows/...
 	@files=$$($(TOOL) gofumpt -l .); [ -z "$$files" ] || { echo "gofumpt would change:"; echo "$$files"; exit 1; }
 	bash scripts/shellcheck.sh
 

@@ -30,7 +30,9 @@ func newDecrypter(m Mode, key, iv []byte) (decrypter, error) {
 	case CFB8:
 		return &cfb8{block: block, register: [blockSize]byte(iv)}, nil
 	}
-	return &ofb{block: block, pad: [blockSize]byte(iv)}, nil
+	d := &ofb{padder: newPadder(block, key)}
+	copy(d.pads[:], iv)
+	return d, nil
 }
 
 // asIs is for what is not encrypted.
@@ -103,22 +105,25 @@ func (d *cfb8) decrypt(piece []byte) {
 	}
 }
 
+// ofb keeps the last pad in front of those to come.
 type ofb struct {
-	block cipher.Block
-	pad   [blockSize]byte
-	pads  [batch]byte
+	padder *padder
+	pads   chain
 }
 
 func (d *ofb) decrypt(piece []byte) {
 	for len(piece) > 0 {
 		now := piece[:min(batch, len(piece))]
-		from := d.pad[:]
-		for i := 0; i < len(now); i += blockSize {
-			d.block.Encrypt(d.pads[i:], from)
-			from = d.pads[i : i+blockSize]
-		}
-		subtle.XORBytes(now, now, d.pads[:])
-		copy(d.pad[:], from)
+		whole := (len(now) + blockSize - 1) &^ (blockSize - 1)
+		d.padder.fill(d.pads[:blockSize+whole])
+		subtle.XORBytes(now, now, d.pads[blockSize:])
+		copy(d.pads[:blockSize], d.pads[whole:])
 		piece = piece[len(now):]
+	}
+}
+
+func fillPads(block cipher.Block, pads []byte) {
+	for i := blockSize; i < len(pads); i += blockSize {
+		block.Encrypt(pads[i:], pads[i-blockSize:])
 	}
 }

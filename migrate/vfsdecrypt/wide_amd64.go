@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// Go's own AES decrypts one block at a time, unless it is in CTR or GCM, and a processor
+// Go's own AES works on one block at a time, unless it is in CTR or GCM, and a processor
 // then waits for each round of each block: a third of what openssl does with ECB and CBC.
-// Eight blocks at once keep it busy. All this code sees is data that lies there encrypted;
+// Eight blocks at once keep it busy. In OFB each block waits for the one before anyhow, but
+// not for memory and calls in between. All this code sees is data that lies there encrypted;
 // nothing is encrypted with it.
 
 // subWord substitutes each byte of a word of the key schedule.
@@ -28,6 +29,12 @@ func inverseMix(key *[16]byte)
 //go:noescape
 func decryptEights(keys *[15][16]byte, rounds int, piece *byte, eights int)
 
+// encryptAgain encrypts the first block of pads, that again, and so on; each outcome lies
+// behind the one before. blocks is how many, 1 at least.
+//
+//go:noescape
+func encryptAgain(keys *[15][16]byte, rounds int, pads *byte, blocks int)
+
 // wide decrypts blocks that do not depend on each other.
 type wide struct {
 	block  cipher.Block
@@ -39,7 +46,7 @@ const eight = 8 * blockSize
 
 func newWide(block cipher.Block, key []byte) *wide {
 	w := &wide{block: block}
-	if !cpu.X86.HasAES || !cpu.X86.HasSSE41 {
+	if !cpu.X86.HasAES {
 		return w
 	}
 	w.rounds = len(key)/4 + 6
@@ -89,4 +96,32 @@ func (w *wide) decrypt(piece []byte) {
 	for ; len(piece) > 0; piece = piece[blockSize:] {
 		w.block.Decrypt(piece, piece)
 	}
+}
+
+// padder makes what OFB joins with the content.
+type padder struct {
+	block  cipher.Block
+	keys   [15][16]byte
+	rounds int // 0 for processors without AES
+}
+
+func newPadder(block cipher.Block, key []byte) *padder {
+	p := &padder{block: block}
+	if !cpu.X86.HasAES {
+		return p
+	}
+	p.rounds = len(key)/4 + 6
+	for i, word := range expand(key, p.rounds) {
+		binary.LittleEndian.PutUint32(p.keys[i/4][i%4*4:], word)
+	}
+	return p
+}
+
+// fill makes each block of pads the encrypted one before it; the first is given.
+func (p *padder) fill(pads []byte) {
+	if n := len(pads)/blockSize - 1; p.rounds > 0 && n > 0 {
+		encryptAgain(&p.keys, p.rounds, &pads[0], n)
+		return
+	}
+	fillPads(p.block, pads)
 }

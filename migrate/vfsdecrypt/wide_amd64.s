@@ -83,3 +83,33 @@ round:
 	DECQ CX
 	JNZ  eight
 	RET
+
+// func encryptAgain(keys *[15][16]byte, rounds int, pads *byte, blocks int)
+TEXT ·encryptAgain(SB), NOSPLIT, $0-32
+	MOVQ  keys+0(FP), AX
+	MOVQ  rounds+8(FP), BX
+	MOVQ  pads+16(FP), DX
+	MOVQ  blocks+24(FP), CX
+	MOVOU (DX), X0
+
+again:
+	MOVQ  AX, SI
+	MOVQ  BX, DI
+	MOVOU (SI), X8
+	PXOR  X8, X0
+	DECQ  DI
+
+encrypt:
+	ADDQ   $16, SI
+	MOVOU  (SI), X8
+	AESENC X8, X0
+	DECQ   DI
+	JNZ    encrypt
+
+	MOVOU      16(SI), X8
+	AESENCLAST X8, X0
+	ADDQ       $16, DX
+	MOVOU      X0, (DX)
+	DECQ       CX
+	JNZ        again
+	RET

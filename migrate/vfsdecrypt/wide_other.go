@@ -15,3 +15,11 @@ func (w *wide) decrypt(piece []byte) {
 		w.block.Decrypt(piece, piece)
 	}
 }
+
+// padder makes what OFB joins with the content.
+type padder struct{ block cipher.Block }
+
+func newPadder(block cipher.Block, _ []byte) *padder { return &padder{block} }
+
+// fill makes each block of pads the encrypted one before it; the first is given.
+func (p *padder) fill(pads []byte) { fillPads(p.block, pads) }

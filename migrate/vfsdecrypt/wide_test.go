@@ -21,6 +21,12 @@ func TestBlocksDecryptedAtOnceAreThoseOfGo(t *testing.T) {
 				block.Decrypt(want[i:], want[i:])
 			}
 			newWide(block, key).decrypt(got)
+			pads := randomBytes((n + 1) * blockSize)
+			again := bytes.Clone(pads)
+			fillPads(block, again)
+			if newPadder(block, key).fill(pads); !bytes.Equal(pads, again) {
+				t.Errorf("%d pads with a key of %d bytes differ", n, size)
+			}
 			if !bytes.Equal(got, want) {
 				t.Errorf("%d blocks with a key of %d bytes differ", n, size)
 			}

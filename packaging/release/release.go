@@ -19,7 +19,7 @@ import (
 
 // Programs are the runtime programs a bundle carries, without a suffix. It is a list
 // and not "whatever lies in the folder", so that a stray file is never shipped.
-var Programs = []string{"lmu", "ss-licensed", "ss-server"}
+var Programs = []string{"lmu", "ss-licensed", "ss-server", "ss-vfsdecrypt"}
 
 // Options tells Bundle what to pack.
 type Options struct {

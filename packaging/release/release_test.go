@@ -25,6 +25,7 @@ func input(t *testing.T, mode os.FileMode, when time.Time) Options {
 		"bin/ss-server":                        strings.Repeat("the server ", 50000),
 		"bin/ss-licensed":                      strings.Repeat("the license daemon ", 30000),
 		"bin/lmu":                              "the utility",
+		"bin/ss-vfsdecrypt":                    "the decrypter",
 		"bin/stray":                            "not part of a release",
 		"services/services.go":                 "package services",
 		"services/systemd/ss-server.service":   "[Service]\nUser={{.User}}\n",
@@ -96,7 +97,7 @@ func TestPayloadHoldsExactlyWhatTheManifestDeclares(t *testing.T) {
 		declared = append(declared, f.Path+" "+f.Mode)
 	}
 	want := []string{
-		"bin/lmu 0755", "bin/ss-licensed 0755", "bin/ss-server 0755",
+		"bin/lmu 0755", "bin/ss-licensed 0755", "bin/ss-server 0755", "bin/ss-vfsdecrypt 0755",
 		"services/openrc/ss-licensed 0644", "services/systemd/ss-licensed.service 0644",
 		"services/systemd/ss-server.service 0644", "services/sysv/ss-server 0644",
 	}

@@ -15,6 +15,7 @@
 //	sftp.go      sftp_up_vs_openssh, sftp_down_vs_openssh, sftp_small_vs_openssh,
 //	             evfs_write_vs_plain, evfs_read_vs_plain, sessions_1000_rss_mb,
 //	             sessions_1000_after_rss_mb
+//	decrypt.go   vfsdecrypt_vs_openssl, vfsdecrypt_scaling
 //	crash.go     crash_points, crash_points_lost
 //
 // The peer of installing and updating is a Debian package that deb.go builds, with

@@ -79,7 +79,7 @@ func newBundle(dir, version, build, setup, services string) error {
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return err
 	}
-	for name, db := range map[string]string{"ss-server": "store.db", "ss-licensed": "license.db", "lmu": "none"} {
+	for name, db := range map[string]string{"ss-server": "store.db", "ss-licensed": "license.db", "lmu": "none", "ss-vfsdecrypt": "none"} {
 		text := fmt.Sprintf(program, build, db, version, version)
 		if err := os.WriteFile(filepath.Join(bin, name), []byte(text), 0o755); err != nil {
 			return err

@@ -35,7 +35,9 @@ const (
 )
 
 // KDFs names every derivation.
-func KDFs() []string {
+func KDFs() []string { return kdfs }
+
+var kdfs = func() []string {
 	names := []string{kdfRaw, kdfHex, kdfMD5Hex}
 	for _, prefix := range []string{"", evpPrefix, pbkPrefix} {
 		for _, h := range hashes {
@@ -43,7 +45,7 @@ func KDFs() []string {
 		}
 	}
 	return names
-}
+}()
 
 // stretches tells whether the derivation takes salt and iterations and makes as many
 // bytes as are asked for.

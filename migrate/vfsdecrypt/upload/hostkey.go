@@ -26,7 +26,7 @@ type Trust struct {
 func (t Trust) callback(address string) (check ssh.HostKeyCallback, algorithms []string, err error) {
 	if t.Fingerprint != "" {
 		if !strings.HasPrefix(t.Fingerprint, "SHA256:") {
-			return nil, nil, fmt.Errorf("the fingerprint %q does not begin with SHA256:", t.Fingerprint)
+			return nil, nil, fmt.Errorf("the fingerprint %q is not one of SHA-256, as SHA256:… is", t.Fingerprint)
 		}
 		return t.byFingerprint, nil, nil
 	}

@@ -9,33 +9,38 @@ import (
 	"ss-setup/runtime/model"
 )
 
-// publicKey reads a user's key in any way that it may be written.
+// publicKey reads a user's key in any way that it may be written. One that is a line is
+// judged when the user is handed over.
 func publicKey(k UserKey) (out model.PublicKey, problem string) {
-	text := strings.TrimSpace(k.Text)
-	if text == "" {
-		return out, "it is empty"
-	}
-	if !strings.Contains(text, "\n") && (strings.HasPrefix(text, "ssh-") || strings.HasPrefix(text, "ecdsa-") || strings.HasPrefix(text, "sk-")) {
-		out.Key = text
-	} else if key, err := hostkey.Parse([]byte(text), ""); err == nil {
-		out.Key = key.Line()
-	} else {
-		return out, "it is not a public key"
-	}
-	u := model.User{Keys: []model.PublicKey{{Name: oneLine(k.Name), Key: out.Key}}}
-	u.Normalize()
-	out = u.Keys[0]
-	switch {
-	case out.Fingerprint == "":
-		return out, "it is not a public key"
-	case strings.HasPrefix(out.Key, "ssh-dss "):
-		return out, "DSA keys are broken"
-	}
-	if out.Name = oneLine(out.Name); len(out.Name) > 200 {
+	out.Name = oneLine(k.Name)
+	if len(out.Name) > 200 {
 		out.Name = strings.ToValidUTF8(out.Name[:200], "")
 	}
+	text := strings.TrimSpace(k.Text)
+	switch {
+	case text == "":
+		return out, "it is empty"
+	case strings.HasPrefix(text, "ssh-dss "):
+		return out, brokenDSA
+	case !strings.Contains(text, "\n") && (strings.HasPrefix(text, "ssh-") || strings.HasPrefix(text, "ecdsa-") || strings.HasPrefix(text, "sk-")):
+		out.Key = text
+		return out, ""
+	}
+	key, err := hostkey.Parse([]byte(text), "")
+	switch {
+	case err != nil:
+		return out, noKey
+	case key.Type == hostkey.DSA:
+		return out, brokenDSA
+	}
+	out.Key = key.Line()
 	return out, ""
 }
+
+const (
+	noKey     = "it is not a public key"
+	brokenDSA = "DSA keys are broken"
+)
 
 // HostKey is a key that a site proved itself with.
 type HostKey struct {

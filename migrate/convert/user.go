@@ -326,8 +326,14 @@ func (s *Site) keys(item *report.Item, a *Account, u *model.User) {
 
 // accountRepair puts fields right that are not worth losing an account for.
 func accountRepair(item *report.Item, u *model.User, g *model.Group) func(model.FieldError) bool {
+	keysDropped := false
 	return func(e model.FieldError) bool {
 		switch {
+		case u != nil && strings.HasPrefix(e.Field, "keys["):
+			if !keysDropped {
+				keysDropped = dropKeys(item, u)
+			}
+			return keysDropped
 		case u != nil && e.Field == "email":
 			item.Change(report.NotValid, fmt.Sprintf("its e-mail address %.80q is none and is left out", u.Email), "")
 			u.Email = ""
@@ -345,4 +351,22 @@ func accountRepair(item *report.Item, u *model.User, g *model.Group) func(model.
 		}
 		return true
 	}
+}
+
+// dropKeys takes away the keys that are none, or there twice; false if there is no such.
+func dropKeys(item *report.Item, u *model.User) bool {
+	before, seen := len(u.Keys), map[string]bool{}
+	u.Keys = slices.DeleteFunc(u.Keys, func(k model.PublicKey) bool {
+		switch {
+		case k.Fingerprint == "":
+			item.Change(report.UserKeys, fmt.Sprintf("its key %.60q is left out: %s", k.Name, noKey), "have the user give another")
+		case seen[k.Key]:
+			item.Change(report.Duplicates, fmt.Sprintf("its key %.60q is there twice", k.Name), "")
+		default:
+			seen[k.Key] = true
+			return false
+		}
+		return true
+	})
+	return len(u.Keys) < before
 }

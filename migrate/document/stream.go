@@ -340,12 +340,14 @@ func (s *scanner) text(buf []byte, i int) int {
 			i++
 			continue
 		}
-		n := bytes.IndexAny(buf[i:], `"\`)
-		if n < 0 {
-			return len(buf)
+		// Most texts are short: no call is worth it.
+		for i < len(buf) && buf[i] != '"' && buf[i] != '\\' {
+			i++
 		}
-		i += n + 1
-		if buf[i-1] == '\\' {
+		if i == len(buf) {
+			return i
+		}
+		if i++; buf[i-1] == '\\' {
 			s.escaped = true
 			continue
 		}

@@ -553,8 +553,8 @@ func (v *Value) Skip() {
 
 // Unused tells the paths of fields that nobody has asked for and that say something.
 func (v *Value) Unused(path string, tell func(path string)) {
-	if v == nil {
-		return
+	if v.allUsed() {
+		return // mostly: no paths are made then
 	}
 	for i := range v.fields {
 		f := &v.fields[i]
@@ -574,6 +574,20 @@ func (v *Value) Unused(path string, tell func(path string)) {
 		}
 		f.value.Unused(at, tell)
 	}
+}
+
+// allUsed tells whether somebody has asked for every field.
+func (v *Value) allUsed() bool {
+	if v == nil {
+		return true
+	}
+	for i := range v.fields {
+		f := &v.fields[i].value
+		if v.kind == Map && !f.used || !f.allUsed() {
+			return false
+		}
+	}
+	return true
 }
 
 // Empty tells values that say nothing: null, "", [], {}.

@@ -232,9 +232,8 @@ func decode(hash string) (p Params, salt, sum []byte, err error) {
 	if len(parts) != 6 || parts[2] != "v="+strconv.Itoa(argon2.Version) {
 		return p, nil, nil, ErrScheme
 	}
-	if n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &p.Memory, &p.Time, &p.Threads); n != 3 || err != nil ||
-		fmt.Sprintf("m=%d,t=%d,p=%d", p.Memory, p.Time, p.Threads) != parts[3] {
-		return p, nil, nil, ErrScheme
+	if p, err = decodeParams(parts[3]); err != nil {
+		return p, nil, nil, err
 	}
 	if p.Memory == 0 || p.Memory > maxMemory || p.Time == 0 || p.Time > maxTime || p.Threads == 0 {
 		return p, nil, nil, ErrScheme
@@ -245,4 +244,24 @@ func decode(hash string) (p Params, salt, sum []byte, err error) {
 		return p, nil, nil, ErrScheme
 	}
 	return p, salt, sum, nil
+}
+
+// decodeParams reads m=..,t=..,p=.. as Hash writes it, and nothing else.
+func decodeParams(text string) (p Params, err error) {
+	words := strings.Split(text, ",")
+	if len(words) != 3 {
+		return p, ErrScheme
+	}
+	var numbers [3]uint64
+	for i, name := range []string{"m=", "t=", "p="} {
+		digits, ok := strings.CutPrefix(words[i], name)
+		numbers[i], err = strconv.ParseUint(digits, 10, 32)
+		if !ok || err != nil || strconv.FormatUint(numbers[i], 10) != digits {
+			return p, ErrScheme
+		}
+	}
+	if numbers[2] > 255 {
+		return p, ErrScheme
+	}
+	return Params{Memory: uint32(numbers[0]), Time: uint32(numbers[1]), Threads: uint8(numbers[2])}, nil
 }

@@ -29,7 +29,7 @@ func parseFlags() (options, error) {
 	flag.StringVar(&o.out, "out", "dist/bench.json", "`file` to write the rows to")
 	flag.StringVar(&o.bundle, "bundle", "dist/bundle", "`folder` of the bundle that is installed and unpacked; make build makes it")
 	flag.IntVar(&o.runs, "runs", 7, "how often each side is measured, 5 at least")
-	flag.StringVar(&o.only, "only", "", "measure only this `kind`: unpack, patch, install, update, sftp, sessions, users, decrypt or crash")
+	flag.StringVar(&o.only, "only", "", "measure only this `kind`: unpack, patch, install, update, sftp, sessions, users, import, decrypt or crash")
 	flag.StringVar(&o.machines, "machines", "/var/tmp/lab/bench", "`folder` for the disks of the machines; in /dev/shm they are memory, and a sync costs nothing")
 	flag.StringVar(&o.events, "events", "", "`folder` to keep the events of each run of ss-setup in")
 	flag.BoolVar(&o.skipCrash, "skip-crash", false, "leave out the rows of the fault sweep, which takes minutes")
@@ -43,7 +43,7 @@ func parseFlags() (options, error) {
 		return o, fmt.Errorf("-runs %d: the median of fewer than 5 runs says nothing", o.runs)
 	}
 	if o.only != "" && !slices.ContainsFunc(measurements, func(m measurement) bool { return m.name == o.only }) {
-		return o, fmt.Errorf("-only %s: there are unpack, patch, install, update, sftp, sessions, users, decrypt and crash", o.only)
+		return o, fmt.Errorf("-only %s: there are unpack, patch, install, update, sftp, sessions, users, import, decrypt and crash", o.only)
 	}
 	return o, nil
 }
@@ -79,6 +79,7 @@ var measurements = []measurement{
 	{"sessions", sessionRows},
 	{"users", userRows},
 	{"decrypt", decryptRows},
+	{"import", importRows},
 	{"crash", crashRows},
 }
 

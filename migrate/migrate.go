@@ -32,14 +32,15 @@ func Open(ctx context.Context, path string) (importer.Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	s, err := recognise(ctx, f)
+	s, err := Recognise(ctx, f)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
 	return s, nil
 }
 
-func recognise(ctx context.Context, f *archive.File) (importer.Source, error) {
+// Recognise finds the importer of an opened file. The source closes the file.
+func Recognise(ctx context.Context, f *archive.File) (importer.Source, error) {
 	var refused error
 	for _, open := range products {
 		s, err := open(ctx, f)

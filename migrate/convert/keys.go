@@ -198,7 +198,7 @@ func (s *Site) presentHostKey(algorithm string) *model.HostKey {
 	for _, k := range s.c.opt.HostKeys(s.Name) {
 		if k.Algorithm == algorithm && !k.Disabled && !k.Private.IsZero() {
 			k = model.Clone(k)
-			k.Rev = 0
+			k.Rev, k.Site = 0, s.Name
 			return k
 		}
 	}

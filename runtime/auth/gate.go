@@ -14,6 +14,8 @@ type User struct {
 	Name string
 	// Hash of the password; empty if it has none here.
 	Hash string
+	// Legacy tells a hash of version 4 or 5, which may be wrong for some characters.
+	Legacy bool
 	// Directory names the LDAP profile that checks the password; empty is Hash.
 	Directory string
 	// Changed is when the password was chosen.
@@ -84,8 +86,11 @@ func (g *Gate) Password(ctx context.Context, name string, password []byte) error
 		g.Log.Warn("the password of a user must be set again", "user", name, "error", err)
 		return g.Hasher.CheckNobody(ctx, password)
 	}
-	if err == nil && old {
+	switch {
+	case err == nil && old:
 		g.rehash(ctx, user, password)
+	case errors.Is(err, ErrWrong) && user.Legacy:
+		g.Log.Warn("an imported password did not fit; versions 4 and 5 encoded some characters wrongly, so if the user is sure of it, set it again", "user", name)
 	}
 	return err
 }

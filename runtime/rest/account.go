@@ -87,7 +87,7 @@ func (a administrators) User(_ context.Context, name string) (auth.User, error) 
 		return auth.User{}, err
 	}
 	u := auth.User{
-		Name: name, Hash: c.Password.Hash, Changed: c.Password.Changed, MustChange: c.Password.MustChange,
+		Name: name, Hash: c.Password.Hash, Changed: c.Password.Changed, MustChange: c.Password.MustChange, Legacy: c.Password.Legacy,
 		Secret: secret, LastStep: seen.Step, Disabled: c.Disabled, From: c.EnableFrom, Until: c.DisableFrom,
 	}
 	for _, text := range c.AllowFrom {
@@ -121,7 +121,7 @@ func (a administrators) change(ctx context.Context, name string, fn func(*model.
 func (a administrators) Rehash(ctx context.Context, name, old, better string) error {
 	return a.change(ctx, name, func(c *model.Contact) {
 		if c.Password.Hash == old {
-			c.Password.Hash = better
+			c.Password.Hash, c.Password.Legacy = better, false
 		}
 	})
 }

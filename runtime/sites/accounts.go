@@ -191,7 +191,7 @@ func (s *users) User(_ context.Context, name string) (auth.User, error) {
 		return auth.User{}, err
 	}
 	return auth.User{
-		Name: u.Name, Hash: u.Password.Hash, Directory: model.Fold(u.LDAP), Changed: u.Password.Changed, MustChange: u.Password.MustChange,
+		Name: u.Name, Hash: u.Password.Hash, Directory: model.Fold(u.LDAP), Changed: u.Password.Changed, MustChange: u.Password.MustChange, Legacy: u.Password.Legacy,
 		Secret: secret, LastStep: did.Step, Disabled: u.Disabled, From: u.EnableFrom, Until: u.DisableFrom, Allow: prefixes(u.AllowFrom),
 	}, nil
 }

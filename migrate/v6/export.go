@@ -1,0 +1,223 @@
+package v6
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"ss-setup/migrate/archive"
+)
+
+// Server is a server of version 6 that runs.
+type Server struct {
+	// URL of its web pages, as https://127.0.0.1:6443.
+	URL string
+	// User and Password are a SuperAdmin's, Code that of the authenticator app, if there
+	// is one.
+	User, Password, Code string
+	// Fingerprint is the SHA-256 of its certificate, in hex with or without colons. Without
+	// one the certificate must be valid; on this machine itself any is taken, as old
+	// servers made their own.
+	Fingerprint string
+	// Patience bounds each of the three requests; 0 is 10 minutes.
+	Patience time.Duration
+}
+
+// The ways in which a server does not give its backup. Test with errors.Is.
+var (
+	// ErrNoAnswer: nothing answers there, or something else does.
+	ErrNoAnswer = errors.New("no server of version 6 answers")
+	// ErrRefused: it does not take the SuperAdmin's name and password.
+	ErrRefused = errors.New("the server of version 6 refuses the log-in")
+	// ErrNoBackup: it answers, and does not give a backup.
+	ErrNoBackup = errors.New("the server of version 6 does not give its backup")
+)
+
+// maxAnswer bounds answers that are no backup.
+const maxAnswer = 1 << 20
+
+// base is where the REST interface begins.
+const base = "/api/v1"
+
+// Export logs in to a running server of version 6, has it make a backup, and writes that
+// to w. It returns the server's version, "" if that is not told. What was written when it
+// fails is of no use.
+func Export(ctx context.Context, s Server, w io.Writer) (version string, err error) {
+	c, err := s.client()
+	if err != nil {
+		return "", err
+	}
+	defer c.http.CloseIdleConnections()
+	if version, err = c.version(ctx); err != nil {
+		return "", err
+	}
+	if major, ok := archive.Major(version); ok && major != 6 {
+		return version, fmt.Errorf("%w: %s answers as version %s", ErrNoAnswer, s.URL, version)
+	}
+	token, err := c.logIn(ctx, s)
+	if err != nil {
+		return version, err
+	}
+	err = c.backup(ctx, token, w)
+	c.logOut(ctx, token)
+	return version, err
+}
+
+// client speaks to one server.
+type client struct {
+	base     string
+	http     *http.Client
+	patience time.Duration
+}
+
+func (s Server) client() (*client, error) {
+	u, err := url.Parse(s.URL)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
+		return nil, fmt.Errorf("%q is not an address of a server; write it as https://127.0.0.1:6443", s.URL)
+	}
+	local := isLocal(u.Hostname())
+	if u.Scheme == "http" && !local {
+		return nil, fmt.Errorf("%s: the password would cross the network readable; use https", s.URL)
+	}
+	want := strings.ToLower(strings.ReplaceAll(s.Fingerprint, ":", ""))
+	if raw, err := hex.DecodeString(want); want != "" && (err != nil || len(raw) != sha256.Size) {
+		return nil, fmt.Errorf("%q is not the SHA-256 of a certificate", s.Fingerprint)
+	}
+	// Certificates that an old server made for itself are compared below, or on this very
+	// machine not at all.
+	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: local || want != ""}
+	if want != "" {
+		config.VerifyConnection = func(state tls.ConnectionState) error {
+			sum := sha256.Sum256(state.PeerCertificates[0].Raw)
+			if got := hex.EncodeToString(sum[:]); got != want {
+				return fmt.Errorf("the certificate has the fingerprint %s, not the one that was given", got)
+			}
+			return nil
+		}
+	}
+	patience := s.Patience
+	if patience == 0 {
+		patience = 10 * time.Minute
+	}
+	return &client{
+		base: strings.TrimRight(u.Scheme+"://"+u.Host, "/") + base, patience: patience,
+		http: &http.Client{
+			// Neither proxies nor other servers are to see the password.
+			Transport:     &http.Transport{TLSClientConfig: config, Proxy: nil},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+func isLocal(host string) bool {
+	return host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.")
+}
+
+// ask sends a request and hands the answer to read.
+func (c *client) ask(ctx context.Context, path string, prepare func(*http.Request), read func(*http.Response) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
+	if err != nil {
+		return err
+	}
+	if prepare != nil {
+		prepare(r)
+	}
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return fmt.Errorf("%w at %s: %w", ErrNoAnswer, c.base, err)
+	}
+	defer answer.Body.Close()
+	return read(answer)
+}
+
+// version asks who is there. It needs no log-in.
+func (c *client) version(ctx context.Context) (version string, err error) {
+	err = c.ask(ctx, "/version", nil, func(answer *http.Response) error {
+		var info struct {
+			Version string `json:"version"`
+		}
+		if answer.StatusCode != http.StatusOK {
+			return nil // some builds ask for a log-in first
+		}
+		if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&info); err != nil {
+			return fmt.Errorf("%w at %s: what answers there is something else", ErrNoAnswer, c.base)
+		}
+		if version = info.Version; len(version) > 64 {
+			version = version[:64]
+		}
+		return nil
+	})
+	return version, err
+}
+
+func (c *client) logIn(ctx context.Context, s Server) (token string, err error) {
+	prepare := func(r *http.Request) {
+		r.SetBasicAuth(s.User, s.Password)
+		if s.Code != "" {
+			r.Header.Set("X-OTP", s.Code)
+		}
+	}
+	err = c.ask(ctx, "/sa/login", prepare, func(answer *http.Response) error {
+		switch answer.StatusCode {
+		case http.StatusOK:
+		case http.StatusUnauthorized, http.StatusForbidden:
+			return fmt.Errorf("%w: name, password or code of the SuperAdmin %q is wrong, or it may not log in from here", ErrRefused, s.User)
+		default:
+			return fmt.Errorf("%w: it answers %s", ErrRefused, answer.Status)
+		}
+		var object struct {
+			Token string `json:"token"`
+		}
+		if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&object); err != nil || object.Token == "" {
+			return fmt.Errorf("%w: its answer has no token", ErrRefused)
+		}
+		token = object.Token
+		return nil
+	})
+	return token, err
+}
+
+func bearer(token string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
+}
+
+func (c *client) backup(ctx context.Context, token string, w io.Writer) error {
+	return c.ask(ctx, "/sa/backup", bearer(token), func(answer *http.Response) error {
+		kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+		switch {
+		case answer.StatusCode != http.StatusOK:
+			return fmt.Errorf("%w: it answers %s", ErrNoBackup, answer.Status)
+		case kind == "text/html" || kind == "application/json":
+			return fmt.Errorf("%w: it answers with %s", ErrNoBackup, kind)
+		}
+		n, err := io.Copy(w, io.LimitReader(answer.Body, archive.MaxUnfolded+1))
+		switch {
+		case err != nil:
+			return fmt.Errorf("%w: it was cut after %d bytes: %w", ErrNoBackup, n, err)
+		case n > archive.MaxUnfolded:
+			return fmt.Errorf("%w: it is larger than %d bytes", ErrNoBackup, int64(archive.MaxUnfolded))
+		case n == 0 || answer.ContentLength >= 0 && n != answer.ContentLength:
+			return fmt.Errorf("%w: it was cut after %d bytes", ErrNoBackup, n)
+		}
+		return nil
+	})
+}
+
+// logOut is good manners and no condition of anything.
+func (c *client) logOut(ctx context.Context, token string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = c.ask(ctx, "/sa/logout", bearer(token), func(*http.Response) error { return nil })
+}

@@ -1,0 +1,105 @@
+package v6
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// old answers as a server of version 6.
+func old(t *testing.T, change func(http.ResponseWriter, *http.Request) bool) *httptest.Server {
+	t.Helper()
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if change != nil && change(w, r) {
+			return
+		}
+		switch r.URL.Path {
+		case "/api/v1/version":
+			fmt.Fprint(w, `{"name":"x","version":"6.2.60"}`)
+		case "/api/v1/sa/login":
+			if user, password, _ := r.BasicAuth(); user != "sa" || password != "secret" {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			fmt.Fprint(w, `{"token":"t0ken"}`)
+		case "/api/v1/sa/backup":
+			if r.Header.Get("Authorization") != "Bearer t0ken" {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			w.Header().Set("Content-Type", "application/zip")
+			fmt.Fprint(w, "PK the backup")
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestAServerOfVersion6GivesItsBackup(t *testing.T) {
+	s := old(t, nil)
+	var out bytes.Buffer
+	version, err := Export(context.Background(), Server{URL: s.URL, User: "sa", Password: "secret"}, &out)
+	if err != nil || version != "6.2.60" || out.String() != "PK the backup" {
+		t.Errorf("%q, %q, %v", version, out.String(), err)
+	}
+	sum := sha256.Sum256(s.Certificate().Raw)
+	if _, err := Export(context.Background(), Server{URL: s.URL, User: "sa", Password: "secret", Fingerprint: strings.ToUpper(hex.EncodeToString(sum[:]))}, &out); err != nil {
+		t.Errorf("with the right fingerprint: %v", err)
+	}
+}
+
+func TestWhatHindersAnExportIsToldExactly(t *testing.T) {
+	at := func(path, kind string, status int, body string) func(http.ResponseWriter, *http.Request) bool {
+		return func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != "/api/v1"+path {
+				return false
+			}
+			w.Header().Set("Content-Type", kind)
+			w.WriteHeader(status)
+			fmt.Fprint(w, body)
+			return true
+		}
+	}
+	cases := map[string]struct {
+		change func(http.ResponseWriter, *http.Request) bool
+		server Server
+		is     error
+		says   string
+	}{
+		"a wrong password":       {nil, Server{User: "sa", Password: "wrong"}, ErrRefused, "wrong"},
+		"another version":        {at("/version", "application/json", 200, `{"version":"7.0.1"}`), Server{}, ErrNoAnswer, "version 7.0.1"},
+		"another program":        {at("/version", "text/html", 200, `<html>`), Server{}, ErrNoAnswer, "something else"},
+		"a log-in without token": {at("/sa/login", "application/json", 200, `{}`), Server{User: "sa", Password: "secret"}, ErrRefused, "no token"},
+		"an error for a backup":  {at("/sa/backup", "application/json", 500, `{}`), Server{User: "sa", Password: "secret"}, ErrNoBackup, "500"},
+		"a page for a backup":    {at("/sa/backup", "text/html; charset=utf-8", 200, `<html>`), Server{User: "sa", Password: "secret"}, ErrNoBackup, "text/html"},
+		"an empty backup":        {at("/sa/backup", "application/zip", 200, ``), Server{User: "sa", Password: "secret"}, ErrNoBackup, "cut"},
+		"another certificate":    {nil, Server{Fingerprint: strings.Repeat("ab", 32)}, ErrNoAnswer, "not the one that was given"},
+		"a redirection":          {at("/sa/login", "", 302, ``), Server{User: "sa", Password: "secret"}, ErrRefused, "302"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			c.server.URL = old(t, c.change).URL
+			_, err := Export(context.Background(), c.server, &bytes.Buffer{})
+			if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	for _, url := range []string{"", "ftp://x", "http://192.0.2.1:6443", "https://user@host"} {
+		if _, err := Export(context.Background(), Server{URL: url}, &bytes.Buffer{}); err == nil {
+			t.Errorf("%q was taken", url)
+		}
+	}
+	slow := old(t, func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true })
+	if _, err := Export(context.Background(), Server{URL: slow.URL, Patience: 50 * time.Millisecond}, &bytes.Buffer{}); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("a server that hangs: %v", err)
+	}
+}

@@ -221,15 +221,16 @@ const wrong = -64
 
 // zipDeeper looks at the name of the first entry and at the end of the archive.
 func zipDeeper(content []byte, complete bool) int {
-	length := field16(content, 26)
-	if length < 0 {
+	const fixed = 30 // bytes before the name
+	if len(content) < fixed {
 		return 0
 	}
+	length := field16(content, 26)
 	if !slices.Contains([]int{0, 8, 9, 12, 14, 93, 95, 99}, field16(content, 8)) || length == 0 || length > 1024 {
 		return wrong
 	}
 	bits := 16
-	if name := content[30:min(len(content), 30+length)]; len(name) > 0 {
+	if name := content[fixed:min(len(content), fixed+length)]; len(name) > 0 {
 		n := textBits(name, false)
 		if n == 0 {
 			return wrong

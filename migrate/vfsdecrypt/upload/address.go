@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"path"
 	"strconv"
+	"strings"
+	"unicode"
 )
 
 // ErrAddress marks an address that says nothing or too much.
@@ -33,10 +36,22 @@ func ParseAddress(text string) (Address, error) {
 	if port := u.Port(); port != "" {
 		a.Port, err = strconv.Atoi(port)
 	}
-	if err != nil || u.Scheme != "sftp" || u.RawQuery != "" || u.Fragment != "" || a.User == "" || a.Host == "" || a.Port < 1 || a.Port > 65535 {
+	if err != nil || u.Scheme != "sftp" || u.RawQuery != "" || u.Fragment != "" || a.User == "" || !goodHost(a.Host) || a.Port < 1 || a.Port > 65535 {
 		return Address{}, fmt.Errorf("%w: it must be sftp://USER@HOST:PORT/FOLDER", ErrAddress)
 	}
 	return a, nil
+}
+
+// goodHost takes names as they are, and of addresses with a colon only what is one.
+func goodHost(host string) bool {
+	if !strings.Contains(host, ":") {
+		return host != ""
+	}
+	ip, err := netip.ParseAddr(host)
+	notPlain := func(r rune) bool {
+		return r >= 0x80 || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-", r)
+	}
+	return err == nil && !strings.ContainsFunc(ip.Zone(), notPlain)
 }
 
 // HostPort is what is dialled.

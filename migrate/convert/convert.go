@@ -99,6 +99,8 @@ func (c *Conversion) claim(kind model.Kind, site, name string) bool {
 	if c.taken[key] {
 		return false
 	}
+	// A name is a piece of its document, which would all be kept with it.
+	key.id = strings.Clone(key.id)
 	c.taken[key] = true
 	return true
 }

@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -160,7 +161,8 @@ func (r *Report) Item(kind Kind, site, name string) *Item {
 }
 
 func (i *Item) line(rule Rule, o Outcome, what, cure string) {
-	i.r.Lines = append(i.r.Lines, Line{rule, o, i.kind, i.site, i.name, what, cure})
+	// A name is a piece of its document, which would all be kept with it.
+	i.r.Lines = append(i.r.Lines, Line{rule, o, i.kind, i.site, strings.Clone(i.name), what, cure})
 }
 
 // Drop says that the object was not imported.

@@ -48,6 +48,9 @@ type Options struct {
 	Sealer Sealer
 	Now    func() time.Time
 	Log    *slog.Logger
+	// Filling is for a store that is made at once, with objects nearly in the order of
+	// their keys: its pages are filled, without room for more.
+	Filling bool
 }
 
 // Engine is the server's objects. Its methods may be called at once.
@@ -56,6 +59,8 @@ type Engine struct {
 	sealer Sealer
 	now    func() time.Time
 	log    *slog.Logger
+	// fill is how full pages of objects are made; 0 is the usual.
+	fill float64
 
 	writing sync.Mutex
 	index   atomic.Pointer[index]
@@ -66,6 +71,9 @@ type Engine struct {
 // the store's own lock must be held, as it is while it is open.
 func Open(o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, sealer: o.Sealer, now: o.Now, log: o.Log}
+	if o.Filling {
+		e.fill = 0.9
+	}
 	idx, err := e.loadIndex()
 	if errors.Is(err, errStaleIndex) {
 		e.log.Warn("the index does not fit the objects and is made anew", "why", err)

@@ -207,6 +207,7 @@ func (tx *Tx) keep(key model.Key, o model.Object) error {
 	if err != nil {
 		return err
 	}
+	tx.fillPages(objects)
 	if err := objects.Put(row, record); err != nil {
 		return fmt.Errorf("keep %s: %w", model.Describe(key), err)
 	}
@@ -214,9 +215,17 @@ func (tx *Tx) keep(key model.Key, o model.Object) error {
 	if err != nil {
 		return err
 	}
+	tx.fillPages(entries)
 	e := entryOf(key, o)
 	tx.latest[key] = e
 	return entries.Put(row, packEntry(row, &e))
+}
+
+// fillPages has the pages of a store that is made at once filled.
+func (tx *Tx) fillPages(b *bbolt.Bucket) {
+	if tx.engine.fill > 0 {
+		b.FillPercent = tx.engine.fill
+	}
 }
 
 // Delete takes an object away. rev is the revision that the caller has read, 0 for

@@ -1,10 +1,13 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"ss-setup/runtime/backup"
 	"ss-setup/runtime/model"
@@ -87,6 +90,7 @@ func (w *writer) put(o model.Object) error {
 // hand gives a batch to the writer.
 func (w *writer) hand() error {
 	batch := w.gather
+	sortUsers(batch)
 	w.gather = make([]model.Object, 0, perCommit)
 	select {
 	case w.batches <- batch:
@@ -104,4 +108,20 @@ func (w *writer) stop() {
 	w.running = false
 	close(w.batches)
 	<-w.done
+}
+
+// sortUsers puts users that follow each other, and come in any order, into that of their
+// keys: so each page of the store is written once. All else stays behind what it refers to.
+func sortUsers(batch []model.Object) {
+	for len(batch) > 0 {
+		n := 0
+		for n < len(batch) && batch[n].Key().Kind == model.KindUser {
+			n++
+		}
+		slices.SortFunc(batch[:n], func(a, b model.Object) int {
+			x, y := a.Key(), b.Key()
+			return cmp.Or(strings.Compare(x.Site, y.Site), strings.Compare(x.ID, y.ID))
+		})
+		batch = batch[max(n, 1):]
+	}
 }

@@ -120,7 +120,7 @@ func (b *builder) Begin(backup.Header) (err error) {
 	if err != nil {
 		return err
 	}
-	b.engine, err = engine.Open(engine.Options{Store: b.store, Sealer: seal.New(b.ring), Now: b.place.Now, Log: slog.New(slog.DiscardHandler)})
+	b.engine, err = engine.Open(engine.Options{Store: b.store, Sealer: seal.New(b.ring), Now: b.place.Now, Log: slog.New(slog.DiscardHandler), Filling: true})
 	return err
 }
 

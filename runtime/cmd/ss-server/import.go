@@ -50,16 +50,12 @@ func importCommand() *cli.Command {
 // errNotAccepted: nobody said that what is lost may be.
 var errNotAccepted = errors.New("users, groups, sites or VFSs would be dropped or disabled; look at the report, then give --accept-drops; nothing was changed")
 
-// Memory of an import: what is read is soon written, so that collecting it late costs
-// little memory and saves a fifth of the time.
-const (
-	importGC    = 300
-	importBound = 96 << 20
-)
+// importGC is how late an import collects what it read and wrote: its own memory is
+// small, and collecting costs time.
+const importGC = 120
 
 func importFile(c *cli.Context) (err error) {
 	debug.SetGCPercent(importGC)
-	debug.SetMemoryLimit(importBound)
 	options, err := importOptions(c)
 	if err != nil {
 		return err
@@ -109,6 +105,8 @@ func importInForce(c *cli.Context, place node.Place, built *node.Built, tell fun
 	if err := built.AddKeys(); err != nil {
 		return fmt.Errorf("%w; the configuration was not changed", err)
 	}
+	// The check of the new store looks at all its pages: let go of the memory of before.
+	debug.FreeOSMemory()
 	replaced, err := putInForce(c.Context, c.String("control"), place, built.Name, tell)
 	if err != nil {
 		return fmt.Errorf("put the import in force: %w", err)

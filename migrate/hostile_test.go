@@ -135,8 +135,8 @@ func tryImport(path string, to importer.Taker) error {
 	return s.Import(context.Background(), importer.Options{NewNode: "here"}, to, report.New(s.About()))
 }
 
-// endless is a zip whose one file begins like a list of users and goes on for ever, as
-// far as a file may.
+// TestAFileThatNeverEndsCostsLittle: it is refused by its size, or where it stops to be
+// JSON.
 func TestAFileThatNeverEndsCostsLittle(t *testing.T) {
 	path := write(t, "endless.json", []byte(`{"version":{"version":"6.2.60"},"vsites":[{"id":"default"}],"sites":{"default":{"users":[`))
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)

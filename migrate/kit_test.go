@@ -137,16 +137,6 @@ func (i imported) user(t testing.TB, key string) *model.User {
 	return u
 }
 
-// lines are those of a rule, as OUTCOME KIND NAME.
-func (i imported) lines(rule report.Rule) (out []string) {
-	for _, l := range i.report.Lines {
-		if l.Rule == rule {
-			out = append(out, strings.TrimSpace(string(l.Outcome)+" "+string(l.Kind)+" "+l.Name))
-		}
-	}
-	return out
-}
-
 // text is everything as text, with what is new each time taken out.
 func (i imported) text(t testing.TB) string {
 	t.Helper()

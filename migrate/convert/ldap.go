@@ -26,7 +26,6 @@ type Directory struct {
 	Filter        string
 	// Suspect names characters of the password that may have been encoded twice.
 	Suspect string
-	Raw     string
 }
 
 // The filters for the names of Active Directory.

@@ -118,11 +118,6 @@ func (c *Conversion) BeginSite(old OldSite) (*Site, error) {
 	return s, nil
 }
 
-// Orphan is the place of objects whose site the source does not have: they are dropped.
-func (c *Conversion) Orphan(id string) *Site {
-	return &Site{c: c, Name: id, dropped: true, vfs: map[string]storage{}, groups: map[string][]model.LDAPGroup{}, profiles: map[string]string{}}
-}
-
 // item begins an object of the site. It is dropped at once if the site is not there.
 func (s *Site) item(kind report.Kind, name string) (item *report.Item, ok bool) {
 	item = s.c.report.Item(kind, s.Name, name)
@@ -326,14 +321,6 @@ func (s *Site) Keep(kind report.Kind, sort, name, raw string, rule report.Rule, 
 	}
 	item.Keep(rule, what, cure)
 	item.Done()
-	return s.c.keep(s.Name, sort, name, raw)
-}
-
-// KeepPart keeps a part of an object without counting it: it is told with its object.
-func (s *Site) KeepPart(sort, name, raw string) error {
-	if s.dropped {
-		return nil
-	}
 	return s.c.keep(s.Name, sort, name, raw)
 }
 

@@ -311,7 +311,7 @@ func (in *siteRun) ldap() error {
 	return in.each(in.folder, ldaps, func(doc *document.Value) error {
 		old := convert.Directory{
 			ID: doc.Get("id").Str(), Hosts: words(doc.Get("id")), User: doc.Get("username").Str(),
-			Password: secret(doc.Get("password")), Domains: words(doc.Get("domains")), Raw: doc.Raw(),
+			Password: secret(doc.Get("password")), Domains: words(doc.Get("domains")),
 		}
 		old.Port, _ = doc.Get("port").Int()
 		w := convert.Bare(doc.Get("ldapProto").Str())

@@ -82,6 +82,7 @@ func full() []Object {
 			LogSettings{"info", 10, 5, 90},
 			SnapshotSettings{3},
 			ACMESettings{"https://acme.example.com/dir", "a@example.com", sealed},
+			Protector{LevelStrict, 5, 10, 60, 20},
 			PasswordRule{MinLength: 12},
 		},
 	}

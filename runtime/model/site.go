@@ -313,6 +313,8 @@ type Settings struct {
 	Log       LogSettings      `json:"log,omitzero"`
 	Snapshots SnapshotSettings `json:"snapshots,omitzero"`
 	ACME      ACMESettings     `json:"acme,omitzero"`
+	// Protector is when addresses are banned that log in to the web interface wrongly.
+	Protector Protector `json:"protector,omitzero"`
 	// Passwords is the rule for SuperAdmins and Admins.
 	PasswordRule PasswordRule `json:"passwordRule,omitzero"`
 }
@@ -400,6 +402,7 @@ func (s *Settings) Validate() error {
 		c.link("acme.directory", s.ACME.Directory, "https")
 	}
 	c.optionalEmail("acme.email", s.ACME.Email)
+	c.protector(s.Protector)
 	c.passwordRule("passwordRule", s.PasswordRule)
 	return c.err(s.Key())
 }

@@ -49,8 +49,41 @@ func (w *write) prepare() error {
 		return w.certificate(o)
 	case *model.VFS:
 		return w.vfs(o)
+	case *model.Entry:
+		return w.entry(normal(o))
 	}
 	return nil
+}
+
+// entry refuses what would keep the caller himself out of this interface, where nobody
+// could take it back.
+func (w *write) entry(e *model.Entry) error {
+	from := w.caller.from
+	if e.Site != "" || !from.IsValid() || !e.Current(w.api.Now()) {
+		return nil
+	}
+	within := e.Prefix().Contains(from)
+	switch {
+	case e.List == model.ListBlock && within:
+		return wrongField("network", "your own address, "+from.String()+", is in it", "choose a smaller network, or do it from another address")
+	case e.List != model.ListAllow || within || from.IsLoopback():
+		return nil
+	}
+	err := w.api.Engine.Read(func(r *engine.Reader) error {
+		for other, err := range engine.Entries.InSite(r, "") {
+			if err != nil {
+				return err
+			}
+			if other.List == model.ListAllow && other.Key() != e.Key() && other.Current(w.api.Now()) && other.Prefix().Contains(from) {
+				within = true
+			}
+		}
+		return nil
+	})
+	if err == nil && !within {
+		err = wrongField("network", "your own address, "+from.String()+", would be on no allow list", "allow that first")
+	}
+	return err
 }
 
 // valid asks the model about the object as it will be when prepare is done.

@@ -77,7 +77,7 @@ func sampleObject(rnd *rand.Rand, kind model.Kind, site string, n int) map[strin
 	case model.KindCertificate:
 		o["type"], o["domains"] = "self-signed", []string{m + ".example.com"}
 	case model.KindEntry:
-		o["list"], o["network"], o["notes"] = "block", fmt.Sprintf("192.0.2.%d", n), m+" text"
+		o["list"], o["network"], o["notes"] = "block", fmt.Sprintf("198.51.100.%d", n), m+" text"
 		delete(o, "name")
 	case model.KindSuperAdmin, model.KindAdmin:
 		o["email"] = m + "@example.com"
@@ -216,7 +216,7 @@ func randomCall(rnd *rand.Rand) (method, path string, body any) {
 	id := marked(k.Kind, site, n)
 	switch k.Kind {
 	case model.KindEntry:
-		id = fmt.Sprintf("block:192.0.2.%d", n)
+		id = fmt.Sprintf("block:198.51.100.%d", n)
 	case model.KindSite:
 		if id = roleSites[rnd.IntN(3)]; rnd.IntN(3) == 0 {
 			id = fmt.Sprintf("x%d", n)

@@ -43,6 +43,7 @@ type Manager struct {
 	hasher   *auth.Hasher
 	volumes  *volumes
 	activity *activity
+	web      *guard
 
 	unlisten func()
 	cancel   context.CancelFunc
@@ -77,8 +78,10 @@ func Start(o Options) (*Manager, error) {
 		opt: o, log: o.Log, hasher: hasher, activity: newActivity(o.Engine, o.Log),
 		volumes: newVolumes(o.Log, o.Now), sites: map[string]*site{}, stopped: map[string]bool{},
 	}
+	m.web = newGuard(m, "", o.Log)
 	m.unlisten = o.Engine.Listen(m.hear)
 	m.mu.Lock()
+	m.followWeb(true)
 	m.refreshAll(true)
 	m.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -180,12 +183,16 @@ func (m *Manager) hear(ctx context.Context, changes []engine.Change) {
 	for _, entry := range e.entries {
 		m.list(entry)
 	}
+	if e.settings {
+		m.followWeb(false)
+	}
 	m.recheck(ctx, e)
 }
 
 // effects are what changes lead to.
 type effects struct {
-	node    bool
+	node     bool
+	settings bool
 	sites   map[string]bool            // to be read again
 	all     map[string]bool            // whose sessions are to be looked at
 	users   map[string]map[string]bool // whose sessions are, by site and ID
@@ -197,6 +204,8 @@ func (m *Manager) effect(e *effects, c engine.Change) {
 	switch c.Key.Kind {
 	case model.KindNode:
 		e.node = true
+	case model.KindSettings:
+		e.settings = true
 	case model.KindSite:
 		e.sites[c.Key.ID], e.all[c.Key.ID] = true, true
 	case model.KindBinding, model.KindHostKey:
@@ -293,8 +302,9 @@ func (m *Manager) sweep(ctx context.Context, daily bool) {
 	if !m.opt.Open() {
 		return
 	}
+	// Not under the lock: it writes, and who writes waits for hear.
+	m.web.protector.Sweep()
 	for _, s := range m.each() {
-		// Not under the lock: it writes, and who writes waits for hear.
 		s.guard.protector.Sweep()
 	}
 	m.volumes.sweep(ctx, daily)

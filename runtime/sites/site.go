@@ -80,12 +80,11 @@ func (p *plan) fill(r *engine.Reader, node string) error {
 
 func (p *plan) fillEntries(r *engine.Reader) error {
 	for _, scope := range []string{"", p.site.Name} {
-		for e, err := range engine.Entries.InSite(r, scope) {
-			if err != nil {
-				return err
-			}
-			p.entries = append(p.entries, e)
+		entries, err := entriesOf(r, scope)
+		if err != nil {
+			return err
 		}
+		p.entries = append(p.entries, entries...)
 	}
 	return nil
 }
@@ -115,13 +114,13 @@ type rules struct {
 
 func newSite(m *Manager, name string) *site {
 	s := &site{name: name, m: m, log: m.log.With("site", name), bindings: map[string]*binding{}}
-	s.guard = newGuard(s)
+	s.guard = newGuard(m, name, s.log)
 	return s
 }
 
 // follow brings the site to what the plan says. m.mu is held.
 func (s *site) follow(p *plan, run bool) {
-	s.guard.follow(p)
+	s.guard.follow(p.site.Protector, p.entries)
 	s.rules.Store(s.newRules(p))
 	if s.stopping {
 		return

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,7 @@ import (
 	"ss-setup/runtime/auth"
 	"ss-setup/runtime/engine"
 	"ss-setup/runtime/model"
+	"ss-setup/runtime/protector"
 	"ss-setup/runtime/sftpd"
 	"ss-setup/runtime/sftpd/sftpdtest"
 	"ss-setup/runtime/sites"
@@ -412,6 +414,79 @@ func TestWhoGuessesIsBannedInTheModelAndAnAdministratorLetsHimOff(t *testing.T) 
 	}
 	if _, err := w.dial(t, nil); err != nil {
 		t.Errorf("switched off: %v", err)
+	}
+}
+
+func TestWhoGuessesAtTheWebInterfaceIsBannedFromEverything(t *testing.T) {
+	w := newWorld(t)
+	settings := &model.Settings{Protector: model.Protector{Threshold: 3}}
+	w.write(t, settings)
+	guess := func(addr netip.Addr) {
+		for range 3 {
+			w.Web().Offend(addr, protector.BadLogin)
+		}
+	}
+	stranger, watcher := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("203.0.113.10")
+	w.write(t, &model.Entry{List: model.ListSafe, Network: watcher.String()})
+	guess(stranger)
+	guess(watcher)
+	if w.Web().Admit(stranger) == nil || w.Web().Admit(watcher) != nil {
+		t.Error("the stranger is let in, or the safe address is not")
+	}
+	key := model.EntryKey("", model.ListBlock, stranger.String())
+	must(t, w.engine.Read(func(r *engine.Reader) error {
+		o, err := r.Get(key)
+		if err == nil && (o.(*model.Entry).Reason != model.ReasonAuth || o.Header().By != "protector") {
+			t.Errorf("%+v", o)
+		}
+		return err
+	}))
+	w.close(t)
+	w.open(t)
+	if w.Web().Admit(stranger) == nil {
+		t.Error("let in after a restart during the ban")
+	}
+	w.delete(t, key)
+	if err := w.Web().Admit(stranger); err != nil {
+		t.Errorf("let off: %v", err)
+	}
+	// What a site bans is its own affair, and what the settings say holds at once.
+	w.write(t, &model.Entry{Site: "main", List: model.ListBlock, Network: stranger.String()})
+	settings.Protector.Level = model.LevelOff
+	w.write(t, settings)
+	guess(stranger)
+	if err := w.Web().Admit(stranger); err != nil {
+		t.Errorf("switched off: %v", err)
+	}
+}
+
+// TestABanOfTheWebInterfaceHoldsForSites: it stands in the list of the server.
+func TestABanOfTheWebInterfaceHoldsForSites(t *testing.T) {
+	w := newWorld(t)
+	entry := &model.Entry{List: model.ListBlock, Network: "127.0.0.1", Reason: model.ReasonAuth, Expires: time.Now().Add(time.Hour).UTC()}
+	w.write(t, entry)
+	if _, err := w.dial(t, nil); err == nil {
+		t.Error("let in during the ban")
+	}
+	w.delete(t, entry.Key())
+	if _, err := w.dial(t, nil); err != nil {
+		t.Errorf("let off: %v", err)
+	}
+}
+
+func TestTheMachineItselfIsNotLockedOutOfTheWebInterface(t *testing.T) {
+	w := newWorld(t)
+	self, other := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("203.0.113.9")
+	for range 2 * protector.Defaults().Threshold {
+		w.Web().Offend(self, protector.BadLogin)
+	}
+	w.write(t, &model.Entry{List: model.ListAllow, Network: "198.51.100.0/24"})
+	if w.Web().Admit(self) != nil || w.Web().Admit(other) == nil {
+		t.Error("the allow list keeps the machine itself out, or nobody")
+	}
+	w.write(t, &model.Entry{List: model.ListBlock, Network: "127.0.0.0/8"})
+	if w.Web().Admit(self) == nil {
+		t.Error("an administrator's word does not hold for it")
 	}
 }
 

@@ -374,3 +374,24 @@ func TestWhatIsChangedByRESTHoldsForSessionsThatRunAndSitesThatAreAddedServe(t *
 	}
 	n.end(t, syscall.SIGTERM)
 }
+
+func TestTheListsOfTheServerHoldForTheWebInterface(t *testing.T) {
+	n := newInstalled(t)
+	n.write(t, func(_ *sites.Manager, e *engine.Engine) {
+		_, err := e.Write(t.Context(), "superadmin/sa", func(tx *engine.Tx) error {
+			return tx.Create(&model.Entry{List: model.ListBlock, Network: "127.0.0.2"})
+		})
+		check(t, err)
+	})
+	n.run(t)
+	for from, want := range map[string]int{"127.0.0.1": http.StatusUnauthorized, "127.0.0.2": http.StatusForbidden} {
+		client := insecure()
+		client.Transport.(*http.Transport).DialContext = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext
+		resp, err := client.Get("https://" + n.web + "/api/v1/me")
+		check(t, err)
+		if resp.Body.Close(); resp.StatusCode != want {
+			t.Errorf("from %s: %s", from, resp.Status)
+		}
+	}
+	n.end(t, syscall.SIGTERM)
+}

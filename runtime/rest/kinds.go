@@ -137,6 +137,7 @@ func (a *API) register() {
 	a.registerSites()
 	a.registerKeys()
 	a.registerFeed()
+	a.registerAudit()
 }
 
 func (a *API) registerKind(k kind) {

@@ -193,10 +193,10 @@ func (m *Manager) hear(ctx context.Context, changes []engine.Change) {
 type effects struct {
 	node     bool
 	settings bool
-	sites   map[string]bool            // to be read again
-	all     map[string]bool            // whose sessions are to be looked at
-	users   map[string]map[string]bool // whose sessions are, by site and ID
-	entries []engine.Change
+	sites    map[string]bool            // to be read again
+	all      map[string]bool            // whose sessions are to be looked at
+	users    map[string]map[string]bool // whose sessions are, by site and ID
+	entries  []engine.Change
 }
 
 func (m *Manager) effect(e *effects, c engine.Change) {

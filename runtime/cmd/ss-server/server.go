@@ -105,7 +105,8 @@ func (s *server) openAPI() error {
 		return err
 	}
 	s.api = rest.New(rest.Options{
-		Engine: s.engine, Hasher: hasher, Sites: s.sites, Protector: s.sites.Web(), Audit: s.ops.audit, Files: daemon.DefaultFiles, Log: s.log, Now: time.Now,
+		Engine: s.engine, Hasher: hasher, Sites: s.sites, Protector: s.sites.Web(), Audit: s.ops.audit, Events: s.ops.audit,
+		Files: daemon.DefaultFiles, Log: s.log, Now: time.Now,
 	})
 	return nil
 }

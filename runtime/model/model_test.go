@@ -63,7 +63,7 @@ func full() []Object {
 			Head: head("Anna"), Site: "main", Email: "anna@example.com", Description: "accounts", Groups: []string{"Staff"},
 			Password: Password{Hash: "$2b$10$abc", MustChange: true, MustSet: true, Legacy: true, Changed: day},
 			Keys:     []PublicKey{{Name: "laptop", Key: keyLine, Fingerprint: keyPrint, Added: day, Expires: day}},
-			TOTP:     TOTP{Secret: sealed}, LDAP: "corp", Profile: profile, Account: contact.Account,
+			TOTP:     TOTP{Secret: sealed}, LDAP: "corp", LDAPGroups: true, Profile: profile, Account: contact.Account,
 		},
 		&VFS{head("Files"), "main", "for all", VFSEncrypted, "/srv/ss-server/files", Quota{1, 2}, "k-1", sealed, true, true, true, true},
 		&LDAPProfile{

@@ -63,7 +63,6 @@ type Licensed struct {
 func ParseServer(text []byte) (c Server, unknown []string, err error) {
 	c.Web.Listen = listenAny(DefaultWebPort)
 	c.Web.MetricsFrom = slices.Clone(loopback)
-	c.Log.Level = LevelInfo
 	if unknown, err = decode(text, &c); err != nil {
 		return Server{}, nil, err
 	}

@@ -350,9 +350,11 @@ type MailSettings struct {
 	From     string  `json:"from,omitempty"`
 }
 
-// LogSettings are those of the audit log; 0 is the default.
+// LogSettings are the level of the server's log - debug, info, warn or error, where the
+// configuration file of the machine names none - and the bounds of the audit log; 0 is the
+// default.
 type LogSettings struct {
-	Level    string `json:"level,omitempty"` // debug, info, warn, error
+	Level    string `json:"level,omitempty"`
 	MaxMB    int    `json:"maxMB,omitempty"`
 	MaxFiles int    `json:"maxFiles,omitempty"`
 	KeepDays int    `json:"keepDays,omitempty"`

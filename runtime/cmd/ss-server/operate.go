@@ -58,7 +58,7 @@ func reloadCommand() *cli.Command {
 func logLevelCommand() *cli.Command {
 	return &cli.Command{
 		Name:      logLevelVerb,
-		Usage:     "set how much the running server logs (debug, info, warn, error), until the next reload",
+		Usage:     "set how much the running server logs (debug, info, warn, error), until the next reload or another level in the settings",
 		ArgsUsage: "LEVEL",
 		Flags:     []cli.Flag{controlFlag()},
 		Action: func(c *cli.Context) error {

@@ -47,7 +47,7 @@ type operations struct {
 
 func newOperations(log *slog.Logger, level *slog.LevelVar, paths paths, c config.Server) *operations {
 	o := &operations{log: log, level: level, path: paths.config, state: paths.state, config: c, metrics: metrics.New()}
-	o.level.Set(levelOf(c.Log.Level))
+	o.useLevel(c.Log.Level)
 	o.audit = audit.Open(filepath.Join(paths.logs, "audit"), audit.DefaultLimits(), time.Now, log)
 	o.metrics.Process(version.Version, time.Now())
 	o.metrics.GaugeFunc("ss_audit_lost_events", "Events of the audit log that could not be written and are not yet told of in it.", func() float64 {
@@ -177,7 +177,7 @@ func (o *operations) reload() (Reloaded, error) {
 	if err := o.audit.Reopen(); err != nil {
 		r.Problems = append(r.Problems, err.Error())
 	}
-	o.level.Set(levelOf(c.Log.Level))
+	o.useLevel(c.Log.Level)
 	// The address in use stays the one of the start, so that a later reload still tells.
 	listen := o.config.Web.Listen
 	o.config = c

@@ -20,7 +20,7 @@ func app() *cli.App {
 		Name:  name,
 		Usage: "the SS Server file transfer server",
 		Commands: slices.Concat([]*cli.Command{
-			runVerb(), setupCommand(), genssc(), reloadCommand(), logLevelCommand(), auditCommand(), backupCommand(), restoreCommand(), checkBackupCommand(),
+			runVerb(), statusCommand(), setupCommand(), genssc(), reloadCommand(), logLevelCommand(), auditCommand(), backupCommand(), restoreCommand(), checkBackupCommand(),
 			snapshotCommand(), repairCommand(), changesCommand(), hostKeysCommand(), tokenCommand(),
 		}, verbs.ForStore(schema()), fixtureVerbs()),
 	}

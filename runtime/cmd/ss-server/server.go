@@ -171,6 +171,7 @@ func (s *server) openControl(i *daemon.Instance) io.Closer {
 	maps.Copy(answers, s.replacements.verbs(s, i, place))
 	answers[backupVerb] = s.backup(place)
 	answers[setupVerb] = s.setup()
+	answers[statusVerb] = s.status()
 	answers[snapshotVerb] = s.snapshots.verb
 	maps.Copy(answers, tokenVerbs(s.engine))
 	answers[changesVerb] = answerChanges(i.Store)

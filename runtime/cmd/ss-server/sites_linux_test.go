@@ -395,3 +395,34 @@ func TestTheListsOfTheServerHoldForTheWebInterface(t *testing.T) {
 	}
 	n.end(t, syscall.SIGTERM)
 }
+
+func TestStatusListsTheSitesOfARunningAndOfAStoppedServer(t *testing.T) {
+	n := newInstalled(t)
+	status := func(args ...string) string {
+		t.Helper()
+		args = append([]string{"status", "--home", n.path("current"), "--state", n.path("var"), "--control", n.path("run/c")}, args...)
+		out, err := exec.Command(name, args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	is := func(text string, want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%q is not told:\n%s", w, text)
+			}
+		}
+	}
+	is(status(), "The server is not running.\n", "main  stopped  0         sftp     "+n.sftp+"  does not listen\n")
+	n.run(t)
+	n.mustLogIn(t)
+	is(status(), "main  running  1         sftp     "+n.sftp+"  listens\n")
+	var answer serverStatus
+	check(t, json.Unmarshal([]byte(status("--json")), &answer))
+	if !answer.Running || len(answer.Sites) != 1 || !answer.Sites[0].Bindings[0].Listening {
+		t.Errorf("%+v", answer)
+	}
+	n.end(t, syscall.SIGTERM)
+}

@@ -144,7 +144,7 @@ func (a *API) sessionCaller(r *http.Request, s *session, from netip.Addr) (*call
 func (a *API) gate(settings *model.Settings) *auth.Gate {
 	g := &auth.Gate{Users: a.accounts, Hasher: a.Hasher, Log: a.Log, Now: a.Now}
 	if settings != nil {
-		g.Policy = policyOf(settings.PasswordRule)
+		g.Policy = auth.PolicyOf(settings.PasswordRule)
 	}
 	return g
 }

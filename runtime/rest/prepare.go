@@ -253,13 +253,13 @@ func (w *write) policy() (p auth.Policy, err error) {
 		if u, ok := w.new.(*model.User); ok {
 			site, err := engine.Sites.Get(r, "", u.Site)
 			if err == nil {
-				p = policyOf(site.PasswordRule)
+				p = auth.PolicyOf(site.PasswordRule)
 			}
 			return err
 		}
 		settings, err := engine.CurrentSettings(r)
 		if err == nil {
-			p = policyOf(settings.PasswordRule)
+			p = auth.PolicyOf(settings.PasswordRule)
 		}
 		return err
 	})

@@ -259,7 +259,7 @@ func (s *site) newRules(p *plan) *rules {
 	}
 	gate := &auth.Gate{
 		Users: &users{s}, Hasher: s.m.hasher, Directories: map[string]auth.Directory{},
-		Policy: policy(p.site.PasswordRule), Log: s.log, Now: s.m.opt.Now,
+		Policy: auth.PolicyOf(p.site.PasswordRule), Log: s.log, Now: s.m.opt.Now,
 	}
 	for _, profile := range p.profiles {
 		if profile.Disabled {
@@ -275,15 +275,6 @@ func (s *site) newRules(p *plan) *rules {
 	}
 	r.gate = gate
 	return r
-}
-
-func policy(r model.PasswordRule) auth.Policy {
-	p := auth.DefaultPolicy()
-	if r.MinLength > 0 {
-		p.MinLength = r.MinLength
-	}
-	p.Upper, p.Lower, p.Digit, p.Other = r.Upper, r.Lower, r.Digit, r.Special
-	return p
 }
 
 // stop ends the site as it runs now; ctx bounds how long transfers may go on. m.mu is not

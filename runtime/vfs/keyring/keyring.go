@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"ss-setup/runtime/durable"
 	"ss-setup/runtime/vfs/crypt"
 )
 
@@ -158,5 +159,5 @@ func (r *Ring) write(name string, raw []byte) (err error) {
 	if err := os.Link(temp.Name(), filepath.Join(r.dir, name+suffix)); err != nil {
 		return fmt.Errorf("write a key: %w", err)
 	}
-	return syncDir(r.dir)
+	return durable.SyncDir(r.dir)
 }

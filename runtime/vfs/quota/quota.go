@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"ss-setup/runtime/durable"
 	"ss-setup/runtime/vfs"
 )
 
@@ -276,5 +277,5 @@ func (f File) Save(use Use, sure bool) error {
 		return errors.Join(err, os.Remove(temp.Name()))
 	}
 	// An old file that comes back would be relied on.
-	return syncDir(filepath.Dir(string(f)))
+	return durable.SyncDir(filepath.Dir(string(f)))
 }

@@ -32,8 +32,10 @@ type First struct {
 	// MakeVFS makes the folder of a VFS that is about to be created, and the key of an
 	// encrypted one.
 	MakeVFS func(*model.VFS) error
-	Random  io.Reader
-	Now     func() time.Time
+	// UnmakeVFS takes back what MakeVFS has made of an encrypted one, with its key.
+	UnmakeVFS func(*model.VFS) error
+	Random    io.Reader
+	Now       func() time.Time
 }
 
 // Made is what a set-up has made.
@@ -184,22 +186,20 @@ func (m *Made) hostKeys(s *answers.Site) (objects []model.Object, err error) {
 	return objects, nil
 }
 
-// storage makes the folder of the site's files. unmake takes away what was made, but for
-// the key in the ring: keys there are never removed. Nothing of a VFS that was there
-// before goes: with its private folder go uploads and journals of files.
+// storage makes the folder of the site's files. unmake takes away what was made. Nothing of
+// a VFS that was there before goes.
 func (f First) storage(s *answers.Site) (keyID string, unmake func() error, err error) {
 	v := &model.VFS{Head: model.Head{Name: answers.VFSName}, Site: s.Name, Root: s.Folder, Type: model.VFSDisk}
 	if s.Encrypted {
 		v.Type = model.VFSEncrypted
 	}
-	private := filepath.Join(s.Folder, vfs.Private)
 	_, err = os.Lstat(s.Folder)
 	made := errors.Is(err, fs.ErrNotExist)
-	_, err = os.Lstat(private)
+	_, err = os.Lstat(filepath.Join(s.Folder, vfs.Private))
 	empty := errors.Is(err, fs.ErrNotExist)
 	unmake = func() error {
 		if s.Encrypted && empty {
-			if err := os.RemoveAll(private); err != nil {
+			if err := f.UnmakeVFS(v); err != nil {
 				return err
 			}
 		}

@@ -176,6 +176,10 @@ func (m *Manager) MakeVFS(v *model.VFS) error {
 	return err
 }
 
+// UnmakeVFS takes back what MakeVFS has just made of an encrypted VFS, which did not get
+// into the model. One with anything in it stays as it is.
+func (m *Manager) UnmakeVFS(v *model.VFS) error { return volume.Unmake(m.volumeConfig(configOf(v))) }
+
 // retire has the VFS in a folder opened anew for whoever comes next.
 func (vs *volumes) retire(root string) {
 	vs.mu.Lock()

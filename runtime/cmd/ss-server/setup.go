@@ -247,7 +247,7 @@ func (s *server) setup() control.Verb {
 		if err != nil || done || a == nil {
 			return setUpResult{Already: done}, err
 		}
-		first := setup.First{Engine: s.engine, MakeVFS: s.sites.MakeVFS, Random: rand.Reader, Now: time.Now}
+		first := setup.First{Engine: s.engine, MakeVFS: s.sites.MakeVFS, UnmakeVFS: s.sites.UnmakeVFS, Random: rand.Reader, Now: time.Now}
 		made, err := first.Do(ctx, a)
 		if errors.Is(err, setup.ErrDone) {
 			return setUpResult{Already: true}, nil

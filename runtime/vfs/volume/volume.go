@@ -64,6 +64,9 @@ var (
 var (
 	private = vfs.Root.Reserved(vfs.Private)
 	keyPath = private.Reserved("key")
+	// partPath is the key until all of it is written: half a key would be taken for a
+	// damaged one.
+	partPath = private.Reserved("key.part")
 )
 
 // Create makes a VFS: its folder, where there is none, and its key. An encrypted VFS that
@@ -226,7 +229,8 @@ func explain(dir, what string, err error) error {
 	return fmt.Errorf("%w: account %s may not %s %s (%w); give it the right with: %s", ErrFolder, name, what, dir, err, cure(name, dir))
 }
 
-// createKey makes the key of a new VFS: first in the key ring, then in the VFS.
+// createKey makes the key of a new VFS: first in the key ring, then in the VFS. Where that
+// fails it stays in neither.
 func createKey(root *disk.FS, c Config) (string, error) {
 	key, err := crypt.NewKey()
 	if err != nil {
@@ -239,7 +243,10 @@ func createKey(root *disk.FS, c Config) (string, error) {
 	if err := c.Ring.Keep(wrapped); err != nil {
 		return "", err
 	}
-	return key.ID(), writeKey(root, wrapped)
+	if err := writeKey(root, wrapped); err != nil {
+		return "", errors.Join(err, dropKey(root, c.Ring, key.ID()))
+	}
+	return key.ID(), nil
 }
 
 func wrap(key crypt.Key, c Config) (crypt.Wrapped, error) {
@@ -261,11 +268,9 @@ func writeKey(root *disk.FS, w crypt.Wrapped) error {
 	if err := root.Mkdir(private, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("write the VFS's key to its root: %w", err)
 	}
-	// Under another name first: half a key would be taken for a damaged one.
-	part := private.Reserved("key.part")
-	err = put(root, part, raw, vfs.Create|vfs.Truncate)
+	err = put(root, partPath, raw, vfs.Create|vfs.Truncate)
 	if err == nil {
-		err = root.Rename(part, keyPath, false)
+		err = root.Rename(partPath, keyPath, false)
 	}
 	if err == nil {
 		err = errors.Join(root.SyncDir(private), root.SyncDir(vfs.Root))

@@ -93,6 +93,7 @@ func pinned(pin []byte) *http.Transport {
 		DisableKeepAlives: true,
 		TLSClientConfig: &tls.Config{
 			MinVersion: tls.VersionTLS12,
+			ServerName: config.OwnCertificate, // whichever the administrator has users see
 			// The certificate is the service's own; it is compared as a whole instead.
 			InsecureSkipVerify: true,
 			VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {

@@ -36,6 +36,10 @@ const (
 // maxSize bounds what is read: a configuration is a page of text.
 const maxSize = 1 << 20
 
+// OwnCertificate is the server name under which a daemon shows the certificate that it made
+// itself, whichever it serves else: ss-setup knows the daemon by that one.
+const OwnCertificate = "own.ss-server.invalid"
+
 // Server is server.toml.
 type Server struct {
 	Web Web `toml:"web"`

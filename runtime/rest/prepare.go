@@ -266,9 +266,12 @@ func (w *write) policy() (p auth.Policy, err error) {
 	return p, err
 }
 
-// certificate checks that a key belongs to its certificate.
+// certificate checks that a key belongs to its certificate, and makes a self-signed one.
 func (w *write) certificate(x *model.Certificate) error {
-	if x.Type != model.CertPEM {
+	switch x.Type {
+	case model.CertSelfSigned:
+		return w.selfSigned(x)
+	case model.CertACME:
 		return nil
 	}
 	private := x.Private.Clear
@@ -284,7 +287,33 @@ func (w *write) certificate(x *model.Certificate) error {
 		// What the library says names neither of the two texts.
 		return wrongField("chain", "certificate and key do not go together: "+err.Error(), "give the key of this very certificate, and the certificate first in the chain")
 	}
+	tellOf(x, pair)
+	return nil
+}
+
+func tellOf(x *model.Certificate, pair tlscert.Pair) {
 	x.NotBefore, x.NotAfter, x.Fingerprint = pair.TLS.Leaf.NotBefore.UTC(), pair.NotAfter.UTC(), pair.Fingerprint
+}
+
+// selfSigned makes certificate and key, or keeps those that there are for the same names
+// until they end: clients may have them by their fingerprint.
+func (w *write) selfSigned(x *model.Certificate) error {
+	now := w.api.Now()
+	old, _ := w.old.(*model.Certificate)
+	if old != nil && old.Type == x.Type && old.Chain != "" && now.Before(old.NotAfter) && slices.Equal(old.Domains, normal(x).Domains) {
+		x.Chain, x.Private = old.Chain, model.Secret{Set: true}
+		return nil
+	}
+	cert, key, err := tlscert.SelfSigned(normal(x).Domains, now)
+	if err != nil {
+		return err
+	}
+	pair, err := tlscert.Parse(cert, key)
+	if err != nil {
+		return err
+	}
+	x.Chain, x.Private = string(cert), model.Secret{Clear: string(key)}
+	tellOf(x, pair)
 	return nil
 }
 

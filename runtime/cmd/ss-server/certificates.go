@@ -133,14 +133,14 @@ func (o *operations) modelSource(c config.TLS) (tlscert.Source, *acme.Manager, e
 	if err != nil || cert == nil {
 		return self, nil, err
 	}
-	switch cert.Type {
-	case model.CertPEM:
+	switch {
+	case cert.Type != model.CertACME && cert.Chain != "":
 		pair, err := o.pair(cert)
 		if err != nil {
 			return self, nil, fmt.Errorf("certificate %s: %w", cert.Name, err)
 		}
 		return tlscert.Source{Fixed: &pair, Names: cert.Domains}, nil, nil
-	case model.CertACME:
+	case cert.Type == model.CertACME:
 		// Who made the certificate of this type has taken the authority's terms.
 		c = config.TLS{Names: cert.Domains, ACME: &config.ACME{
 			AcceptTerms: true, Email: settings.ACME.Email, Directory: settings.ACME.Directory,

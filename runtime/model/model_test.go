@@ -455,3 +455,18 @@ func TestTheListsOfAlgorithmsAreThoseOfTheLibrary(t *testing.T) {
 		}
 	}
 }
+
+func TestTheFolderOfAVFSHasOneForm(t *testing.T) {
+	for text, want := range map[string]string{
+		"/srv/files": "/srv/files", "/srv//files/": "/srv/files", "/srv/./files/.": "/srv/files", "/": "/",
+		`D:\Files`: `D:\Files`, `d:/Files//x/`: `D:\Files\x`, `D:\.\Files. \`: `D:\Files`,
+		// What is no path stays for Validate to refuse.
+		"/srv/../etc": "/srv/../etc", "//srv/files": "//srv/files", "files": "files", "": "",
+	} {
+		v := &VFS{Root: text}
+		v.Normalize()
+		if v.Root != want {
+			t.Errorf("%q became %q, want %q", text, v.Root, want)
+		}
+	}
+}

@@ -349,6 +349,19 @@ func TestAnAdminsStorageLiesInTheFolderOfItsSite(t *testing.T) {
 	}
 }
 
+// TestAnEncryptedFolderIsOneVFSHoweverItIsWritten: what is opened twice overwrites itself.
+func TestAnEncryptedFolderIsOneVFSHoweverItIsWritten(t *testing.T) {
+	w := furnished(t)
+	c := w.super()
+	vfs := func(name, root string) *reply {
+		return c.post("/sites/main/vfs", map[string]any{"name": name, "type": "encrypted", "root": root})
+	}
+	vfs("one", "/srv/ss-server/main/vault").must(201)
+	for _, other := range []string{"/srv/ss-server/main//vault", "/srv/ss-server/./main/vault", "/srv/ss-server/main/vault/", "/srv/ss-server/main/vault/."} {
+		vfs("two", other).field("root")
+	}
+}
+
 func TestTheSettingsAreThereBeforeTheyWereEverKept(t *testing.T) {
 	w := newWorld(t)
 	c := w.super()

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -346,26 +347,41 @@ func (w *write) vfs(v *model.VFS) error {
 // vacant refuses a name that is taken and, for an encrypted VFS, the folder of another:
 // one that nobody lists is taken over.
 func (w *write) vacant(v *model.VFS) error {
-	return w.api.Engine.Read(func(r *engine.Reader) error {
+	var others []*model.VFS
+	err := w.api.Engine.Read(func(r *engine.Reader) error {
 		if r.Has(v.Key()) {
 			return &engine.ExistsError{Key: v.Key()}
-		}
-		if v.Type != model.VFSEncrypted {
-			return nil
 		}
 		for o, err := range r.All(model.KindVFS) {
 			if err != nil {
 				return err
 			}
-			if other := o.(*model.VFS); other.Root == v.Root {
-				taken := other.Key() // which not everybody may see
-				return &model.InvalidError{Key: v.Key(), Errors: []model.FieldError{{
-					Field: "root", Problem: "it is the folder of another VFS", Cure: "choose another folder", Other: &taken,
-				}}}
-			}
+			others = append(others, o.(*model.VFS))
 		}
 		return nil
 	})
+	if err != nil || v.Type != model.VFSEncrypted {
+		return err
+	}
+	for _, other := range others {
+		if sameFolder(other.Root, v.Root) {
+			taken := other.Key() // which not everybody may see
+			return &model.InvalidError{Key: v.Key(), Errors: []model.FieldError{{
+				Field: "root", Problem: "it is the folder of another VFS", Cure: "choose another folder", Other: &taken,
+			}}}
+		}
+	}
+	return nil
+}
+
+// sameFolder tells whether two paths lead to one folder.
+func sameFolder(a, b string) bool {
+	if a == b {
+		return true
+	}
+	one, errOne := os.Stat(a)
+	two, errTwo := os.Stat(b)
+	return errOne == nil && errTwo == nil && os.SameFile(one, two)
 }
 
 // keepsPassphrase refuses another passphrase: the key in the folder is wrapped by the one

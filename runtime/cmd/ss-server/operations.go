@@ -41,6 +41,8 @@ type operations struct {
 	config config.Server
 	keeper *tlscert.Keeper
 	issuer *acme.Manager
+	// pending: the certificate that the configuration asks for is not in force yet.
+	pending bool
 	// engine is nil until the objects are open.
 	engine *engine.Engine
 }
@@ -87,6 +89,7 @@ func (o *operations) open(dir string) (*tlscert.Keeper, error) {
 	if err != nil {
 		o.log.Error("the certificate that the configuration asks for cannot be had; clients see the self-signed one", "error", err)
 	}
+	o.pending = err != nil
 	o.keeper, err = tlscert.Open(tlscert.Options{Dir: dir, Source: source, Now: time.Now, Log: o.log})
 	o.issuer = issuer
 	return o.keeper, err
@@ -164,9 +167,11 @@ func (o *operations) reload() (Reloaded, error) {
 	defer o.mu.Unlock()
 	r := Reloaded{Unknown: unknown}
 	r.Live, r.Restart = o.config.Changes(c)
-	if slices.Contains(r.Live, "[tls]") {
+	if changed := slices.Contains(r.Live, "[tls]"); changed || o.pending {
 		if err := o.useTLS(c.TLS); err != nil {
 			r.Problems = append(r.Problems, err.Error())
+		} else if !changed {
+			r.Live = append(r.Live, "[tls]")
 		}
 	} else if err := o.keeper.Reload(); err != nil {
 		r.Problems = append(r.Problems, err.Error())
@@ -185,8 +190,11 @@ func (o *operations) reload() (Reloaded, error) {
 	return r, nil
 }
 
+// useTLS takes the certificate from where the configuration says. What cannot be had is
+// tried again at the next reload, changed or not.
 func (o *operations) useTLS(c config.TLS) error {
 	source, issuer, err := o.source(c)
+	o.pending = err != nil
 	if err != nil {
 		return err
 	}

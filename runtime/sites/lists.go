@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -43,9 +44,42 @@ func (g *guard) follow(settings model.Protector, entries []*model.Entry) {
 	if err := g.protector.Set(set); err != nil {
 		g.log.Error("the settings of the Protector cannot be used; those of before hold", "error", err)
 	}
-	for _, e := range entries { // the site's own come last
+	for _, e := range strongest(entries, g.m.opt.Now()) {
 		g.protector.Hold(g.held(e))
 	}
+}
+
+// strongest are the entries that hold, one for each network of a list: what is in force
+// before what is over, an administrator's entry before a ban, and what lasts longer. A ban
+// of a site does not end what an administrator wants for all sites.
+func strongest(entries []*model.Entry, now time.Time) []*model.Entry {
+	type place struct {
+		list    model.List
+		network string
+	}
+	best := map[place]*model.Entry{}
+	for _, e := range entries {
+		at := place{e.List, e.Network}
+		if best[at] == nil || stronger(e, best[at], now) {
+			best[at] = e
+		}
+	}
+	return slices.Collect(maps.Values(best))
+}
+
+func stronger(a, b *model.Entry, now time.Time) bool {
+	forever := func(e *model.Entry) bool { return e.Expires.IsZero() }
+	holds := func(e *model.Entry) bool { return forever(e) || now.Before(e.Expires) }
+	manual := func(e *model.Entry) bool { return e.Reason == model.ReasonManual }
+	switch {
+	case holds(a) != holds(b):
+		return holds(a)
+	case manual(a) != manual(b):
+		return manual(a)
+	case forever(a) || forever(b):
+		return forever(a)
+	}
+	return a.Expires.After(b.Expires)
 }
 
 // protection fills what the model leaves to the release.
@@ -236,10 +270,9 @@ func (m *Manager) list(c engine.Change) {
 	}
 }
 
-// look holds what the model says of an entry's network: the site's own entry counts
-// before that of all sites.
+// look holds what the model says of an entry's network, for the site and for all sites.
 func (g *guard) look(e *model.Entry) error {
-	var found *model.Entry
+	var found []*model.Entry
 	err := g.m.opt.Engine.Read(func(r *engine.Reader) error {
 		for _, scope := range slices.Compact([]string{g.scope, ""}) {
 			o, err := r.Get(model.EntryKey(scope, e.List, e.Network))
@@ -249,18 +282,18 @@ func (g *guard) look(e *model.Entry) error {
 			if err != nil {
 				return err
 			}
-			found = o.(*model.Entry)
-			return nil
+			found = append(found, o.(*model.Entry))
 		}
 		return nil
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case found != nil:
-		g.protector.Hold(g.held(found))
-	default:
+	}
+	if len(found) == 0 {
 		g.protector.Drop(protector.List(e.List), e.Prefix())
+	}
+	for _, e := range strongest(found, g.m.opt.Now()) {
+		g.protector.Hold(g.held(e))
 	}
 	return nil
 }

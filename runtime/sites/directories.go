@@ -46,7 +46,7 @@ func (s *site) newDirectory(p *model.LDAPProfile) (*directory, error) {
 	}
 	if clear := slices.ContainsFunc(p.URLs, func(u string) bool { return strings.HasPrefix(u, "ldap:") }); clear && !p.StartTLS {
 		ap.Cleartext = true
-		s.log.Warn("an LDAP profile sends passwords readable over the network; use ldaps or startTLS", "profile", p.Name)
+		s.saying().Warn("an LDAP profile sends passwords readable over the network; use ldaps or startTLS", "profile", p.Name)
 	}
 	l, err := auth.NewLDAP(ap)
 	if err != nil {

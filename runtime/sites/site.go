@@ -100,6 +100,7 @@ type site struct {
 	// Under the manager's lock.
 	server   *sftpd.Site // nil if it does not run
 	stopping bool
+	retrying bool
 	problem  error
 	bindings map[string]*binding
 }
@@ -110,6 +111,15 @@ type rules struct {
 	gate        *auth.Gate
 	directories map[string]*directory // by the ID of the profile
 	speed       speeds
+}
+
+// saying is the log for what is wrong with a setting: what is tried again every second was
+// said the first time. m.mu is held.
+func (s *site) saying() *slog.Logger {
+	if s.retrying {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.log
 }
 
 func newSite(m *Manager, name string) *site {
@@ -191,7 +201,7 @@ func (s *site) signers(keys []*model.HostKey) ([]ssh.Signer, error) {
 		return nil, errors.Join(failed...)
 	}
 	for _, err := range failed {
-		s.log.Error("a host key is left out", "error", err)
+		s.saying().Error("a host key is left out", "error", err)
 	}
 	return signers, nil
 }
@@ -219,7 +229,7 @@ func (s *site) algorithms(c model.SSH) sftpd.Algorithms {
 		return slices.DeleteFunc(slices.Clone(list), func(name string) bool {
 			gone := !slices.Contains(known, name)
 			if gone {
-				s.log.Warn("an algorithm of the site's list cannot be had and is left out", "algorithm", name)
+				s.saying().Warn("an algorithm of the site's list cannot be had and is left out", "algorithm", name)
 			}
 			return gone
 		})
@@ -267,7 +277,7 @@ func (s *site) newRules(p *plan) *rules {
 		}
 		d, err := s.newDirectory(profile)
 		if err != nil {
-			s.log.Error("an LDAP profile cannot be used; its users cannot log in by password", "profile", profile.Name, "error", err)
+			s.saying().Error("an LDAP profile cannot be used; its users cannot log in by password", "profile", profile.Name, "error", err)
 			continue
 		}
 		id := profile.Key().ID
@@ -312,7 +322,9 @@ func (s *site) retry() (changed bool) {
 	}
 	if s.problem != nil {
 		before := s.problem.Error()
+		s.retrying = true
 		s.m.refresh(s.name)
+		s.retrying = false
 		return s.problem == nil || s.problem.Error() != before
 	}
 	for _, b := range s.bindings {

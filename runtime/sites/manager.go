@@ -26,6 +26,9 @@ type Options struct {
 	Node string
 	// Apart are the server's own folders, which no VFS may hold or lie in.
 	Apart []string
+	// Files is the folder below which each site has one of its own name, which its Admins
+	// share out; empty if there is none.
+	Files string
 	// Open tells whether users may come in; nil is always.
 	Open func() bool
 	// Events hears what happens in sessions; it must not block. Nil is nobody.
@@ -87,6 +90,7 @@ func Start(o Options) (*Manager, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
 	m.running.Go(func() { m.tend(ctx) })
+	m.running.Go(func() { m.tidy(ctx) })
 	return m, nil
 }
 
@@ -215,8 +219,8 @@ func (m *Manager) effect(e *effects, c engine.Change) {
 	case model.KindGroup:
 		e.all[site] = true
 	case model.KindVFS:
-		if old, ok := c.Old.(*model.VFS); ok {
-			m.volumes.retire(old.Root)
+		if old, ok := c.Old.(*model.VFS); ok && !opensAs(c.New, old) {
+			m.volumes.leave(old.Root)
 		}
 		e.all[site] = true
 	case model.KindUser:
@@ -253,10 +257,8 @@ const (
 // tend does what has its time, until ctx ends.
 func (m *Manager) tend(ctx context.Context) {
 	retry, recheck := time.NewTicker(retryEvery), time.NewTicker(recheckEvery)
-	sweep, count := time.NewTicker(sweepEvery), time.NewTicker(countEvery)
-	for _, t := range []*time.Ticker{retry, recheck, sweep, count} {
-		defer t.Stop()
-	}
+	defer retry.Stop()
+	defer recheck.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -268,6 +270,20 @@ func (m *Manager) tend(ctx context.Context) {
 			for _, s := range m.each() {
 				s.recheck(ctx)
 			}
+		}
+	}
+}
+
+// tidy sweeps, until ctx ends. Where there is much a sweep takes hours, and where a disk
+// does not answer it does not end: nothing else waits for it.
+func (m *Manager) tidy(ctx context.Context) {
+	sweep, count := time.NewTicker(sweepEvery), time.NewTicker(countEvery)
+	defer sweep.Stop()
+	defer count.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
 		case <-sweep.C:
 			m.sweep(ctx, false)
 		case <-count.C:

@@ -643,3 +643,75 @@ func TestAVFSIsMadeWhereTheServersOwnFoldersAreNot(t *testing.T) {
 		t.Error("a VFS was made in the key ring")
 	}
 }
+
+// TestAVFSInTheFolderOfAnotherIsNotLedOutOfItByALink: users of the outer one may have put
+// the link there.
+func TestAVFSInTheFolderOfAnotherIsNotLedOutOfItByALink(t *testing.T) {
+	w := newWorld(t)
+	inner := filepath.Join(w.dir, "files", "inner")
+	v := vfs("main", "inner", inner)
+	must(t, w.MakeVFS(v))
+	w.write(t, v)
+	w.change(t, func(u *model.User) { u.Home.VFS, u.Home.Path = "inner", "/" })
+	put(t, w.sftp(t, nil), "/f", "mine")
+	secret := filepath.Join(w.dir, "secret")
+	must(t, errors.Join(os.Mkdir(secret, 0o755), os.Rename(inner, inner+"2"), os.Symlink("../secret", inner)))
+	v.InPlace = true // it is opened anew
+	w.write(t, v)
+	c := w.sftp(t, nil)
+	if err := tryPut(c, "/f", "elsewhere"); err == nil {
+		t.Error("written through the link")
+	}
+	if left, err := os.ReadDir(secret); err != nil || len(left) > 0 {
+		t.Errorf("there: %v, %v", left, err)
+	}
+	if err := w.MakeVFS(vfs("main", "again", filepath.Join(inner, "deeper"))); err == nil {
+		t.Error("a VFS was made through the link")
+	}
+}
+
+// TestABanOfASiteDoesNotEndABlockOfAllSites: it is over first.
+func TestABanOfASiteDoesNotEndABlockOfAllSites(t *testing.T) {
+	w := newWorld(t)
+	ban := &model.Entry{Site: "main", List: model.ListBlock, Network: "127.0.0.1", Reason: model.ReasonAuth, Offences: 1, Expires: time.Now().Add(time.Second).UTC()}
+	w.write(t, ban, &model.Entry{List: model.ListBlock, Network: "127.0.0.1", Reason: model.ReasonManual})
+	for _, when := range []string{"when the ban is over", "after a restart"} {
+		time.Sleep(time.Until(ban.Expires))
+		if _, err := w.dial(t, nil); err == nil {
+			t.Errorf("let in %s", when)
+		}
+		w.close(t)
+		w.open(t)
+	}
+	w.delete(t, model.EntryKey("", model.ListBlock, "127.0.0.1"))
+	if _, err := w.dial(t, nil); err != nil {
+		t.Errorf("let off: %v", err)
+	}
+}
+
+// TestAVFSOfWhichNothingChangesForFilesStaysAsItIs: its sessions go on, and others come.
+func TestAVFSOfWhichNothingChangesForFilesStaysAsItIs(t *testing.T) {
+	w := newWorld(t)
+	c := w.sftp(t, nil)
+	put(t, c, "/f", "before")
+	v := vfs("main", "files", filepath.Join(w.dir, "files"))
+	for _, change := range []func(){
+		func() { v.Description = "for all" },
+		func() { v.Quota.Hard = 1 << 20 },
+		func() { v.Quota.Soft = 1 << 19 },
+	} {
+		change()
+		w.write(t, v)
+		began := time.Now()
+		put(t, c, "/f", "in the session that ran")
+		if got := get(t, w.sftp(t, nil), "/f"); got != "in the session that ran" {
+			t.Errorf("%q", got)
+		}
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	}
+	w.write(t, site("other"), vfs("other", "same", v.Root))
+	w.delete(t, model.VFSKey("other", "same"))
+	put(t, w.sftp(t, nil), "/f", "when another of the same folder is gone")
+}

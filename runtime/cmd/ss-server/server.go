@@ -88,7 +88,7 @@ func (s *server) open(i *daemon.Instance) (err error) {
 	s.tending = cancel
 	go sftpd.TendMemory(ctx, sftpd.DefaultMemory, memoryLook)
 	s.sites, err = sites.Start(sites.Options{
-		Engine: s.engine, Ring: s.ring, Apart: apart, Open: i.Gate.Open, Events: r.session,
+		Engine: s.engine, Ring: s.ring, Apart: apart, Files: daemon.DefaultFiles, Open: i.Gate.Open, Events: r.session,
 		Changed: listeningFile(filepath.Join(i.Home.Data, listeningName), s.log), Log: s.log, Now: time.Now,
 	})
 	if err != nil {

@@ -18,9 +18,9 @@ var ErrUsed = errors.New("VFS in use")
 // the configuration: the key in its folder, and in the key ring. It is not for a VFS that
 // Create took over. The folder itself stays.
 func Unmake(c Config) error {
-	root, err := disk.Open(c.Dir, c.Disk)
+	root, err := folder(c, false)
 	if err != nil {
-		return explain(c.Dir, "open", err)
+		return err
 	}
 	defer root.Close()
 	for dir, only := range map[vfs.Path]string{vfs.Root: vfs.Private, private: "key"} {

@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"ss-setup/runtime/vfs"
@@ -34,6 +36,9 @@ const (
 type Config struct {
 	Kind Kind
 	Dir  string // on this machine, absolute
+	// Within are folders above Dir where users may have made links, the outermost first:
+	// on the way to Dir no link leads out of them.
+	Within []string
 	// Apart are folders of the server's own, which a VFS may neither hold nor lie in.
 	Apart []string
 
@@ -78,12 +83,9 @@ func Create(c Config) (keyID string, err error) {
 	if err := apart(c.Dir, c.Apart); err != nil {
 		return "", err
 	}
-	if err := makeDir(c.Dir); err != nil {
-		return "", err
-	}
-	root, err := disk.Open(c.Dir, c.Disk)
+	root, err := folder(c, true)
 	if err != nil {
-		return "", explain(c.Dir, "open", err)
+		return "", err
 	}
 	defer root.Close()
 	_, err = root.Lstat(keyPath)
@@ -94,7 +96,7 @@ func Create(c Config) (keyID string, err error) {
 		err = fmt.Errorf("%w: %s holds an encrypted VFS; make it as one, or choose another folder", ErrKind, c.Dir)
 	}
 	if err == nil {
-		err = try(root)
+		err = try(root, c.Dir)
 	}
 	if err != nil {
 		return "", err
@@ -106,6 +108,41 @@ func Create(c Config) (keyID string, err error) {
 		return "", nil
 	}
 	return createKey(root, c)
+}
+
+// folder opens the folder of a VFS, and makes it first if create is set.
+func folder(c Config, create bool) (*disk.FS, error) {
+	way := append(slices.Clone(c.Within), c.Dir)
+	if create {
+		if err := makeDir(way[0]); err != nil {
+			return nil, err
+		}
+	}
+	at, err := disk.Open(way[0], c.Disk)
+	if err != nil {
+		return nil, explain(way[0], "open", err)
+	}
+	for i, dir := range way[1:] {
+		next, err := below(at, way[i], dir, create)
+		_ = at.Close() // nothing was done in it
+		if errors.Is(err, vfs.ErrBadPath) {
+			return nil, fmt.Errorf("%w: on the way to %s a link leads out of %s; remove it, or name the folder that it leads to", ErrFolder, dir, way[i])
+		}
+		if err != nil {
+			return nil, explain(dir, "open", err)
+		}
+		at = next
+	}
+	return at, nil
+}
+
+// below opens dir, which lies in the folder above that is open as at.
+func below(at *disk.FS, above, dir string, create bool) (*disk.FS, error) {
+	rel, err := filepath.Rel(above, dir)
+	if err != nil {
+		return nil, err
+	}
+	return at.Sub(vfs.Root.Reserved(strings.Split(filepath.ToSlash(rel), "/")...), create)
 }
 
 // apart refuses folders of the server, those above them and those in them.
@@ -123,11 +160,17 @@ func apart(dir string, others []string) error {
 	return nil
 }
 
+// realPath is where dir is, or will be once it is made.
 func realPath(dir string) string {
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		return real
+	dir = filepath.Clean(dir)
+	for there, rest := dir, ""; ; there, rest = filepath.Dir(there), filepath.Join(filepath.Base(there), rest) {
+		if real, err := filepath.EvalSymlinks(there); err == nil {
+			return filepath.Join(real, rest)
+		}
+		if there == filepath.Dir(there) {
+			return dir
+		}
 	}
-	return filepath.Clean(dir)
 }
 
 func holds(dir, path string) bool {
@@ -179,7 +222,7 @@ func vacant(root *disk.FS, c Config) error {
 }
 
 // try does once what the service will do all the time.
-func try(root *disk.FS) error {
+func try(root *disk.FS, dir string) error {
 	from, to := vfs.Root.Reserved(vfs.TempPrefix+"try"), vfs.Root.Reserved(vfs.TempPrefix+"tried")
 	steps := []struct {
 		what string
@@ -200,7 +243,7 @@ func try(root *disk.FS) error {
 	}
 	for _, s := range steps {
 		if err := s.do(); err != nil {
-			return explain(root.Dir(), s.what, err)
+			return explain(dir, s.what, err)
 		}
 	}
 	return nil
@@ -293,9 +336,9 @@ type Volume struct {
 // Open opens a VFS that Create has made. Overwriting that a crash cut is finished.
 func Open(c Config) (*Volume, error) {
 	c.Log = cmp.Or(c.Log, slog.Default())
-	root, err := disk.Open(c.Dir, c.Disk)
+	root, err := folder(c, false)
 	if err != nil {
-		return nil, explain(c.Dir, "open", err)
+		return nil, err
 	}
 	v := &Volume{root: root, inPlace: c.InPlace}
 	if err := v.open(c); err != nil {

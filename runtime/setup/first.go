@@ -32,7 +32,7 @@ type First struct {
 	// MakeVFS makes the folder of a VFS that is about to be created, and the key of an
 	// encrypted one.
 	MakeVFS func(*model.VFS) error
-	// UnmakeVFS takes back what MakeVFS has made of an encrypted one, with its key.
+	// UnmakeVFS takes back what MakeVFS has made in the folder, with the key.
 	UnmakeVFS func(*model.VFS) error
 	Random    io.Reader
 	Now       func() time.Time
@@ -198,7 +198,7 @@ func (f First) storage(s *answers.Site) (keyID string, unmake func() error, err 
 	_, err = os.Lstat(filepath.Join(s.Folder, vfs.Private))
 	empty := errors.Is(err, fs.ErrNotExist)
 	unmake = func() error {
-		if s.Encrypted && empty {
+		if empty {
 			if err := f.UnmakeVFS(v); err != nil {
 				return err
 			}

@@ -237,8 +237,8 @@ func (m *Manager) MakeVFS(v *model.VFS) error {
 	return err
 }
 
-// UnmakeVFS takes back what MakeVFS has just made of an encrypted VFS, which did not get
-// into the model. One with anything in it stays as it is.
+// UnmakeVFS takes back what MakeVFS has just made of a VFS, which did not get into the
+// model. One with anything in it stays as it is.
 func (m *Manager) UnmakeVFS(v *model.VFS) error {
 	vc, err := m.volumeConfig(configOf(v))
 	if err != nil {

@@ -14,19 +14,26 @@ import (
 // ErrUsed: the VFS has been opened or holds something, so nothing of it is taken back.
 var ErrUsed = errors.New("VFS in use")
 
-// Unmake takes back what Create has made of an encrypted VFS, whose name never got into
-// the configuration: the key in its folder, and in the key ring. It is not for a VFS that
-// Create took over. The folder itself stays.
+// Unmake takes back what Create has made of a VFS, whose name never got into the
+// configuration: the server's own folder in it, and the key of an encrypted one there and in
+// the key ring. It is not for a VFS that Create took over. The folder itself stays.
 func Unmake(c Config) error {
 	root, err := folder(c, false)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	for dir, only := range map[vfs.Path]string{vfs.Root: vfs.Private, private: "key"} {
+	own := map[vfs.Path]string{vfs.Root: vfs.Private, private: "key"}
+	if c.Kind != Encrypted {
+		own = map[vfs.Path]string{private: ""} // there may have been files before
+	}
+	for dir, only := range own {
 		if err := holdsOnly(root, dir, only); err != nil {
 			return fmt.Errorf("take back the VFS in %s: %w", c.Dir, err)
 		}
+	}
+	if c.Kind != Encrypted {
+		return root.Rmdir(private)
 	}
 	wrapped, err := (&Volume{root: root}).wrapped(Config{Dir: c.Dir})
 	if err != nil {

@@ -90,3 +90,30 @@ func TestAKeyThatDoesNotGetIntoTheVFSStaysNowhere(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestOfAPlainVFSTheFilesOfBeforeStay(t *testing.T) {
+	c, _ := encrypted(t)
+	c.Kind = Disk
+	file := filepath.Join(c.Dir, "file")
+	if err := errors.Join(os.Mkdir(c.Dir, 0o700), os.WriteFile(file, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Create(c); err != nil {
+		t.Fatal(err)
+	}
+	if err := Unmake(c); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(c.Dir); err != nil || len(left) != 1 {
+		t.Errorf("left %v, %v", left, err)
+	}
+	if _, err := Create(c); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(c.Dir, vfs.Private, "uploads"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := Unmake(c); !errors.Is(err, ErrUsed) {
+		t.Errorf("one that was used: %v", err)
+	}
+}

@@ -105,9 +105,24 @@ func Create(c Config) (keyID string, err error) {
 		return takeOver(root, c)
 	}
 	if c.Kind != Encrypted {
-		return "", nil
+		return "", mark(root, c.Dir)
 	}
 	return createKey(root, c)
+}
+
+// mark makes what Open tells the folder by from the empty one that a disk is mounted on.
+func mark(root *disk.FS, dir string) error {
+	err := root.Mkdir(private, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		err = root.SyncDir(vfs.Root)
+	}
+	if err != nil {
+		return explain(dir, "make folders in", err)
+	}
+	return nil
 }
 
 // folder opens the folder of a VFS, and makes it first if create is set.
@@ -341,10 +356,30 @@ func Open(c Config) (*Volume, error) {
 		return nil, err
 	}
 	v := &Volume{root: root, inPlace: c.InPlace}
-	if err := v.open(c); err != nil {
+	err = mounted(root, c.Dir)
+	if err == nil {
+		err = v.open(c)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the VFS in %s: %w", c.Dir, err), root.Close())
 	}
 	return v, nil
+}
+
+// mounted refuses a folder in which there is nothing, not even what Create has left.
+func mounted(root *disk.FS, dir string) error {
+	d, err := root.ReadDir(vfs.Root)
+	if err != nil {
+		return err
+	}
+	_, err = d.Next(1)
+	if closing := d.Close(); closing != nil {
+		return closing
+	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: it is empty, though a VFS was made there: is its disk mounted? If it is meant to be empty, make the folder %s in it, for account %s", ErrFolder, vfs.Private, account())
+	}
+	return err
 }
 
 func (v *Volume) open(c Config) error {

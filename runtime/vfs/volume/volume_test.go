@@ -298,7 +298,7 @@ func TestNoLinkLeadsOutOfAFolderThatUsersChange(t *testing.T) {
 		must(t, os.Remove(c.Dir))
 	}
 	must(t, os.Symlink("there", c.Dir))
-	must(t, os.Mkdir(filepath.Join(outer, "a", "there"), 0o755))
+	must(t, os.MkdirAll(filepath.Join(outer, "a", "there", vfs.Private), 0o755))
 	open(t, c) // one that stays inside leads to nothing that its user has not
 }
 
@@ -314,5 +314,27 @@ func TestAVFSIsNotMadeInTheServersFolderThroughALink(t *testing.T) {
 	}
 	if left, err := os.ReadDir(own); err != nil || len(left) > 0 {
 		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+// TestAFolderWhoseDiskIsNotMountedIsNotServed: what was stored there would be hidden when
+// the disk is back.
+func TestAFolderWhoseDiskIsNotMountedIsNotServed(t *testing.T) {
+	for _, kind := range []volume.Kind{volume.Disk, volume.Encrypted} {
+		t.Run(string(kind), func(t *testing.T) {
+			c := config(t, kind)
+			var err error
+			c.KeyID, err = volume.Create(c)
+			must(t, err)
+			must(t, errors.Join(os.Rename(c.Dir, c.Dir+"-disk"), os.Mkdir(c.Dir, 0o755)))
+			if _, err := volume.Open(c); !errors.Is(err, volume.ErrFolder) || !strings.Contains(err.Error(), "is its disk mounted?") {
+				t.Errorf("opened: %v", err)
+			}
+			if left, err := os.ReadDir(c.Dir); err != nil || len(left) > 0 {
+				t.Errorf("left in it: %v, %v", left, err)
+			}
+			must(t, errors.Join(os.Remove(c.Dir), os.Rename(c.Dir+"-disk", c.Dir)))
+			open(t, c)
+		})
 	}
 }

@@ -156,24 +156,33 @@ func (i *interview) text(a *answers.Answers, field, question, standard string, s
 	}
 }
 
-// password asks twice, and shows nothing.
+// password asks for one until it is right.
 func (i *interview) password(a *answers.Answers, field, question string, set func(string)) error {
+	_, err := i.newSecret(question, func(text string) bool {
+		set(text)
+		return i.right(a, field)
+	})
+	return err
+}
+
+// newSecret asks twice, and shows nothing; good tells what is wrong with it.
+func (i *interview) newSecret(question string, good func(string) bool) (string, error) {
 	for {
 		fmt.Fprintf(i.out, "%s (not shown): ", question)
 		first, err := i.secret()
 		if err != nil {
-			return errCancelled
+			return "", errCancelled
 		}
-		if set(first); !i.right(a, field) {
+		if !good(first) {
 			continue
 		}
 		fmt.Fprint(i.out, "Once more: ")
 		second, err := i.secret()
 		if err != nil {
-			return errCancelled
+			return "", errCancelled
 		}
 		if first == second {
-			return nil
+			return first, nil
 		}
 		fmt.Fprintln(i.out, "These are two different ones.")
 	}

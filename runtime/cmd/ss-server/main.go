@@ -21,7 +21,7 @@ func app() *cli.App {
 		Usage: "the SS Server file transfer server",
 		Commands: slices.Concat([]*cli.Command{
 			runVerb(), statusCommand(), setupCommand(), genssc(), reloadCommand(), logLevelCommand(), auditCommand(), backupCommand(), restoreCommand(), checkBackupCommand(),
-			snapshotCommand(), repairCommand(), changesCommand(), hostKeysCommand(), tokenCommand(),
+			snapshotCommand(), repairCommand(), changesCommand(), hostKeysCommand(), tokenCommand(), passwordCommand(), twoFactorCommand(),
 		}, verbs.ForStore(schema()), fixtureVerbs()),
 	}
 }

@@ -174,6 +174,7 @@ func (s *server) openControl(i *daemon.Instance) io.Closer {
 	answers[statusVerb] = s.status()
 	answers[snapshotVerb] = s.snapshots.verb
 	maps.Copy(answers, tokenVerbs(s.engine))
+	maps.Copy(answers, superAdminVerbs(s.engine))
 	answers[changesVerb] = answerChanges(i.Store)
 	answers[gensscVerb] = func(context.Context, *control.Request) (any, error) { return s.codes.Make() }
 	door, err := control.Serve(s.at.control, answers, s.log)

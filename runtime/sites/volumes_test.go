@@ -185,3 +185,37 @@ func TestASiteThatCannotBeServedIsNotToldOfEverySecond(t *testing.T) {
 		}
 	})
 }
+
+// TestAFolderWhoseDiskDoesNotAnswerKeepsNobodyWaitingForLong: a user has others, and a
+// change of the configuration waits for the sessions that it gives a folder to.
+func TestAFolderWhoseDiskDoesNotAnswerKeepsNobodyWaitingForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, end := bare(t)
+		m, err := Start(Options{Engine: e, Log: quiet})
+		must(t, err)
+		s := newSite(m, "main")
+		stuck := unopened(m.volumes, "/stuck")
+		mounted := make(chan []*mount, 1)
+		places := []place{{volume: stuck.config}, {volume: stuck.config}}
+		go func() { mounted <- s.mount(places, &model.User{Site: "main"}) }()
+		select {
+		case list := <-mounted:
+			for _, got := range list {
+				if got.problem == nil {
+					t.Error("no problem is told")
+				}
+				got.close()
+			}
+		case <-time.After(time.Minute):
+			t.Error("it waits for a minute")
+		}
+		stuck.err = errors.New("given up")
+		close(stuck.ready)
+		stuck.release()
+		synctest.Wait()
+		if stuck.users != 0 {
+			t.Errorf("%d still have it", stuck.users)
+		}
+		must(t, errors.Join(m.Close(), end()))
+	})
+}

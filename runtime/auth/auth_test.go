@@ -447,3 +447,14 @@ func FuzzHashes(f *testing.F) {
 	h := hasher(f, cheap)
 	f.Fuzz(func(t *testing.T, hash string) { h.Known(hash) })
 }
+
+func TestTheNamesOfAPersonAreThoseThatTheFilterCompares(t *testing.T) {
+	for filter, want := range map[string]string{
+		"(uid={user})": "uid", "(&(objectClass=person)(|(sAMAccountName={user})( mail={user})(cn=x)))": "sAMAccountName mail",
+		"(cn=*{user}*)": "", "(memberOf=cn={user},dc=x)": "",
+	} {
+		if got := strings.Join(Profile{Filter: filter}.nameAttributes(), " "); got != want {
+			t.Errorf("%s: %q, want %q", filter, got, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -135,6 +136,40 @@ func (d *directory) merged(groups, mapped []string) []string {
 	return append(own, mapped...)
 }
 
+// otherAccount is the account that a person has by another name than this one; empty if
+// there is none. With a second one he would come around what is set for the first.
+func (d *directory) otherAccount(name string, p auth.Person) (other string, err error) {
+	names := append([]string{name}, p.Names...)
+	for _, full := range slices.Clone(names) {
+		short, at, _ := strings.Cut(full, "@")
+		for _, domain := range d.profile.Domains {
+			if model.Fold(domain) == model.Fold(at) {
+				names = append(names, short)
+			}
+			if at == "" {
+				names = append(names, full+"@"+domain)
+			}
+		}
+	}
+	err = d.site.m.opt.Engine.Read(func(r *engine.Reader) error {
+		for _, n := range names {
+			u, err := engine.Users.Get(r, d.site.name, n)
+			if missing := (*engine.NotFoundError)(nil); errors.As(err, &missing) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if model.Fold(u.Name) != model.Fold(name) && model.Fold(u.LDAP) == model.Fold(d.profile.Name) {
+				other = u.Name
+				return nil
+			}
+		}
+		return nil
+	})
+	return other, err
+}
+
 func (d *directory) inNoGroup(name string) error {
 	d.site.log.Warn("a user of the directory is in no group that the profile maps, and is not let in", "user", name, "profile", d.profile.Name)
 	return auth.ErrWrong
@@ -146,7 +181,8 @@ func (d *directory) by() string { return "ldap/" + d.profile.Name }
 // newcomer makes a user of whom a directory knows and the site does not, where a profile
 // allows it. The error is auth.ErrWrong where none does.
 func (s *site) newcomer(ctx context.Context, r *rules, name string, password []byte) error {
-	for _, d := range r.directories {
+	for _, id := range slices.Sorted(maps.Keys(r.directories)) {
+		d := r.directories[id]
 		if !d.profile.Autocreate {
 			continue
 		}
@@ -161,6 +197,13 @@ func (s *site) newcomer(ctx context.Context, r *rules, name string, password []b
 		groups := d.groups(person)
 		if len(groups) == 0 {
 			return d.inNoGroup(name)
+		}
+		if other, err := d.otherAccount(name, person); err != nil || other != "" {
+			if err == nil {
+				s.log.Warn("a user of the directory has an account by another of his names, and is not let in by this one", "user", name, "account", other, "profile", d.profile.Name)
+				err = auth.ErrWrong
+			}
+			return err
 		}
 		return s.create(ctx, d, name, groups)
 	}

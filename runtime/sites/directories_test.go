@@ -63,7 +63,7 @@ func (d *fakeDirectory) serve(c net.Conn) {
 		case ldap.ApplicationBindRequest:
 			answers = []*ber.Packet{result(ldap.ApplicationBindResponse, d.bind(op))}
 		case ldap.ApplicationSearchRequest:
-			if filter, err := ldap.DecompileFilter(op.Children[6]); err == nil && filter == "(uid=lee)" {
+			if filter, err := ldap.DecompileFilter(op.Children[6]); err == nil && strings.Contains(filter, "=lee)") || err == nil && strings.Contains(filter, "=lee@example.com)") {
 				answers = append(answers, d.entry())
 			}
 			answers = append(answers, result(ldap.ApplicationSearchResultDone, ldap.LDAPResultSuccess))
@@ -92,14 +92,17 @@ func (d *fakeDirectory) bind(op *ber.Packet) int64 {
 func (d *fakeDirectory) entry() *ber.Packet {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	values := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSet, nil, "")
-	for _, g := range d.groups {
-		values.AppendChild(text(g))
+	attributes := ber.NewSequence("")
+	for name, list := range map[string][]string{"memberOf": d.groups, "uid": {"lee"}, "mail": {"lee@example.com"}} {
+		values := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSet, nil, "")
+		for _, v := range list {
+			values.AppendChild(text(v))
+		}
+		attribute := ber.NewSequence("")
+		attribute.AppendChild(text(name))
+		attribute.AppendChild(values)
+		attributes.AppendChild(attribute)
 	}
-	attribute, attributes := ber.NewSequence(""), ber.NewSequence("")
-	attribute.AppendChild(text("memberOf"))
-	attribute.AppendChild(values)
-	attributes.AppendChild(attribute)
 	entry := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationSearchResultEntry, nil, "")
 	entry.AppendChild(text(personDN))
 	entry.AppendChild(attributes)
@@ -197,5 +200,46 @@ func TestGroupsThatAnAdministratorGaveStayAsTheyAre(t *testing.T) {
 	w.sftp(t, lee)
 	if got := w.userOf(t, "lee").Groups; !slices.Equal(got, []string{"staff"}) {
 		t.Errorf("a member of %q", got)
+	}
+}
+
+// TestAPersonOfTheDirectoryHasOneAccount: with another of his names he would come around
+// what an administrator has set for it.
+func TestAPersonOfTheDirectoryHasOneAccount(t *testing.T) {
+	for _, c := range []struct{ filter, first, second string }{
+		{"(|(uid={user})(mail={user}))", "lee", "lee@example.com"},
+		{"(|(mail={user})(uid={user}))", "lee@example.com", "lee"},
+		{"(mail={user})", "lee@example.com", "lee"}, // with the profile's domain
+		{"(mail={user})", "lee", "lee@example.com"},
+	} {
+		w, d := withDirectory(t, guestsDN)
+		l := &model.LDAPProfile{
+			Head: model.Head{Name: "Office"}, Site: "main", URLs: []string{"ldap://" + d.Addr().String()}, BaseDN: "dc=example,dc=com", Filter: c.filter,
+			Autocreate: true, Groups: []model.LDAPGroup{{DN: guestsDN, Group: "guests"}},
+		}
+		if !strings.Contains(c.filter, "uid") {
+			l.Domains = []string{"example.com"}
+		}
+		w.write(t, l)
+		w.sftp(t, func(s *ssh.ClientConfig) { s.User = c.first })
+		w.changeUser(t, c.first, func(u *model.User) { u.Disabled = true })
+		if _, err := w.dial(t, func(s *ssh.ClientConfig) { s.User = c.second }); err == nil {
+			t.Errorf("%s: %s is in as %s", c.filter, c.first, c.second)
+		}
+	}
+}
+
+func TestOfTwoDirectoriesTheFirstByNameMakesTheUser(t *testing.T) {
+	w, d := withDirectory(t, guestsDN)
+	w.write(t, &model.LDAPProfile{
+		Head: model.Head{Name: "Branch"}, Site: "main", URLs: []string{"ldap://" + d.Addr().String()}, BaseDN: "dc=example,dc=com", Filter: "(uid={user})",
+		Autocreate: true, Groups: []model.LDAPGroup{{DN: guestsDN, Group: "guests"}},
+	})
+	for range 8 {
+		w.sftp(t, lee)
+		if got := w.userOf(t, "lee").LDAP; got != "Branch" {
+			t.Fatalf("made by %s", got)
+		}
+		w.delete(t, model.UserKey("main", "lee"))
 	}
 }

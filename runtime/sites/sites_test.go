@@ -702,13 +702,9 @@ func TestAVFSOfWhichNothingChangesForFilesStaysAsItIs(t *testing.T) {
 	} {
 		change()
 		w.write(t, v)
-		began := time.Now()
 		put(t, c, "/f", "in the session that ran")
 		if got := get(t, w.sftp(t, nil), "/f"); got != "in the session that ran" {
 			t.Errorf("%q", got)
-		}
-		if took := time.Since(began); took > 3*time.Second {
-			t.Errorf("it took %v", took)
 		}
 	}
 	w.write(t, site("other"), vfs("other", "same", v.Root))

@@ -144,6 +144,10 @@ func (f First) write(ctx context.Context, objects []model.Object) error {
 // choosePort tries where the site is to listen; without a wish it is the usual port, or
 // another where that is taken.
 func choosePort(ctx context.Context, a *answers.Answers) (other bool, err error) {
+	// Port 0 is any that is free: what fails there is the address.
+	if err := free(ctx, a.FirstSite.Address, 0); err != nil {
+		return false, fmt.Errorf("%w: first_site.address: the server cannot listen there: %w; give an address of this machine, or none for all of them", answers.ErrInvalid, err)
+	}
 	if a.SFTPPort != 0 {
 		if err := free(ctx, a.FirstSite.Address, a.SFTPPort); err != nil {
 			return false, fmt.Errorf("%w: sftp_port: the server cannot listen there: %w; choose another port, or stop the program that has this one", answers.ErrInvalid, err)

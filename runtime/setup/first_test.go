@@ -203,7 +203,7 @@ func TestASetUpThatFailsMakesNothing(t *testing.T) {
 		want  string
 	}{
 		"a port that is taken":          {func(a *answers.Answers) { a.SFTPPort = busy.Addr().(*net.TCPAddr).Port }, "sftp_port: the server cannot listen there"},
-		"an address of another machine": {func(a *answers.Answers) { a.FirstSite.Address = "192.0.2.1" }, "sftp_port: the server cannot listen there"},
+		"an address of another machine": {func(a *answers.Answers) { a.FirstSite.Address = "192.0.2.1" }, "first_site.address: the server cannot listen there"},
 		"a folder of the server's": {func(a *answers.Answers) {
 			a.FirstSite.Folder = filepath.Join(filepath.Dir(a.FirstSite.Folder), stateName, "x")
 		}, "first_site.folder: "},

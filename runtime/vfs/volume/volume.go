@@ -120,7 +120,7 @@ func mark(root *disk.FS, dir string) error {
 		err = root.SyncDir(vfs.Root)
 	}
 	if err != nil {
-		return explain(dir, "make folders in", err)
+		return explain(dir, "make folders in", err, cure)
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func folder(c Config, create bool) (*disk.FS, error) {
 	}
 	at, err := disk.Open(way[0], c.Disk)
 	if err != nil {
-		return nil, explain(way[0], "open", err)
+		return nil, explain(way[0], "open", err, cure)
 	}
 	for i, dir := range way[1:] {
 		next, err := below(at, way[i], dir, create)
@@ -144,7 +144,7 @@ func folder(c Config, create bool) (*disk.FS, error) {
 			return nil, fmt.Errorf("%w: on the way to %s a link leads out of %s; remove it, or name the folder that it leads to", ErrFolder, dir, way[i])
 		}
 		if err != nil {
-			return nil, explain(dir, "open", err)
+			return nil, explain(dir, "open", err, cure)
 		}
 		at = next
 	}
@@ -224,12 +224,12 @@ func vacant(root *disk.FS, c Config) error {
 	}
 	d, err := root.ReadDir(vfs.Root)
 	if err != nil {
-		return explain(c.Dir, "list", err)
+		return explain(c.Dir, "list", err, cure)
 	}
 	defer d.Close()
 	if infos, err := d.Next(1); !errors.Is(err, io.EOF) {
 		if err != nil {
-			return explain(c.Dir, "list", err)
+			return explain(c.Dir, "list", err, cure)
 		}
 		return fmt.Errorf("%w: %s is not empty (%s); an encrypted VFS needs an empty folder: make it elsewhere and upload the files through the server", ErrFolder, c.Dir, infos[0].Name)
 	}
@@ -258,7 +258,7 @@ func try(root *disk.FS, dir string) error {
 	}
 	for _, s := range steps {
 		if err := s.do(); err != nil {
-			return explain(dir, s.what, err)
+			return explain(dir, s.what, err, cure)
 		}
 	}
 	return nil
@@ -274,8 +274,8 @@ func put(root *disk.FS, name vfs.Path, raw []byte, flag vfs.Flag) error {
 	return errors.Join(err, file.Sync(), file.Close())
 }
 
-// explain names the account and what gives it the right.
-func explain(dir, what string, err error) error {
+// explain names the account and, by cure, what gives it the right.
+func explain(dir, what string, err error, cure func(account, dir string) string) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
 		err = pathErr.Err

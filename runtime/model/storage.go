@@ -66,7 +66,8 @@ func (v *VFS) Validate() error {
 		c.that(v.KeyID != "" && strings.Trim(v.KeyID, "0123456789abcdefghijklmnopqrstuvwxyz-") == "" && len(v.KeyID) <= 64,
 			"keyId", "it names no key", "let the server make one")
 	} else {
-		c.that(v.KeyID == "" && v.Passphrase.IsZero(), "keyId", "a plain VFS has no key", "leave it empty")
+		c.that(v.KeyID == "", "keyId", "a plain VFS has no key", "leave it empty")
+		c.that(v.Passphrase.IsZero(), "passphrase", "a plain VFS has none", "leave it out, or make an encrypted VFS")
 	}
 	return c.err(v.Key())
 }

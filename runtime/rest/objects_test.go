@@ -85,6 +85,7 @@ func TestRefusalsNameFieldAndCure(t *testing.T) {
 		{"/sites/main/hostkeys", map[string]any{"name": "k", "algorithm": "ssh-dss"}, "algorithm", "no host key of the kind"},
 		{"/sites/main/hostkeys", map[string]any{"name": "k", "private": "rubbish"}, "private", "no key"},
 		{"/sites/main/vfs", map[string]any{"name": "v", "root": "/forbidden"}, "root", "setfacl"},
+		{"/sites/main/vfs", map[string]any{"name": "v", "root": "/srv/v", "type": "encrypted", "passphrase": map[string]any{"clear": "short"}}, "passphrase", "fewer"},
 		{"/entries", map[string]any{"list": "block", "network": "nowhere"}, "network", "not an address"},
 		{"/certificates", map[string]any{"name": "c", "type": "pem", "chain": "-----BEGIN CERTIFICATE-----", "private": map[string]any{"clear": "x"}}, "chain", "do not go together"},
 	} {

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,6 +13,7 @@ import (
 	"ss-setup/runtime/engine"
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/tlscert"
+	"ss-setup/runtime/vfs/crypt"
 )
 
 // write is an object on its way in.
@@ -338,10 +340,20 @@ func (w *write) vfs(v *model.VFS) error {
 	if err := w.vacant(normal(v)); err != nil {
 		return err
 	}
-	if err := w.api.Sites.MakeVFS(v); err != nil {
-		return wrongField("root", err.Error(), "choose another folder, or make this one usable")
+	return notMade(w.api.Sites.MakeVFS(v))
+}
+
+// notMade names the field of a VFS that its place could not be made for.
+func notMade(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, crypt.ErrShortPassphrase):
+		return wrongField("passphrase", err.Error(), "choose a longer one")
+	case errors.Is(err, crypt.ErrNeedsPassphrase), errors.Is(err, crypt.ErrPassphrase):
+		return wrongField("passphrase", err.Error(), "give the one that the folder was encrypted with, or choose an empty folder")
 	}
-	return nil
+	return wrongField("root", err.Error(), "choose another folder, or make this one usable")
 }
 
 // vacant refuses a name that is taken and, for an encrypted VFS, the folder of another:

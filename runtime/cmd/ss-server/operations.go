@@ -170,6 +170,7 @@ func (o *operations) reload() (Reloaded, error) {
 	if changed := slices.Contains(r.Live, "[tls]"); changed || o.pending {
 		if err := o.useTLS(c.TLS); err != nil {
 			r.Problems = append(r.Problems, err.Error())
+			r.Live = slices.DeleteFunc(r.Live, func(name string) bool { return name == "[tls]" })
 		} else if !changed {
 			r.Live = append(r.Live, "[tls]")
 		}

@@ -113,7 +113,11 @@ func (i *interview) user(a *answers.Answers, s *answers.Site) error {
 			})
 		},
 		func() error {
-			return i.password(a, "first_site.user.password", "Password", func(v string) { u.Password = v })
+			question := "Password"
+			if len(u.PublicKeys) > 0 {
+				question = "Password, empty for none"
+			}
+			return i.password(a, "first_site.user.password", question, func(v string) { u.Password = v })
 		},
 	} {
 		if err := step(); err != nil {
@@ -175,6 +179,10 @@ func (i *interview) newSecret(question string, good func(string) bool) (string, 
 		}
 		if !good(first) {
 			continue
+		}
+		// Only who has a key may do without; there is nothing to be mistyped.
+		if first == "" {
+			return nil
 		}
 		fmt.Fprint(i.out, "Once more: ")
 		second, err := i.secret()

@@ -55,6 +55,15 @@ func TestAPersonIsAskedUntilEveryAnswerIsRight(t *testing.T) {
 	}
 }
 
+func TestWhoHasAKeyIsAskedForNoPasswordTwice(t *testing.T) {
+	key := "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBarHDcsLBHXKZbKWRVu6KwA5h3YFJn/ZmN0KWiUzrn3"
+	typed := strings.Join([]string{"", "", "", "sa@example.com", "yes", "", "", "", "no", "yes", "anna", key, "yes"}, "\n") + "\n"
+	a, shown, err := interviewed(typed, "correct horse\ncorrect horse\n")
+	if err != nil || len(a.FirstSite.User.PublicKeys) != 1 || a.FirstSite.User.Password != "" || strings.Count(shown, "Once more") != 1 {
+		t.Errorf("%+v, %v\n%s", a, err, shown)
+	}
+}
+
 func TestASetUpNeedsNoSite(t *testing.T) {
 	a, shown, err := interviewed("\n\nada\nada@example.com\nno\nyes\n", "correct horse\ncorrect horse")
 	if err != nil || a.FirstSite != nil || a.NodeID != "" || a.SuperAdmin.Name != "ada" || len(a.Check()) > 0 {

@@ -180,9 +180,9 @@ func (i *interview) newSecret(question string, good func(string) bool) (string, 
 		if !good(first) {
 			continue
 		}
-		// Only who has a key may do without; there is nothing to be mistyped.
+		// Where none is right as well, nothing can be mistyped.
 		if first == "" {
-			return nil
+			return "", nil
 		}
 		fmt.Fprint(i.out, "Once more: ")
 		second, err := i.secret()

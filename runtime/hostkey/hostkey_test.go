@@ -228,13 +228,13 @@ func rocaPrime(t *testing.T) *big.Int {
 	}
 	rest := new(big.Int).Exp(big.NewInt(65537), big.NewInt(0xC0FFEE), m)
 	for {
-		k, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), uint(1024-m.BitLen())))
+		k, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), uint(1025-m.BitLen())))
 		if err != nil {
 			t.Fatal(err)
 		}
-		k.SetBit(k, 1023-m.BitLen(), 1)
 		p := k.Mul(k, m)
-		if p.Add(p, rest).ProbablyPrime(20) && p.BitLen() >= 1023 {
+		// With both upper bits set, the product of two has 2048.
+		if p.Add(p, rest); p.BitLen() == 1024 && p.Bit(1022) == 1 && p.ProbablyPrime(20) {
 			return p
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -170,7 +171,7 @@ func TestSavedAnswersAreReadAsTheyWereUsed(t *testing.T) {
 		"license_server": "[2001:db8::5]:2380", "health_timeout": "1m30s",
 	}
 	path := filepath.Join(t.TempDir(), "a.yaml")
-	if err := Save(path, used); err != nil {
+	if _, err := Save(path, used, nil); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
@@ -186,7 +187,7 @@ func TestSavedAnswersAreReadAsTheyWereUsed(t *testing.T) {
 			t.Errorf("%s: saved %q, read %q", k.Name, used[k.Name], got[k.Name])
 		}
 	}
-	if err := Save(filepath.Join(path, "b"), used); err == nil {
+	if _, err := Save(filepath.Join(path, "b"), used, nil); err == nil {
 		t.Error("saved into a file")
 	}
 }
@@ -200,11 +201,34 @@ func TestAPasswordIsNeverSaved(t *testing.T) {
 		"https://example.com:8443/":              "https://example.com:8443/",
 		"/srv/a:b@c":                             "/srv/a:b@c",
 	} {
-		saved := Marshal(map[string]string{"from": given})
+		saved, _, err := Marshal(map[string]string{"from": given}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		list, _, err := Parse("a.yaml", saved, false)
 		if err != nil || len(list) != 1 || list[0].Value != want || strings.Contains(string(saved), "sesame") {
 			t.Errorf("%s: %v, %v\n%s", given, list, err, saved)
 		}
+	}
+}
+
+func TestWhatTheServerIsSetUpWithIsSavedToo(t *testing.T) {
+	first := &setup.Answers{
+		RecoveryEmail: "admin@example.com", SuperAdmin: &setup.SuperAdmin{Name: "ada", Password: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA"},
+		FirstSite: &setup.Site{Name: "main", User: &setup.User{Name: "anna", Password: "sesame sesame"}},
+	}
+	path := filepath.Join(t.TempDir(), "a.yaml")
+	leftOut, err := Save(path, map[string]string{"web_port": "7443"}, first)
+	if err != nil || !slices.Equal(leftOut, []string{"first_site.user.password"}) {
+		t.Fatalf("%q, %v", leftOut, err)
+	}
+	list, file, err := Load(path, machine.OnlyPrivileged)
+	if err != nil || values(t, list)["web_port"] != "7443" {
+		t.Fatalf("%v, %v", list, err)
+	}
+	first.FirstSite.User.Password = ""
+	if !reflect.DeepEqual(file.Answers, first) {
+		t.Errorf("read %+v", file.Answers)
 	}
 }
 
@@ -278,9 +302,13 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		used := values(t, list)
-		again, _, err := Parse("f", Marshal(used), private)
+		written, _, err := Marshal(used, nil)
 		if err != nil {
-			t.Fatalf("%q: written as\n%s: %v", content, Marshal(used), err)
+			t.Fatal(err)
+		}
+		again, _, err := Parse("f", written, private)
+		if err != nil {
+			t.Fatalf("%q: written as\n%s: %v", content, written, err)
 		}
 		for name, value := range values(t, again) {
 			if WithoutPassword(used[name]) != value {

@@ -11,10 +11,11 @@ import (
 	setup "ss-setup/runtime/setup/answers"
 )
 
-// Marshal writes an answers file of what a run used, keyed by the names of Keys.
-// Keys that were left to their standard are there as remarks. No key is a secret, and a
-// password in an address is left out.
-func Marshal(used map[string]string) []byte {
+// Marshal writes an answers file of what a run used, keyed by the names of Keys, and of
+// what the server is set up with, nil for nothing. Keys that were left to their standard
+// are there as remarks. Passwords are left out: that in an address, and those of the set-up
+// that are no hashes, which are named.
+func Marshal(used map[string]string, first *setup.Answers) (text []byte, leftOut []string, err error) {
 	var out bytes.Buffer
 	out.WriteString("# Answers for: ss-setup install --answers FILE\n")
 	for _, k := range Keys {
@@ -29,7 +30,9 @@ func Marshal(used map[string]string) []byte {
 			fmt.Fprintf(&out, "%s: %s\n", k.Name, value)
 		}
 	}
-	return out.Bytes()
+	mine, leftOut, err := setup.Marshal(first)
+	out.Write(mine)
+	return out.Bytes(), leftOut, err
 }
 
 // WithoutPassword is a value without the password of an address in it.
@@ -42,13 +45,21 @@ func WithoutPassword(value string) string {
 var addressPassword = regexp.MustCompile(`(://[^/?#@:]*):[^/?#]*@`)
 
 // Save writes an answers file for its owner alone, whole or not at all.
-func Save(path string, used map[string]string) error {
+func Save(path string, used map[string]string, first *setup.Answers) (leftOut []string, err error) {
+	text, leftOut, err := Marshal(used, first)
+	if err == nil {
+		err = save(path, text)
+	}
+	return leftOut, err
+}
+
+func save(path string, text []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
 	if err != nil {
 		return fmt.Errorf("save the answers: %w", err)
 	}
 	defer os.Remove(f.Name())
-	_, err = f.Write(Marshal(used))
+	_, err = f.Write(text)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}

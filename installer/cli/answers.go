@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -79,8 +80,19 @@ func (s *session) keepAnswers() {
 	if from := s.used["from"]; answers.WithoutPassword(from) != from {
 		s.warn(fmt.Sprintf("%s has the address of the repository without its password; give that with SS_SETUP_FROM where the file is used", s.saveAnswers))
 	}
-	if err := answers.Save(s.saveAnswers, s.used); err != nil {
+	first := s.first.Clone()
+	if first != nil {
+		// What cannot be hashed is left out, and told below.
+		if err := first.Hash(context.Background()); err != nil {
+			s.log.Warn("a password cannot be hashed", "error", err)
+		}
+	}
+	leftOut, err := answers.Save(s.saveAnswers, s.used, first)
+	if err != nil {
 		s.warn(err.Error())
+	}
+	if len(leftOut) > 0 {
+		s.warn(fmt.Sprintf("%s has no %s; add that where the file is used", s.saveAnswers, strings.Join(leftOut, " and ")))
 	}
 }
 

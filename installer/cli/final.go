@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -47,7 +49,7 @@ func (s *session) welcome(ctx context.Context, end *ending) {
 		page = setupPage
 	}
 	end.URLs = urls(host, port, page)
-	end.Fingerprint = s.fingerprint(end.Generation)
+	end.Fingerprint = s.fingerprint(ctx, c.ProbeAddr(), end.Generation)
 	s.setupCode(ctx, end)
 	s.licenseServer(ctx, end)
 	s.firewallHint(ctx, end, host, port)
@@ -73,8 +75,12 @@ func urls(host, port, page string) []string {
 	return all
 }
 
-// fingerprint is the SHA-256 of the server's certificate, as browsers show it.
-func (s *session) fingerprint(generation int) string {
+// showPatience is how long the server may take to show its certificate.
+const showPatience = 5 * time.Second
+
+// fingerprint is the SHA-256 of the certificate that users see, as browsers show it: the
+// server's own, or the one that an administrator or an authority has given it.
+func (s *session) fingerprint(ctx context.Context, address string, generation int) string {
 	const limit = 1 << 20
 	content, err := s.m.FS.ReadSmall(filepath.Join(machine.ServerData(generation), "tls", "cert.pem"), limit)
 	if err != nil {
@@ -84,12 +90,36 @@ func (s *session) fingerprint(generation int) string {
 	if block == nil {
 		return ""
 	}
-	sum := sha256.Sum256(block.Bytes)
+	raw := block.Bytes
+	ctx, cancel := context.WithTimeout(ctx, showPatience)
+	defer cancel()
+	// Whoever shows the server's own certificate is the server.
+	if bytes.Equal(shown(ctx, address, config.OwnCertificate), raw) {
+		if public := shown(ctx, address, ""); public != nil {
+			raw = public
+		}
+	}
+	sum := sha256.Sum256(raw)
 	pairs := make([]string, len(sum))
 	for i, b := range sum {
 		pairs[i] = fmt.Sprintf("%02X", b)
 	}
 	return strings.Join(pairs, ":")
+}
+
+// shown is the certificate that a server shows to who asks for a name; nil if it shows none.
+func shown(ctx context.Context, address, name string) []byte {
+	// It is looked at, not trusted.
+	d := tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, ServerName: name}}
+	c, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil
+	}
+	defer c.Close()
+	if secure, ok := c.(*tls.Conn); ok {
+		return secure.ConnectionState().PeerCertificates[0].Raw
+	}
+	return nil
 }
 
 // tellSetUp tells what the first set-up has made, and who has the port that the site did

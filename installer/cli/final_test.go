@@ -1,12 +1,16 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"ss-setup/installer/machine"
 	"ss-setup/installer/plan"
+	"ss-setup/installer/step"
 )
 
 func TestSetupPageIsNamedAsABrowserReachesIt(t *testing.T) {
@@ -94,6 +98,65 @@ func TestStatusTellsWhyAServiceFailedAndHowToStartIt(t *testing.T) {
 		t.Errorf("got:%s", out.String())
 	}
 }
+
+func TestStatusListsWhereUsersAreServed(t *testing.T) {
+	var out strings.Builder
+	printBindings(&out, Status{Bindings: []step.Binding{
+		{Site: "main", Name: "sftp", Address: ":2222", Listening: true},
+		{Site: "partners", Name: "second", Address: "192.0.2.1:22", Problem: "address already in use"},
+	}})
+	want := "\nSFTP SITE   BINDING   ADDRESS        STATE\n" +
+		"main        sftp      :2222          listens\n" +
+		"partners    second    192.0.2.1:22   does not listen: address already in use\n"
+	if out.String() != want {
+		t.Errorf("got:%s", out.String())
+	}
+	out.Reset()
+	printBindings(&out, Status{BindingsUnknown: "connection refused"})
+	if want := "\nss-server does not tell where users reach it: connection refused\n"; out.String() != want {
+		t.Errorf("got:%s", out.String())
+	}
+}
+
+// TestStatusAsksTheServerThatRuns: one that is stopped, or in an image, serves nobody.
+func TestStatusAsksTheServerThatRuns(t *testing.T) {
+	answer := []step.Binding{{Site: "main", Name: "sftp", Address: ":22", Listening: true}}
+	for _, c := range []struct {
+		active, offline bool
+		fails           error
+		bindings        int
+		unknown         string
+	}{
+		{active: true, bindings: 1},
+		{active: true, fails: errors.New("it does not answer"), unknown: "it does not answer"},
+		{active: true, offline: true},
+		{},
+	} {
+		s := &session{m: &step.Machine{Prober: answering{answer, c.fails}}}
+		s.options.Offline = c.offline
+		st := Status{Installed: true, Generation: 3, Services: map[string]machine.ServiceState{machine.ServerService: {Active: c.active}}}
+		s.askBindings(t.Context(), &st)
+		if len(st.Bindings) != c.bindings || st.BindingsUnknown != c.unknown {
+			t.Errorf("%+v: %+v, %q", c, st.Bindings, st.BindingsUnknown)
+		}
+	}
+}
+
+// answering is a server of generation 3.
+type answering struct {
+	bindings []step.Binding
+	fails    error
+}
+
+func (a answering) Probe(_ context.Context, service string, n int) (step.Health, error) {
+	if service != machine.ServerService || n != 3 || a.fails != nil {
+		return step.Health{}, a.fails
+	}
+	return step.Health{Bindings: a.bindings}, nil
+}
+
+func (answering) Greets(context.Context, string) error    { return nil }
+func (answering) PortsFree(context.Context, string) error { return nil }
 
 func TestVerifyNamesWhatHelps(t *testing.T) {
 	failed := []DownService{{Service: "ss-server", State: "failed", Log: "journalctl -u ss-server", Start: "systemctl start ss-server"}}

@@ -15,6 +15,7 @@ import (
 	"ss-setup/installer/machine"
 	"ss-setup/installer/plan"
 	"ss-setup/installer/receipt"
+	"ss-setup/installer/step"
 	"ss-setup/installer/txn"
 	"ss-setup/runtime/config"
 	"ss-setup/runtime/service"
@@ -40,6 +41,10 @@ type Status struct {
 	// WebURL and LicensePort are where the services listen, by their configuration.
 	WebURL      string `json:"web_url,omitempty"`
 	LicensePort int    `json:"license_port,omitempty"`
+	// Bindings are where the running server serves users by SFTP, or should;
+	// BindingsUnknown is why it did not tell.
+	Bindings        []step.Binding `json:"bindings,omitempty"`
+	BindingsUnknown string         `json:"bindings_unknown,omitempty"`
 	// Down are the services that do not run and that nobody masked.
 	Down        []DownService         `json:"down"`
 	Generations []plan.GenerationInfo `json:"generations"`
@@ -100,6 +105,7 @@ func (s *session) status(ctx context.Context) (Exit, error) {
 	s.tellDamage(&st, sit)
 	st.Down = s.down(st, sit.Missing)
 	st.WebURL, st.LicensePort = s.listens(st)
+	s.askBindings(ctx, &st)
 	if anchor, err := embedded(); err == nil {
 		st.Development = anchor.Development()
 	}
@@ -151,6 +157,23 @@ func (s *session) listens(st Status) (url string, licensePort int) {
 		return "", licensePort
 	}
 	return urls(host, port, "/")[0], licensePort
+}
+
+// bindingsPatience is how long the server may take to tell where it serves users.
+const bindingsPatience = 3 * time.Second
+
+// askBindings asks the running server where it serves users.
+func (s *session) askBindings(ctx context.Context, st *Status) {
+	if !st.Installed || s.options.Offline || !st.Services[machine.ServerService].Active {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, bindingsPatience)
+	defer cancel()
+	h, err := s.m.Prober.Probe(ctx, machine.ServerService, st.Generation)
+	if err != nil {
+		st.BindingsUnknown = err.Error()
+	}
+	st.Bindings = h.Bindings
 }
 
 // down lists the services that do not run though they might. In an image none runs,
@@ -210,6 +233,7 @@ func printStatus(w io.Writer, st Status, sit *plan.Situation, now time.Time) {
 		if st.WebURL != "" {
 			fmt.Fprintf(w, "\nWeb UI at %s, license daemon at port %d\n", st.WebURL, st.LicensePort)
 		}
+		printBindings(w, st)
 		printDown(w, st.Down)
 	}
 	printGenerations(w, st.Generations, now)
@@ -241,6 +265,29 @@ func printServices(w io.Writer, services map[string]machine.ServiceState) {
 	fmt.Fprintln(table, "SERVICE\tSTATE\tAT BOOT")
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", name, stateWord(services[name]), bootWord(services[name]))
+	}
+	_ = table.Flush()
+}
+
+func printBindings(w io.Writer, st Status) {
+	if st.BindingsUnknown != "" {
+		fmt.Fprintf(w, "\nss-server does not tell where users reach it: %s\n", st.BindingsUnknown)
+	}
+	if len(st.Bindings) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	table := tabwriter.NewWriter(w, 0, 8, 3, ' ', 0)
+	fmt.Fprintln(table, "SFTP SITE\tBINDING\tADDRESS\tSTATE")
+	for _, b := range st.Bindings {
+		state := "listens"
+		if !b.Listening {
+			state = "does not listen"
+			if b.Problem != "" {
+				state += ": " + b.Problem
+			}
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", b.Site, b.Name, b.Address, state)
 	}
 	_ = table.Flush()
 }

@@ -277,13 +277,15 @@ func (s *service) stop(ctx context.Context) error {
 }
 
 // askToStop tells whether the service took it: one that begins or ends just now takes
-// no controls. What was taken must not be asked again, for it may be ending already.
+// no controls, and one whose process is gone before it has answered breaks the pipe.
+// What was taken must not be asked again, for it may be ending already.
 func (s *service) askToStop() (asked bool, err error) {
 	var status windows.SERVICE_STATUS
 	err = windows.ControlService(s.handle, windows.SERVICE_CONTROL_STOP, &status)
 	for _, fine := range []error{
 		windows.ERROR_SERVICE_NOT_ACTIVE, windows.ERROR_SERVICE_CANNOT_ACCEPT_CTRL,
 		windows.ERROR_SERVICE_REQUEST_TIMEOUT, windows.ERROR_INVALID_SERVICE_CONTROL,
+		windows.ERROR_BROKEN_PIPE,
 	} {
 		if errors.Is(err, fine) {
 			return false, nil

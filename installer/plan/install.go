@@ -52,6 +52,9 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 		p.Nothing = true
 		p.Generation = s.Current
 		p.Summary = fmt.Sprintf("SS Server %s is installed already; to mend it run: ss-setup install --repair", s.Version)
+		if o.FirstSetUp != nil {
+			p.Summary += "; a server that is not set up yet takes the answers by: ss-server setup --answers FILE"
+		}
 		if newer(s.Version, b.Manifest.Version) {
 			p.Summary = fmt.Sprintf("SS Server %s is installed already, which is newer than %s of this package, and stays", s.Version, b.Manifest.Version)
 		}

@@ -75,6 +75,10 @@ func TestAPackageIsContentWithANewerRelease(t *testing.T) {
 	if err != nil || !p.Nothing || !strings.Contains(p.Summary, "7.0.1 is installed already, which is newer than 7.0.0") {
 		t.Errorf("%+v, %v", p, err)
 	}
+	p, err = ForInstall(s, bundleOf(t, "7.0.1", "b"), Options{FirstSetUp: &FirstSetUp{}})
+	if err != nil || !p.Nothing || !strings.Contains(p.Summary, "ss-server setup --answers FILE") {
+		t.Errorf("answers for a server that runs: %+v, %v", p, err)
+	}
 	if _, err := ForInstall(s, older, Options{}); !errors.Is(err, ErrNewerInstalled) {
 		t.Errorf("a person is told: %v", err)
 	}

@@ -119,8 +119,8 @@ type Binding struct {
 	Address   string `json:"address"`
 	Listening bool   `json:"listening"`
 	// Proxied: whoever connects must say first whose connection it is.
-	Proxied bool   `json:"proxied"`
-	Problem string `json:"problem"`
+	Proxied bool   `json:"proxied,omitempty"`
+	Problem string `json:"problem,omitempty"`
 }
 
 // Prober asks a running service how it is.

@@ -38,8 +38,11 @@ type health struct {
 	Bindings []Binding `json:"bindings"`
 }
 
-// maxAnswer bounds what is read from whoever answers.
-const maxAnswer = 64 << 10
+// maxAnswer bounds what is read from whoever answers: ten thousand bindings.
+const maxAnswer = maxListening
+
+// maxFile bounds a certificate with its chain, and the secret.
+const maxFile = 64 << 10
 
 // Probe implements Prober.
 func (p *HTTPProber) Probe(ctx context.Context, service string, n int) (Health, error) {
@@ -90,6 +93,7 @@ func pinned(pin []byte) *http.Transport {
 		DisableKeepAlives: true,
 		TLSClientConfig: &tls.Config{
 			MinVersion: tls.VersionTLS12,
+			ServerName: config.OwnCertificate, // whichever the administrator has users see
 			// The certificate is the service's own; it is compared as a whole instead.
 			InsecureSkipVerify: true,
 			VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
@@ -103,7 +107,7 @@ func pinned(pin []byte) *http.Transport {
 }
 
 func (p *HTTPProber) certificate(service string, n int) ([]byte, error) {
-	content, err := p.FS.ReadSmall(filepath.Join(dataDir(service, n), "tls", "cert.pem"), maxAnswer)
+	content, err := p.FS.ReadSmall(filepath.Join(dataDir(service, n), "tls", "cert.pem"), maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +123,7 @@ func (p *HTTPProber) secret(service string) string {
 	if service == machine.LicensedService {
 		dir = machine.LicensedStateDir
 	}
-	content, err := p.FS.ReadSmall(filepath.Join(dir, "probe.key"), maxAnswer)
+	content, err := p.FS.ReadSmall(filepath.Join(dir, "probe.key"), maxFile)
 	if err != nil {
 		return ""
 	}

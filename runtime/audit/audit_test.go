@@ -113,6 +113,30 @@ func TestEventsAreFoundByWhatTheyAre(t *testing.T) {
 	}
 }
 
+func TestTheNewestOfATimeAreFoundInAnyFile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	l := open(t, dir, logfile.Limits{Size: 400})
+	for i := range 40 {
+		l.Append(Event{Event: "a.b", Time: day.Add(time.Duration(i) * time.Hour), By: fmt.Sprint("user/", i%4)})
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for want, filter := range map[string]Filter{
+		"40 39 38":    {From: day.Add(37 * time.Hour)},
+		"12 11 10":    {From: day.Add(9 * time.Hour), Until: day.Add(12 * time.Hour)},
+		"9 5 1":       {Before: 13, By: "user/0"},
+		"38 34 30 26": {Want: func(e *Event) bool { return e.By == "user/1" }, Limit: 4},
+	} {
+		if filter.Limit == 0 {
+			filter.Limit = 100
+		}
+		if got, err := l.Newest(t.Context(), filter); err != nil || seqs(got) != want {
+			t.Errorf("%+v: %s, %v, want %s", filter, seqs(got), err, want)
+		}
+	}
+}
+
 func TestADamagedLineHidesNoOther(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "audit")
 	l := open(t, dir, DefaultLimits())

@@ -34,6 +34,8 @@ type Filter struct {
 	By, Address, Site, Object, Out string
 	// Text must be somewhere in the event, whatever the case of its letters.
 	Text string
+	// Want, if there is one, has the last word about an event.
+	Want func(*Event) bool
 	// Limit ends the reading after so many events.
 	Limit int
 }
@@ -52,8 +54,10 @@ func (f *Filter) wants(e *Event, line []byte) bool {
 		return e.Event == want || strings.HasSuffix(want, ".") && strings.HasPrefix(e.Event, want)
 	}):
 		return false
+	case f.Text != "" && !strings.Contains(strings.ToLower(string(line)), strings.ToLower(f.Text)):
+		return false
 	}
-	return f.Text == "" || strings.Contains(strings.ToLower(string(line)), strings.ToLower(f.Text))
+	return f.Want == nil || f.Want(e)
 }
 
 // Read gives the events of the log in dir, the oldest first. It works while the log is
@@ -94,6 +98,10 @@ func Newest(ctx context.Context, dir string, filter Filter) ([]Event, error) {
 	}
 	var out []Event
 	for _, path := range slices.Backward(set) {
+		first := firstOf(ctx, path)
+		if filter.Before > 0 && first.Seq >= filter.Before {
+			continue
+		}
 		last := make([]Event, 0, 64)
 		for e, err := range readFile(ctx, path, &filter) {
 			switch {
@@ -112,8 +120,29 @@ func Newest(ctx context.Context, dir string, filter Filter) ([]Event, error) {
 				return out, nil
 			}
 		}
+		if first.Seq > 0 && first.Time.Add(disorder).Before(filter.From) {
+			break
+		}
 	}
 	return out, nil
+}
+
+// disorder is by how much times may go back from one event to a later one.
+const disorder = time.Hour
+
+// firstOf is the first event of a file; one without a number if there is none.
+func firstOf(ctx context.Context, path string) Event {
+	for e, err := range readFile(ctx, path, &Filter{}) {
+		if err == nil {
+			return e
+		}
+	}
+	return Event{}
+}
+
+// Newest is Newest of the log's own folder.
+func (l *Log) Newest(ctx context.Context, filter Filter) ([]Event, error) {
+	return Newest(ctx, l.dir, filter)
 }
 
 func readFile(ctx context.Context, path string, filter *Filter) iter.Seq2[Event, error] {

@@ -82,10 +82,21 @@ func TestAHashThatIsUnknownOrAsksForTooMuchIsNotComputed(t *testing.T) {
 		"$argon2id$v=19$m=64,t=1,p=1,x=2$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
 		"$6$rounds=999999999$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/O817G3uBnIFNjnQJuesI68OTLiBFdcbYEdFCoEOfaS35inz1",
 		"$2a$31$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy",
+		"$2x$31$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy",
+		"$pbkdf2-sha224$2000000000$c2FsdHNhbHRzYWx0c2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		"$pbkdf2-sha384$2000000000$c2FsdHNhbHRzYWx0c2FsdA$" + strings.Repeat("A", 64),
+		"$y$jLT$N9qo8uLOickgx2ZMRZoMye$5uKuDxVSvS8ZEx1wRLZoUoUvaAgDlNS9S8UyKYXxMS5",
 	} {
-		if _, err := h.Check(t.Context(), hash, []byte("x")); !errors.Is(err, ErrScheme) || h.Known(hash) {
+		if h.Known(hash) {
+			t.Errorf("%q is known", hash)
+			continue
+		}
+		if _, err := h.Check(t.Context(), hash, []byte("x")); !errors.Is(err, ErrScheme) {
 			t.Errorf("%q: %v", hash, err)
 		}
+	}
+	if usual := "$y$j9T$N9qo8uLOickgx2ZMRZoMye$5uKuDxVSvS8ZEx1wRLZoUoUvaAgDlNS9S8UyKYXxMS5"; !h.Known(usual) {
+		t.Errorf("%q is not known", usual)
 	}
 }
 
@@ -435,4 +446,15 @@ func FuzzHashes(f *testing.F) {
 	}
 	h := hasher(f, cheap)
 	f.Fuzz(func(t *testing.T, hash string) { h.Known(hash) })
+}
+
+func TestTheNamesOfAPersonAreThoseThatTheFilterCompares(t *testing.T) {
+	for filter, want := range map[string]string{
+		"(uid={user})": "uid", "(&(objectClass=person)(|(sAMAccountName={user})( mail={user})(cn=x)))": "sAMAccountName mail",
+		"(cn=*{user}*)": "", "(memberOf=cn={user},dc=x)": "",
+	} {
+		if got := strings.Join(Profile{Filter: filter}.nameAttributes(), " "); got != want {
+			t.Errorf("%s: %q, want %q", filter, got, want)
+		}
+	}
 }

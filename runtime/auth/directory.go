@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,6 +86,9 @@ func NewLDAP(p Profile) (*LDAP, error) {
 type Person struct {
 	DN     string
 	Groups []string
+	// Names are all that the person could log in by: the values of the attributes that the
+	// filter compares with the name.
+	Names []string
 }
 
 // Check implements Directory.
@@ -202,9 +207,13 @@ func (p Profile) tlsFor(server string) *tls.Config {
 // find is the one entry of a name. Two are as good as none: nobody could say who it is.
 func (l *LDAP) find(c *conn, name string) (Person, error) {
 	p := l.profile
-	attributes := []string{"1.1"} // none
+	named := p.nameAttributes()
+	attributes := slices.Clone(named)
 	if p.Groups != "" {
-		attributes = []string{p.Groups}
+		attributes = append(attributes, p.Groups)
+	}
+	if len(attributes) == 0 {
+		attributes = []string{"1.1"} // none
 	}
 	request := ldap.NewSearchRequest(p.Base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 2,
 		int(p.Timeout/time.Second), false, p.filter(name), attributes, nil)
@@ -220,5 +229,20 @@ func (l *LDAP) find(c *conn, name string) (Person, error) {
 		return Person{}, fmt.Errorf("the filter %q fits more than one entry for a name; make it narrower", p.Filter)
 	}
 	entry := result.Entries[0]
-	return Person{DN: entry.DN, Groups: entry.GetAttributeValues(p.Groups)}, nil
+	person := Person{DN: entry.DN, Groups: entry.GetAttributeValues(p.Groups)}
+	for _, attribute := range named {
+		person.Names = append(person.Names, entry.GetEqualFoldAttributeValues(attribute)...)
+	}
+	return person, nil
+}
+
+// nameAttribute is a comparison with the name in a filter.
+var nameAttribute = regexp.MustCompile(`\(\s*([A-Za-z][A-Za-z0-9-]*)\s*[~<>]?=\s*` + regexp.QuoteMeta(userMark) + `\s*\)`)
+
+// nameAttributes are those that the filter compares with the name.
+func (p Profile) nameAttributes() (out []string) {
+	for _, found := range nameAttribute.FindAllStringSubmatch(p.Filter, -1) {
+		out = append(out, found[1])
+	}
+	return out
 }

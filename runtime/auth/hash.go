@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -200,12 +201,20 @@ func (h *Hasher) decodeLegacy(hash string) (algorithm.Digest, error) {
 // maxCosts are what a hash of another scheme may ask for, by how the number in it is
 // introduced: a forged one could keep a processor busy for days.
 var maxCosts = map[string]int{
-	"$2a$": 15, "$2b$": 15, "$2y$": 15, "rounds=": 1_000_000,
-	"$pbkdf2-sha256$": 10_000_000, "$pbkdf2-sha512$": 10_000_000, "$pbkdf2-sha1$": 10_000_000, "$pbkdf2$": 10_000_000,
+	"$2$": 15, "$2a$": 15, "$2b$": 15, "$2x$": 15, "$2y$": 15, "rounds=": 1_000_000,
+	"$pbkdf2-sha224$": 10_000_000, "$pbkdf2-sha256$": 10_000_000, "$pbkdf2-sha384$": 10_000_000, "$pbkdf2-sha512$": 10_000_000,
+	"$pbkdf2-sha1$": 10_000_000, "$pbkdf2$": 10_000_000,
 	"ln=": 18, ",r=": 16, ",p=": 16,
 }
 
+// yescryptCosts are those of yescrypt up to 256 MiB: it writes them as two digits in base
+// 64, the power of two of the blocks less one and their size less one.
+var yescryptCosts = regexp.MustCompile(`^\$y\$j[./0-9A-D][./0-9A-T]\$`)
+
 func tooCostly(hash string) bool {
+	if strings.HasPrefix(hash, "$y$") && !yescryptCosts.MatchString(hash) {
+		return true
+	}
 	for before, most := range maxCosts {
 		_, rest, found := strings.Cut(hash, before)
 		if !found {

@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"ss-setup/runtime/model"
 )
 
 // Policy says which passwords may be chosen.
@@ -22,6 +24,17 @@ type Policy struct {
 // DefaultPolicy asks for length: it is what keeps guessers out, and what people can
 // remember.
 func DefaultPolicy() Policy { return Policy{MinLength: 10} }
+
+// PolicyOf is the policy of a rule of the model, which leaves its length to the release
+// where it names none.
+func PolicyOf(r model.PasswordRule) Policy {
+	p := DefaultPolicy()
+	if r.MinLength > 0 {
+		p.MinLength = r.MinLength
+	}
+	p.Upper, p.Lower, p.Digit, p.Other = r.Upper, r.Lower, r.Digit, r.Special
+	return p
+}
 
 // ErrPolicy is in every error of Policy.Check, whose text is for the user.
 var ErrPolicy = errors.New("the password is not good enough")

@@ -101,7 +101,7 @@ func TestEveryCutIsNoticedAndRestoresNothing(t *testing.T) {
 func TestPassphrases(t *testing.T) {
 	file := write(t, small(), WriteOptions{Passphrase: secretWords, work: 8})
 	for given, want := range map[string]string{
-		"":            "the backup is encrypted; give the one it was made with",
+		"":            "the backup is encrypted; give the one it was made with, by --passphrase-file",
 		"wrong words": "it is not the one that the backup was made with",
 	} {
 		if m, _, err := restore(t, file, ReadOptions{Passphrase: given}); !errors.Is(err, ErrPassphrase) || !strings.Contains(err.Error(), want) || len(m.calls) != 0 {
@@ -198,7 +198,7 @@ func TestAHostileBackupIsRefusedAndRestoresNothing(t *testing.T) {
 		"a header of format 0":            {sealed(t, [2]string{headerPart, `{"product":"ss-server"}`}), ErrHostile, "format 0"},
 		"a newer format":                  {sealed(t, [2]string{headerPart, `{"format":2,"product":"ss-server","version":"8.1.0"}`}), ErrNewer, "version 8.1.0 wrote it in format 2"},
 		"a newer schema":                  {sealed(t, [2]string{headerPart, `{"format":1,"product":"ss-server","version":"7.9.0","schema":9}`}), ErrNewer, "version 7.9.0 wrote it with schema 9"},
-		"a zip of somebody else":          {foreignZip(t), ErrNotBackup, "ss-setup import"},
+		"a zip of somebody else":          {foreignZip(t), ErrNotBackup, "of version 4, 5 or 6"},
 		"an empty file":                   {nil, ErrNotBackup, "only 0 bytes"},
 		"a huge directory":                {hugeDirectory(t), ErrHostile, "directory"},
 	} {

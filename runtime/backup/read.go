@@ -89,7 +89,7 @@ func (a *Archive) decrypt(r io.ReaderAt, size int64, passphrase string) (io.Read
 	}
 	a.encrypted = true
 	if passphrase == "" {
-		return nil, 0, fmt.Errorf("%w: the backup is encrypted; give the one it was made with", ErrPassphrase)
+		return nil, 0, fmt.Errorf("%w: the backup is encrypted; give the one it was made with, by --passphrase-file", ErrPassphrase)
 	}
 	identity, err := age.NewScryptIdentity(passphrase)
 	if err != nil {

@@ -83,7 +83,7 @@ func checkSeal(r io.ReaderAt, size int64) (string, error) {
 	}
 	want, ok := strings.CutPrefix(string(end), sealPrefix)
 	if !ok {
-		return "", fmt.Errorf("%w: the seal at the end is missing; the file was cut, or another program made it (a backup of version 4, 5 or 6 goes through ss-setup import)", ErrNotBackup)
+		return "", fmt.Errorf("%w: the seal at the end is missing; the file was cut, or another program made it (this version imports no backup of version 4, 5 or 6)", ErrNotBackup)
 	}
 	sum := sha256.New()
 	n, err := io.Copy(sum, io.NewSectionReader(r, 0, size-int64(sealLen)))

@@ -36,6 +36,10 @@ const (
 // maxSize bounds what is read: a configuration is a page of text.
 const maxSize = 1 << 20
 
+// OwnCertificate is the server name under which a daemon shows the certificate that it made
+// itself, whichever it serves else: ss-setup knows the daemon by that one.
+const OwnCertificate = "own.ss-server.invalid"
+
 // Server is server.toml.
 type Server struct {
 	Web Web `toml:"web"`
@@ -63,7 +67,6 @@ type Licensed struct {
 func ParseServer(text []byte) (c Server, unknown []string, err error) {
 	c.Web.Listen = listenAny(DefaultWebPort)
 	c.Web.MetricsFrom = slices.Clone(loopback)
-	c.Log.Level = LevelInfo
 	if unknown, err = decode(text, &c); err != nil {
 		return Server{}, nil, err
 	}

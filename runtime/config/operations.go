@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -38,10 +39,11 @@ type ACME struct {
 
 // Log is the section [log].
 type Log struct {
+	// Level is empty if the file leaves it to the settings of the model.
 	Level string `toml:"level"`
 }
 
-// LevelInfo is the level of the log unless told otherwise.
+// LevelInfo is the level of the log where neither this file nor the settings name one.
 const LevelInfo = "info"
 
 // Levels are those of the log, the most talkative first.
@@ -54,7 +56,7 @@ func (c *Server) checkOperations() error {
 	if _, err := c.Web.MetricsNetworks(); err != nil {
 		return fmt.Errorf("[web] metrics_from: %w", err)
 	}
-	if !slices.Contains(Levels, c.Log.Level) {
+	if c.Log.Level != "" && !slices.Contains(Levels, c.Log.Level) {
 		return fmt.Errorf("[log] level: %q is none of %q", c.Log.Level, Levels)
 	}
 	switch {
@@ -94,7 +96,7 @@ func (c Server) Changes(to Server) (live, restart []string) {
 		{"[web] listen", c.Web.Listen, to.Web.Listen, false},
 		{"[web] metrics_from", c.Web.MetricsFrom, to.Web.MetricsFrom, true},
 		{"[tls]", c.TLS, to.TLS, true},
-		{"[log] level", c.Log.Level, to.Log.Level, true},
+		{"[log] level", cmp.Or(c.Log.Level, LevelInfo), cmp.Or(to.Log.Level, LevelInfo), true},
 	} {
 		switch {
 		case reflect.DeepEqual(s.from, s.to):

@@ -20,8 +20,11 @@ import (
 	"time"
 )
 
-// maxLine bounds a request and an answer.
-const maxLine = 64 << 10
+// maxLine bounds a request, maxAnswer what the server says to it, such as a list.
+const (
+	maxLine   = 64 << 10
+	maxAnswer = 16 << 20
+)
 
 // callTimeout bounds one request without a stream; every such verb is quick.
 const callTimeout = 10 * time.Second
@@ -191,7 +194,7 @@ func (s *Server) answer(conn net.Conn, reader *bufio.Reader) (in *frameReader, r
 }
 
 func readRequest(r *bufio.Reader) (request, error) {
-	line, err := readLine(r)
+	line, err := readLine(r, maxLine)
 	if err != nil {
 		return request{}, fmt.Errorf("read the control request: %w", err)
 	}
@@ -202,13 +205,13 @@ func readRequest(r *bufio.Reader) (request, error) {
 	return req, nil
 }
 
-// readLine reads a line and nothing behind it.
-func readLine(r *bufio.Reader) ([]byte, error) {
+// readLine reads a line of at most so many bytes and nothing behind it.
+func readLine(r *bufio.Reader, most int) ([]byte, error) {
 	var line []byte
 	for {
 		part, err := r.ReadSlice('\n')
-		if line = append(line, part...); len(line) > maxLine {
-			return nil, fmt.Errorf("a line of more than %d bytes", maxLine)
+		if line = append(line, part...); len(line) > most {
+			return nil, fmt.Errorf("a line of more than %d bytes", most)
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
 			return line, err
@@ -287,7 +290,7 @@ func (q Question) request() (request, error) {
 }
 
 func readAnswer(r *bufio.Reader, result any) error {
-	line, err := readLine(r)
+	line, err := readLine(r, maxAnswer)
 	if err != nil {
 		return fmt.Errorf("read the running server's answer: %w", err)
 	}

@@ -50,6 +50,13 @@ func TestCall(t *testing.T) {
 	serveMe(t, path, map[string]Verb{
 		"hello": echo(map[string]string{"text": "good night"}, nil),
 		"fail":  echo(nil, errors.New("the store is read-only")),
+		"list":  echo(map[string]string{"text": strings.Repeat("token ", 100_000)}, nil),
+	})
+	t.Run("brings a long answer", func(t *testing.T) {
+		var got struct{ Text string }
+		if err := Call(t.Context(), path, "list", &got); err != nil || len(got.Text) != 600_000 {
+			t.Errorf("%d bytes, %v", len(got.Text), err)
+		}
 	})
 	t.Run("brings the answer", func(t *testing.T) {
 		var got struct{ Text string }

@@ -63,7 +63,7 @@ func full() []Object {
 			Head: head("Anna"), Site: "main", Email: "anna@example.com", Description: "accounts", Groups: []string{"Staff"},
 			Password: Password{Hash: "$2b$10$abc", MustChange: true, MustSet: true, Legacy: true, Changed: day},
 			Keys:     []PublicKey{{Name: "laptop", Key: keyLine, Fingerprint: keyPrint, Added: day, Expires: day}},
-			TOTP:     TOTP{Secret: sealed}, LDAP: "corp", Profile: profile, Account: contact.Account,
+			TOTP:     TOTP{Secret: sealed}, LDAP: "corp", LDAPGroups: true, Profile: profile, Account: contact.Account,
 		},
 		&VFS{head("Files"), "main", "for all", VFSEncrypted, "/srv/ss-server/files", Quota{1, 2}, "k-1", sealed, true, true, true, true},
 		&LDAPProfile{
@@ -82,6 +82,7 @@ func full() []Object {
 			LogSettings{"info", 10, 5, 90},
 			SnapshotSettings{3},
 			ACMESettings{"https://acme.example.com/dir", "a@example.com", sealed},
+			Protector{LevelStrict, 5, 10, 60, 20},
 			PasswordRule{MinLength: 12},
 		},
 	}
@@ -451,6 +452,21 @@ func TestTheListsOfAlgorithmsAreThoseOfTheLibrary(t *testing.T) {
 			if !slices.ContainsFunc(c.ours, func(a Algorithm) bool { return a.Name == n }) && !strings.Contains(n, "cert") {
 				t.Errorf("%s: the library has %s too", name, n)
 			}
+		}
+	}
+}
+
+func TestTheFolderOfAVFSHasOneForm(t *testing.T) {
+	for text, want := range map[string]string{
+		"/srv/files": "/srv/files", "/srv//files/": "/srv/files", "/srv/./files/.": "/srv/files", "/": "/",
+		`D:\Files`: `D:\Files`, `d:/Files//x/`: `D:\Files\x`, `D:\.\Files. \`: `D:\Files`,
+		// What is no path stays for Validate to refuse.
+		"/srv/../etc": "/srv/../etc", "//srv/files": "//srv/files", "files": "files", "": "",
+	} {
+		v := &VFS{Root: text}
+		v.Normalize()
+		if v.Root != want {
+			t.Errorf("%q became %q, want %q", text, v.Root, want)
 		}
 	}
 }

@@ -125,10 +125,19 @@ func FullRights() Rights {
 	return r
 }
 
+// kindNames are those that rights can name.
+func kindNames() string {
+	var names []string
+	for _, k := range Kinds() {
+		names = append(names, string(k))
+	}
+	return strings.Join(names, ", ")
+}
+
 func (c *check) rights(r Rights) {
 	for name, list := range map[string][]Kind{"rights.view": r.View, "rights.edit": r.Edit} {
 		for i, k := range list {
-			c.that(k.Known(), at(name, i), quoted(string(k))+" is not a kind of object", "take it away")
+			c.that(k.Known(), at(name, i), quoted(string(k))+" is not a kind of object", "use some of "+kindNames())
 		}
 	}
 }

@@ -109,7 +109,7 @@ func (t TOTP) On() bool { return !t.Secret.IsZero() }
 func (c *check) totp(field string, t TOTP) {
 	if clear := t.Secret.Clear; clear != "" {
 		ok := len(clear) >= 16 && len(clear) <= 128 && strings.Trim(clear, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
-		c.that(ok, field+".secret", "it is not a secret in base32 of at least 16 letters", "let the server make one")
+		c.that(ok, field+".secret", "it is not a secret in base32 of at least 16 letters", "write 16 to 128 of A-Z and 2-7, without blanks or =")
 	}
 	c.that(len(t.Recovery) <= 20, field+".recovery", "there are too many codes", "keep at most 20")
 }

@@ -313,6 +313,8 @@ type Settings struct {
 	Log       LogSettings      `json:"log,omitzero"`
 	Snapshots SnapshotSettings `json:"snapshots,omitzero"`
 	ACME      ACMESettings     `json:"acme,omitzero"`
+	// Protector is when addresses are banned that log in to the web interface wrongly.
+	Protector Protector `json:"protector,omitzero"`
 	// Passwords is the rule for SuperAdmins and Admins.
 	PasswordRule PasswordRule `json:"passwordRule,omitzero"`
 }
@@ -348,9 +350,11 @@ type MailSettings struct {
 	From     string  `json:"from,omitempty"`
 }
 
-// LogSettings are those of the audit log; 0 is the default.
+// LogSettings are the level of the server's log - debug, info, warn or error, where the
+// configuration file of the machine names none - and the bounds of the audit log; 0 is the
+// default.
 type LogSettings struct {
-	Level    string `json:"level,omitempty"` // debug, info, warn, error
+	Level    string `json:"level,omitempty"`
 	MaxMB    int    `json:"maxMB,omitempty"`
 	MaxFiles int    `json:"maxFiles,omitempty"`
 	KeepDays int    `json:"keepDays,omitempty"`
@@ -400,6 +404,7 @@ func (s *Settings) Validate() error {
 		c.link("acme.directory", s.ACME.Directory, "https")
 	}
 	c.optionalEmail("acme.email", s.ACME.Email)
+	c.protector(s.Protector)
 	c.passwordRule("passwordRule", s.PasswordRule)
 	return c.err(s.Key())
 }

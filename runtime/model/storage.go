@@ -1,6 +1,7 @@
 package model
 
 import (
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -46,9 +47,7 @@ func (v *VFS) Normalize() {
 	if v.Type == "" {
 		v.Type = VFSDisk
 	}
-	if len(v.Root) > 1 && strings.HasPrefix(v.Root, "/") {
-		v.Root = strings.TrimRight(v.Root, "/")
-	}
+	v.Root = cleanLocalPath(v.Root)
 }
 
 // Validate tells what is wrong with the VFS by itself; whether the folder can be used is
@@ -67,7 +66,8 @@ func (v *VFS) Validate() error {
 		c.that(v.KeyID != "" && strings.Trim(v.KeyID, "0123456789abcdefghijklmnopqrstuvwxyz-") == "" && len(v.KeyID) <= 64,
 			"keyId", "it names no key", "let the server make one")
 	} else {
-		c.that(v.KeyID == "" && v.Passphrase.IsZero(), "keyId", "a plain VFS has no key", "leave it empty")
+		c.that(v.KeyID == "", "keyId", "a plain VFS has no key", "leave it empty")
+		c.that(v.Passphrase.IsZero(), "passphrase", "a plain VFS has none", "leave it out, or make an encrypted VFS")
 	}
 	return c.err(v.Key())
 }
@@ -84,6 +84,23 @@ func isLocalPath(p string) bool {
 	}
 	drive := len(p) >= 3 && (p[0]|0x20) >= 'a' && (p[0]|0x20) <= 'z' && p[1] == ':' && (p[2] == '\\' || p[2] == '/')
 	return drive && !strings.ContainsAny(p[2:], `:*?"<>|`)
+}
+
+// cleanLocalPath is the one form of a path: folders are told apart by it. One that leads up
+// stays as it is, for Validate to refuse.
+func cleanLocalPath(p string) string {
+	if !isLocalPath(p) {
+		return p
+	}
+	if strings.HasPrefix(p, "/") {
+		return path.Clean(p)
+	}
+	parts := strings.FieldsFunc(p[2:], func(r rune) bool { return r == '/' || r == '\\' })
+	for i, part := range parts {
+		parts[i] = strings.TrimRight(part, ". ") // as Windows reads it
+	}
+	parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" })
+	return strings.ToUpper(p[:1]) + `:\` + strings.Join(parts, `\`)
 }
 
 // References are the VFS's site.

@@ -22,6 +22,9 @@ type User struct {
 	TOTP     TOTP        `json:"totp,omitzero"`
 	// LDAP is the profile that checks the password instead.
 	LDAP string `json:"ldap,omitempty"`
+	// LDAPGroups has each log-in by the directory set those of Groups that the profile
+	// maps, as it is with users whom the profile made. Others stay, and count first.
+	LDAPGroups bool `json:"ldapGroups,omitempty"`
 	Profile
 	Account
 }
@@ -96,6 +99,7 @@ func (u *User) Validate() error {
 	c.publicKeys("keys", u.Keys)
 	c.totp("totp", u.TOTP)
 	c.optionalName("ldap", u.LDAP)
+	c.that(!u.LDAPGroups || u.LDAP != "", "ldapGroups", "there is no directory to take groups from", "name the LDAP profile, or switch it off")
 	c.profile(u.Profile)
 	c.account(u.Account)
 	return c.err(u.Key())

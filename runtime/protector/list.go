@@ -28,6 +28,8 @@ type Entry struct {
 	// Automatic entries were made here; Strikes is how many there were in a row.
 	Automatic bool
 	Strikes   int
+	// Elsewhere marks an entry that another Protector made, which alone lengthens it.
+	Elsewhere bool
 	Added     time.Time
 	Grown     time.Time // when it was last lengthened; zero if never
 	Reason    string

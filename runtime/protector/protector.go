@@ -124,7 +124,7 @@ const growPause = time.Minute
 
 // grow lengthens a ban because its address tries again.
 func (p *Protector) grow(e *Entry, now time.Time) bool {
-	if now.Sub(e.Added) < growPause || now.Sub(e.Grown) < growPause {
+	if e.Elsewhere || now.Sub(e.Added) < growPause || now.Sub(e.Grown) < growPause {
 		return false
 	}
 	length := e.Until.Sub(e.Added)
@@ -230,7 +230,7 @@ const memory = 3
 func (p *Protector) ban(customer netip.Prefix, o Offence, now time.Time) Entry {
 	e := &Entry{List: Block, Prefix: customer, Automatic: true, Strikes: 1, Added: now, Reason: string(o)}
 	length := p.settings.Ban
-	if before := p.lists[Block].entries[customer]; before != nil && before.Automatic && !before.forgotten(now) {
+	if before := p.lists[Block].entries[customer]; before != nil && before.Automatic && !before.Elsewhere && !before.forgotten(now) {
 		e.Strikes = before.Strikes + 1
 		last := before.Until.Sub(before.Added)
 		length = max(length, min(last+last*time.Duration(p.settings.Growth)/100, p.settings.MaxBan))
@@ -358,7 +358,7 @@ func (p *Protector) Sweep() {
 	p.mu.Lock()
 	var gone []netip.Prefix
 	for prefix, e := range p.lists[Block].entries {
-		if e.Automatic && e.forgotten(now) {
+		if e.Automatic && !e.Elsewhere && e.forgotten(now) {
 			gone = append(gone, prefix)
 		}
 	}

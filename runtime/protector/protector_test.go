@@ -344,3 +344,33 @@ func TestWhatTheBookSaysIsHeldAndDroppedWithoutWritingItBack(t *testing.T) {
 		t.Error("whoever is let off does not begin anew")
 	}
 }
+
+func TestABanMadeElsewhereDoesNotGrowHere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newForTest(t, func(o *Options) { o.Book = refusing{t} })
+		until := time.Now().Add(time.Hour)
+		p.Hold(Entry{List: Block, Prefix: prefix(t, stranger.String()), Automatic: true, Elsewhere: true, Added: time.Now(), Until: until})
+		time.Sleep(30 * time.Minute)
+		if p.Admit(stranger) == nil {
+			t.Error("let in during the ban")
+		}
+		if got := p.Entries(); len(got) != 1 || !got[0].Until.Equal(until) {
+			t.Errorf("%+v", got)
+		}
+		time.Sleep(24 * time.Hour)
+		p.Sweep()
+	})
+}
+
+// refusing is a book in which nothing may be written.
+type refusing struct{ t *testing.T }
+
+func (r refusing) Put(e Entry) error {
+	r.t.Errorf("written: %+v", e)
+	return nil
+}
+
+func (r refusing) Remove(_ List, p netip.Prefix) error {
+	r.t.Errorf("removed: %s", p)
+	return nil
+}

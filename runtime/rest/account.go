@@ -153,16 +153,6 @@ func (a administrators) takeRecovery(ctx context.Context, name, code string) (ta
 	return taken && err == nil, err
 }
 
-// policyOf is the rule for new passwords as package auth checks it.
-func policyOf(rule model.PasswordRule) auth.Policy {
-	p := auth.DefaultPolicy()
-	if rule.MinLength > 0 {
-		p.MinLength = rule.MinLength
-	}
-	p.Upper, p.Lower, p.Digit, p.Other = rule.Upper, rule.Lower, rule.Digit, rule.Special
-	return p
-}
-
 // policyProblem is the refusal of a password.
 func policyProblem(field string, err error) *Problem {
 	what := strings.TrimPrefix(err.Error(), auth.ErrPolicy.Error()+": ")

@@ -27,10 +27,8 @@ func (a *API) admit(r *http.Request, free bool) (*caller, error) {
 		return nil, err
 	}
 	from := addressOf(r, settings.Web.TrustedProxies)
-	if a.Protector != nil {
-		if err := a.Protector.Admit(from); err != nil {
-			return nil, problem(forbidden, "%v", err)
-		}
+	if err := a.letIn(from); err != nil {
+		return nil, err
 	}
 	limit := float64(settings.Web.RequestsPerMinute)
 	if limit == 0 {
@@ -54,6 +52,17 @@ func (a *API) admit(r *http.Request, free bool) (*caller, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// letIn asks the Protector about an address.
+func (a *API) letIn(from netip.Addr) error {
+	if a.Protector == nil {
+		return nil
+	}
+	if err := a.Protector.Admit(from); err != nil {
+		return problem(forbidden, "%v", err)
+	}
+	return nil
 }
 
 func (a *API) ration(key string, perMinute float64) error {
@@ -135,7 +144,7 @@ func (a *API) sessionCaller(r *http.Request, s *session, from netip.Addr) (*call
 func (a *API) gate(settings *model.Settings) *auth.Gate {
 	g := &auth.Gate{Users: a.accounts, Hasher: a.Hasher, Log: a.Log, Now: a.Now}
 	if settings != nil {
-		g.Policy = policyOf(settings.PasswordRule)
+		g.Policy = auth.PolicyOf(settings.PasswordRule)
 	}
 	return g
 }

@@ -60,6 +60,11 @@ type Protector interface {
 // Auditor keeps what was done.
 type Auditor interface{ Append(e audit.Event) }
 
+// AuditReader reads what was kept; *audit.Log is what does.
+type AuditReader interface {
+	Newest(ctx context.Context, filter audit.Filter) ([]audit.Event, error)
+}
+
 // Options are what the interface works with.
 type Options struct {
 	Engine *engine.Engine
@@ -69,6 +74,8 @@ type Options struct {
 	Sites     Sites
 	Protector Protector
 	Audit     Auditor
+	// Events reads the audit log; nil where there is none to read.
+	Events AuditReader
 	// Files is the folder below which each site has one of its own name; an Admin's VFS
 	// lies in that of its site.
 	Files string
@@ -95,6 +102,8 @@ type API struct {
 	stopped  sync.Once
 	ended    chan struct{}
 	auditing chan struct{}
+	// reading bounds how many read the audit log at once.
+	reading chan struct{}
 	// draining are the stops of sites that go on after their answer.
 	draining sync.WaitGroup
 }
@@ -110,7 +119,7 @@ func New(o Options) *API {
 	a := &API{
 		Options: o, accounts: administrators{o.Engine, o.Now}, sessions: newSessions(o.Now), limits: newBuckets(o.Now),
 		origin: http.NewCrossOriginProtection(), mux: http.NewServeMux(), feed: newSignal(), ended: make(chan struct{}),
-		auditing: make(chan struct{}, 1),
+		auditing: make(chan struct{}, 1), reading: make(chan struct{}, 2),
 	}
 	a.streams.each = map[string]int{}
 	a.huma = humago.New(a.mux, config())

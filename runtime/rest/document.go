@@ -49,6 +49,7 @@ func (a *API) describe() {
 		s.Enum = f.values
 		s.PrecomputeMessages()
 	}
+	tellFields(schemas)
 	for _, s := range schemas {
 		s.PrecomputeMessages()
 	}
@@ -93,7 +94,7 @@ type choice struct {
 }
 
 func chosen() []choice {
-	words := func(list ...string) []any {
+	texts := func(list ...string) []any {
 		out := make([]any, len(list))
 		for i, word := range list {
 			out[i] = word
@@ -108,18 +109,18 @@ func chosen() []choice {
 		permissions = append(permissions, string(p))
 	}
 	return []choice{
-		{"Rights", "view", words(kindsOfObjects...)},
-		{"Rights", "edit", words(kindsOfObjects...)},
-		{"Folder", "permissions", words(permissions...)},
-		{"VirtualFolder", "permissions", words(permissions...)},
-		{"PathPermissions", "permissions", words(permissions...)},
-		{"VFS", "type", words(string(model.VFSDisk), string(model.VFSEncrypted))},
-		{"Certificate", "type", words(string(model.CertSelfSigned), string(model.CertPEM), string(model.CertACME))},
-		{"Binding", "protocol", words(string(model.ProtocolSFTP))},
-		{"Entry", "list", words(string(model.ListBlock), string(model.ListAllow), string(model.ListSafe))},
-		{"Protector", "level", words(
+		{"Rights", "view", texts(kindsOfObjects...)},
+		{"Rights", "edit", texts(kindsOfObjects...)},
+		{"Folder", "permissions", texts(permissions...)},
+		{"VirtualFolder", "permissions", texts(permissions...)},
+		{"PathPermissions", "permissions", texts(permissions...)},
+		{"VFS", "type", texts(string(model.VFSDisk), string(model.VFSEncrypted))},
+		{"Certificate", "type", texts(string(model.CertSelfSigned), string(model.CertPEM), string(model.CertACME))},
+		{"Binding", "protocol", texts(string(model.ProtocolSFTP))},
+		{"Entry", "list", texts(string(model.ListBlock), string(model.ListAllow), string(model.ListSafe))},
+		{"Protector", "level", texts(
 			string(model.LevelOff), string(model.LevelIndulgent), string(model.LevelNormal), string(model.LevelStrict), string(model.LevelParanoid))},
-		{"MailSettings", "tls", words(string(model.MailStartTLS), string(model.MailTLSOnly), string(model.MailPlain))},
+		{"MailSettings", "tls", texts(string(model.MailStartTLS), string(model.MailTLSOnly), string(model.MailPlain))},
 	}
 }
 

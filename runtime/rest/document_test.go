@@ -7,10 +7,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"ss-setup/runtime/model"
 )
@@ -88,6 +91,42 @@ func TestEveryKindHasItsOperationsAndEveryOperationItsWords(t *testing.T) {
 			_, pattern := w.api.mux.Handler(httptest.NewRequest(strings.ToUpper(method), strings.NewReplacer("{", "", "}", "").Replace(path), nil))
 			if pattern != strings.ToUpper(method)+" "+path {
 				t.Errorf("%s %s is answered by %q", method, path, pattern)
+			}
+		}
+	}
+}
+
+func TestEveryFieldThatAdministratorsWriteIsTold(t *testing.T) {
+	schemas := newWorld(t).api.huma.OpenAPI().Components.Schemas.Map()
+	seen := map[string]bool{}
+	var look func(name string)
+	look = func(name string) {
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		for field, p := range schemas[name].Properties {
+			if p.Description == "" {
+				t.Errorf("nothing is told of %s.%s", name, field)
+			}
+			for _, ref := range []*huma.Schema{p, p.Items} {
+				if ref != nil && ref.Ref != "" {
+					look(path.Base(ref.Ref))
+				}
+			}
+		}
+	}
+	for _, k := range kinds() {
+		look(k.object.Name())
+	}
+	for name, lists := range words {
+		if !seen[name] {
+			t.Errorf("%s is no object", name)
+			continue
+		}
+		for field := range lists[len(lists)-1] {
+			if schemas[name].Properties[field] == nil {
+				t.Errorf("%s has no field %s", name, field)
 			}
 		}
 	}

@@ -246,6 +246,9 @@ func (a *API) stillThere(r *http.Request, c *caller) (*caller, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.letIn(c.from); err != nil {
+		return nil, err
+	}
 	if c.session == nil {
 		return a.identify(r, c.from, settings)
 	}

@@ -270,6 +270,16 @@ func TestWhetherAUserCanSignInIsToldWithTheReason(t *testing.T) {
 	if s := status(); !s.CanSignIn || s.Reason != "" || s.Effective.Home.VFS != "files" {
 		t.Errorf("%+v", s)
 	}
+	c.ifMatch("*").patch("/sites/main/users/anna", map[string]any{"auth": []string{"password,totp", "publickey"}}).must(200)
+	if s := status(); s.CanSignIn || !strings.Contains(s.Reason, "password,totp or publickey) can be passed with what the user has: a password") {
+		t.Errorf("%+v", s)
+	}
+	c.ifMatch("*").patch("/sites/main/users/anna", map[string]any{"auth": nil}).must(200)
+	c.ifMatch("*").patch("/sites/main", map[string]any{"ssh": map[string]any{"auth": []string{"publickey"}}}).must(200)
+	if s := status(); s.CanSignIn {
+		t.Errorf("the site's ways in: %+v", s)
+	}
+	c.ifMatch("*").patch("/sites/main", map[string]any{"ssh": nil}).must(200)
 	c.post("/sites/main/groups", map[string]any{"name": "Closed", "disabled": true}).must(201)
 	c.ifMatch("*").patch("/sites/main/users/anna", map[string]any{"groups": []string{"closed"}}).must(200)
 	if s := status(); s.CanSignIn || !strings.Contains(s.Reason, "Closed") {

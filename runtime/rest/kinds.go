@@ -56,6 +56,7 @@ func kinds() []kind {
 	certificates := kindOf[model.Certificate](model.KindCertificate, "certificates", "certificate", "certificates")
 	entries := kindOf[model.Entry](model.KindEntry, "entries", "entry", "entries")
 	legacy := kindOf[model.Legacy](model.KindLegacy, "legacy", "legacy-object", "legacy-objects")
+	certificates.help = "One of the type self-signed is made here, for its domains or else for the names of the machine."
 	certificates.inServer, entries.inServer, legacy.inServer = true, true, true
 	legacy.kept = true
 	sites := kindOf[model.Site](model.KindSite, "sites", "site", "sites")
@@ -137,6 +138,7 @@ func (a *API) register() {
 	a.registerSites()
 	a.registerKeys()
 	a.registerFeed()
+	a.registerAudit()
 }
 
 func (a *API) registerKind(k kind) {

@@ -27,6 +27,7 @@ import (
 	"ss-setup/runtime/sftpd"
 	"ss-setup/runtime/sites"
 	"ss-setup/runtime/store"
+	"ss-setup/runtime/vfs/crypt"
 	"ss-setup/runtime/vfs/keyring"
 )
 
@@ -132,6 +133,9 @@ func (f *fakeSites) Needs(string) ([]sftpd.Need, error) {
 func (f *fakeSites) MakeVFS(v *model.VFS) error {
 	if strings.Contains(v.Root, "forbidden") {
 		return errors.New("ss-server may not write there; run: setfacl -m u:ss-server:rwx " + v.Root)
+	}
+	if clear := v.Passphrase.Clear; clear != "" && len(clear) < crypt.MinPassphrase {
+		return crypt.ErrShortPassphrase
 	}
 	f.made = append(f.made, v.Root)
 	if v.Type == model.VFSEncrypted {

@@ -1,12 +1,16 @@
 package rest
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"ss-setup/runtime/model"
+	"ss-setup/runtime/tlscert"
 )
 
 func TestAnObjectIsMadeReadChangedAndDeleted(t *testing.T) {
@@ -81,6 +85,7 @@ func TestRefusalsNameFieldAndCure(t *testing.T) {
 		{"/sites/main/hostkeys", map[string]any{"name": "k", "algorithm": "ssh-dss"}, "algorithm", "no host key of the kind"},
 		{"/sites/main/hostkeys", map[string]any{"name": "k", "private": "rubbish"}, "private", "no key"},
 		{"/sites/main/vfs", map[string]any{"name": "v", "root": "/forbidden"}, "root", "setfacl"},
+		{"/sites/main/vfs", map[string]any{"name": "v", "root": "/srv/v", "type": "encrypted", "passphrase": map[string]any{"clear": "short"}}, "passphrase", "fewer"},
 		{"/entries", map[string]any{"list": "block", "network": "nowhere"}, "network", "not an address"},
 		{"/certificates", map[string]any{"name": "c", "type": "pem", "chain": "-----BEGIN CERTIFICATE-----", "private": map[string]any{"clear": "x"}}, "chain", "do not go together"},
 	} {
@@ -261,6 +266,54 @@ func TestHostKeysAreDrawnImportedAndJudged(t *testing.T) {
 	}
 }
 
+func TestASelfSignedCertificateIsMadeForItsNames(t *testing.T) {
+	w := furnished(t)
+	c := w.super()
+	var made, then model.Certificate
+	read := func(r *reply, into *model.Certificate) {
+		t.Helper()
+		*into = model.Certificate{}
+		r.into(into)
+		block, _ := pem.Decode([]byte(into.Chain))
+		if block == nil {
+			t.Fatalf("no chain: %s", r.text)
+		}
+		leaf, err := x509.ParseCertificate(block.Bytes)
+		if err != nil || !leaf.NotAfter.Equal(into.NotAfter) || tlscert.Fingerprint(leaf.Raw) != into.Fingerprint {
+			t.Fatalf("%v: %s", err, r.text)
+		}
+		for _, name := range into.Domains {
+			if err := leaf.VerifyHostname(name); err != nil {
+				t.Error(err)
+			}
+		}
+		kept := object[*model.Certificate](w, into.Key())
+		key, err := w.engine.Reveal(kept.Key(), "private", kept.Private)
+		if err == nil {
+			_, err = tlscert.Parse([]byte(into.Chain), []byte(key))
+		}
+		if err != nil {
+			t.Errorf("the key: %v", err)
+		}
+	}
+	read(c.post("/certificates", map[string]any{"name": "web", "type": "self-signed", "domains": []string{"Files.example.com"}}).must(http.StatusCreated), &made)
+	path := "/certificates/web"
+	read(c.ifMatch("*").put(path, map[string]any{"name": "web", "type": "self-signed", "domains": []string{"files.example.com"}}).must(200), &then)
+	if then.Fingerprint != made.Fingerprint {
+		t.Error("another certificate for the same names")
+	}
+	read(c.ifMatch("*").patch(path, map[string]any{"domains": []string{"other.example.com", "192.0.2.7"}}).must(200), &then)
+	if then.Fingerprint == made.Fingerprint {
+		t.Error("the same certificate for other names")
+	}
+	made = then
+	w.pass(11 * 365 * 24 * time.Hour)
+	read(c.ifMatch("*").patch(path, map[string]any{}).must(200), &then)
+	if then.Fingerprint == made.Fingerprint {
+		t.Error("one that has ended is kept")
+	}
+}
+
 func TestANewSiteHasHostKeys(t *testing.T) {
 	w := furnished(t)
 	c := w.super()
@@ -294,6 +347,19 @@ func TestAnAdminsStorageLiesInTheFolderOfItsSite(t *testing.T) {
 	r := c.post("/sites/main/vfs", map[string]any{"name": "odd", "type": "encrypted", "root": "/srv/ss-server/main/odd"})
 	if e := r.field("root"); e.Other != nil || strings.Contains(string(r.text), "hidden-vfs") {
 		t.Errorf("told %s", r.text)
+	}
+}
+
+// TestAnEncryptedFolderIsOneVFSHoweverItIsWritten: what is opened twice overwrites itself.
+func TestAnEncryptedFolderIsOneVFSHoweverItIsWritten(t *testing.T) {
+	w := furnished(t)
+	c := w.super()
+	vfs := func(name, root string) *reply {
+		return c.post("/sites/main/vfs", map[string]any{"name": name, "type": "encrypted", "root": root})
+	}
+	vfs("one", "/srv/ss-server/main/vault").must(201)
+	for _, other := range []string{"/srv/ss-server/main//vault", "/srv/ss-server/./main/vault", "/srv/ss-server/main/vault/", "/srv/ss-server/main/vault/."} {
+		vfs("two", other).field("root")
 	}
 }
 

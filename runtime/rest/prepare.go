@@ -2,6 +2,8 @@ package rest
 
 import (
 	"context"
+	"errors"
+	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -11,6 +13,7 @@ import (
 	"ss-setup/runtime/engine"
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/tlscert"
+	"ss-setup/runtime/vfs/crypt"
 )
 
 // write is an object on its way in.
@@ -49,8 +52,41 @@ func (w *write) prepare() error {
 		return w.certificate(o)
 	case *model.VFS:
 		return w.vfs(o)
+	case *model.Entry:
+		return w.entry(normal(o))
 	}
 	return nil
+}
+
+// entry refuses what would keep the caller himself out of this interface, where nobody
+// could take it back.
+func (w *write) entry(e *model.Entry) error {
+	from := w.caller.from
+	if e.Site != "" || !from.IsValid() || !e.Current(w.api.Now()) {
+		return nil
+	}
+	within := e.Prefix().Contains(from)
+	switch {
+	case e.List == model.ListBlock && within:
+		return wrongField("network", "your own address, "+from.String()+", is in it", "choose a smaller network, or do it from another address")
+	case e.List != model.ListAllow || within || from.IsLoopback():
+		return nil
+	}
+	err := w.api.Engine.Read(func(r *engine.Reader) error {
+		for other, err := range engine.Entries.InSite(r, "") {
+			if err != nil {
+				return err
+			}
+			if other.List == model.ListAllow && other.Key() != e.Key() && other.Current(w.api.Now()) && other.Prefix().Contains(from) {
+				within = true
+			}
+		}
+		return nil
+	})
+	if err == nil && !within {
+		err = wrongField("network", "your own address, "+from.String()+", would be on no allow list", "allow that first")
+	}
+	return err
 }
 
 // valid asks the model about the object as it will be when prepare is done.
@@ -220,22 +256,25 @@ func (w *write) policy() (p auth.Policy, err error) {
 		if u, ok := w.new.(*model.User); ok {
 			site, err := engine.Sites.Get(r, "", u.Site)
 			if err == nil {
-				p = policyOf(site.PasswordRule)
+				p = auth.PolicyOf(site.PasswordRule)
 			}
 			return err
 		}
 		settings, err := engine.CurrentSettings(r)
 		if err == nil {
-			p = policyOf(settings.PasswordRule)
+			p = auth.PolicyOf(settings.PasswordRule)
 		}
 		return err
 	})
 	return p, err
 }
 
-// certificate checks that a key belongs to its certificate.
+// certificate checks that a key belongs to its certificate, and makes a self-signed one.
 func (w *write) certificate(x *model.Certificate) error {
-	if x.Type != model.CertPEM {
+	switch x.Type {
+	case model.CertSelfSigned:
+		return w.selfSigned(x)
+	case model.CertACME:
 		return nil
 	}
 	private := x.Private.Clear
@@ -251,7 +290,33 @@ func (w *write) certificate(x *model.Certificate) error {
 		// What the library says names neither of the two texts.
 		return wrongField("chain", "certificate and key do not go together: "+err.Error(), "give the key of this very certificate, and the certificate first in the chain")
 	}
+	tellOf(x, pair)
+	return nil
+}
+
+func tellOf(x *model.Certificate, pair tlscert.Pair) {
 	x.NotBefore, x.NotAfter, x.Fingerprint = pair.TLS.Leaf.NotBefore.UTC(), pair.NotAfter.UTC(), pair.Fingerprint
+}
+
+// selfSigned makes certificate and key, or keeps those that there are for the same names
+// until they end: clients may have them by their fingerprint.
+func (w *write) selfSigned(x *model.Certificate) error {
+	now := w.api.Now()
+	old, _ := w.old.(*model.Certificate)
+	if old != nil && old.Type == x.Type && old.Chain != "" && now.Before(old.NotAfter) && slices.Equal(old.Domains, normal(x).Domains) {
+		x.Chain, x.Private = old.Chain, model.Secret{Set: true}
+		return nil
+	}
+	cert, key, err := tlscert.SelfSigned(normal(x).Domains, now)
+	if err != nil {
+		return err
+	}
+	pair, err := tlscert.Parse(cert, key)
+	if err != nil {
+		return err
+	}
+	x.Chain, x.Private = string(cert), model.Secret{Clear: string(key)}
+	tellOf(x, pair)
 	return nil
 }
 
@@ -275,35 +340,60 @@ func (w *write) vfs(v *model.VFS) error {
 	if err := w.vacant(normal(v)); err != nil {
 		return err
 	}
-	if err := w.api.Sites.MakeVFS(v); err != nil {
-		return wrongField("root", err.Error(), "choose another folder, or make this one usable")
+	return notMade(w.api.Sites.MakeVFS(v))
+}
+
+// notMade names the field of a VFS that its place could not be made for.
+func notMade(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, crypt.ErrShortPassphrase):
+		return wrongField("passphrase", err.Error(), "choose a longer one")
+	case errors.Is(err, crypt.ErrNeedsPassphrase), errors.Is(err, crypt.ErrPassphrase):
+		return wrongField("passphrase", err.Error(), "give the one that the folder was encrypted with, or choose an empty folder")
 	}
-	return nil
+	return wrongField("root", err.Error(), "choose another folder, or make this one usable")
 }
 
 // vacant refuses a name that is taken and, for an encrypted VFS, the folder of another:
 // one that nobody lists is taken over.
 func (w *write) vacant(v *model.VFS) error {
-	return w.api.Engine.Read(func(r *engine.Reader) error {
+	var others []*model.VFS
+	err := w.api.Engine.Read(func(r *engine.Reader) error {
 		if r.Has(v.Key()) {
 			return &engine.ExistsError{Key: v.Key()}
-		}
-		if v.Type != model.VFSEncrypted {
-			return nil
 		}
 		for o, err := range r.All(model.KindVFS) {
 			if err != nil {
 				return err
 			}
-			if other := o.(*model.VFS); other.Root == v.Root {
-				taken := other.Key() // which not everybody may see
-				return &model.InvalidError{Key: v.Key(), Errors: []model.FieldError{{
-					Field: "root", Problem: "it is the folder of another VFS", Cure: "choose another folder", Other: &taken,
-				}}}
-			}
+			others = append(others, o.(*model.VFS))
 		}
 		return nil
 	})
+	if err != nil || v.Type != model.VFSEncrypted {
+		return err
+	}
+	for _, other := range others {
+		if sameFolder(other.Root, v.Root) {
+			taken := other.Key() // which not everybody may see
+			return &model.InvalidError{Key: v.Key(), Errors: []model.FieldError{{
+				Field: "root", Problem: "it is the folder of another VFS", Cure: "choose another folder", Other: &taken,
+			}}}
+		}
+	}
+	return nil
+}
+
+// sameFolder tells whether two paths lead to one folder.
+func sameFolder(a, b string) bool {
+	if a == b {
+		return true
+	}
+	one, errOne := os.Stat(a)
+	two, errTwo := os.Stat(b)
+	return errOne == nil && errTwo == nil && os.SameFile(one, two)
 }
 
 // keepsPassphrase refuses another passphrase: the key in the folder is wrapped by the one

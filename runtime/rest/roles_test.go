@@ -3,15 +3,18 @@ package rest
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"ss-setup/runtime/audit"
 	"ss-setup/runtime/engine"
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/sftpd"
@@ -77,7 +80,7 @@ func sampleObject(rnd *rand.Rand, kind model.Kind, site string, n int) map[strin
 	case model.KindCertificate:
 		o["type"], o["domains"] = "self-signed", []string{m + ".example.com"}
 	case model.KindEntry:
-		o["list"], o["network"], o["notes"] = "block", fmt.Sprintf("192.0.2.%d", n), m+" text"
+		o["list"], o["network"], o["notes"] = "block", fmt.Sprintf("198.51.100.%d", n), m+" text"
 		delete(o, "name")
 	case model.KindSuperAdmin, model.KindAdmin:
 		o["email"] = m + "@example.com"
@@ -93,6 +96,19 @@ func sampleObject(rnd *rand.Rand, kind model.Kind, site string, n int) map[strin
 func peopled(t testing.TB) *world {
 	w := newWorld(t)
 	w.write(&model.Node{Head: model.Head{Name: "n1"}})
+	log := audit.Open(filepath.Join(t.TempDir(), "audit"), audit.DefaultLimits(), w.now, slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { _ = log.Close() })
+	w.api.Events = log
+	for _, site := range roleSites {
+		for _, kind := range model.FullRights().View {
+			m := marked(kind, site, 0)
+			log.Append(audit.Event{Event: "config.change", Site: site, Object: model.Key{Kind: kind, Site: site, ID: m}.String(), Message: m})
+		}
+		for _, event := range []string{"session.login", "file.upload"} {
+			log.Append(audit.Event{Event: event, Site: site, Message: marked(model.KindUser, site, 0)})
+		}
+		log.Append(audit.Event{Event: "config.change", Object: model.SiteKey(site).String(), Message: marked(model.KindSite, site, 0)})
+	}
 	for _, site := range roleSites {
 		w.write(&model.Site{Head: model.Head{Name: site}, Title: marked(model.KindSite, site, 0)})
 		w.sites.sessions[site] = []sftpd.Session{{ID: 1, Site: site, User: marked(model.KindUser, site, 0)}}
@@ -216,7 +232,7 @@ func randomCall(rnd *rand.Rand) (method, path string, body any) {
 	id := marked(k.Kind, site, n)
 	switch k.Kind {
 	case model.KindEntry:
-		id = fmt.Sprintf("block:192.0.2.%d", n)
+		id = fmt.Sprintf("block:198.51.100.%d", n)
 	case model.KindSite:
 		if id = roleSites[rnd.IntN(3)]; rnd.IntN(3) == 0 {
 			id = fmt.Sprintf("x%d", n)
@@ -264,6 +280,8 @@ func randomCall(rnd *rand.Rand) (method, path string, body any) {
 		{http.MethodPost, "/sites/" + site + "/stop"},
 		{http.MethodGet, "/sites/" + site + "/users/" + marked(model.KindUser, site, rnd.IntN(3)) + "/status"},
 		{http.MethodGet, "/sites/" + site + "/hostkeys/" + marked(model.KindHostKey, site, rnd.IntN(3)) + "/verdict"},
+		{http.MethodGet, "/audit?site=" + site},
+		{http.MethodGet, "/audit"},
 		{http.MethodGet, "/me"},
 	}
 	call := rest[rnd.IntN(len(rest))]

@@ -3,8 +3,11 @@ package rest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"ss-setup/runtime/audit"
@@ -333,6 +336,7 @@ func (a *API) userStatus(c *caller, key model.Key) (*UserStatusOut, error) {
 		return nil, notAllowed(c, "see", key.Kind, key.Site)
 	}
 	out := &UserStatus{}
+	var ways []model.AuthChain
 	err := a.Engine.Read(func(r *engine.Reader) error {
 		u, err := engine.Users.Get(r, key.Site, key.ID)
 		if err != nil {
@@ -346,7 +350,14 @@ func (a *API) userStatus(c *caller, key model.Key) (*UserStatusOut, error) {
 			}
 			groups = append(groups, g)
 		}
+		site, err := engine.Sites.Get(r, "", key.Site)
+		if err != nil {
+			return err
+		}
 		out.Effective = u.Effective(groups)
+		if ways = out.Effective.Auth; len(ways) == 0 {
+			ways = site.SSH.Auth
+		}
 		out.Activity, err = r.Activity(key)
 		return err
 	})
@@ -360,6 +371,9 @@ func (a *API) userStatus(c *caller, key model.Key) (*UserStatusOut, error) {
 	if out.CanSignIn && out.Effective.Password.Hash == "" && len(out.Effective.Keys) == 0 && out.Effective.LDAP == "" {
 		out.CanSignIn, out.Reason = false, "the user has neither password nor key"
 	}
+	if out.CanSignIn && len(ways) > 0 && !slices.ContainsFunc(ways, func(way model.AuthChain) bool { return passable(way, out.Effective) }) {
+		out.CanSignIn, out.Reason = false, fmt.Sprintf("no way in (%s) can be passed with what the user has: %s", listed(ways), belongings(out.Effective))
+	}
 	model.Redact(out.Effective)
 	if a.Sites != nil {
 		for _, s := range a.Sites.Sessions(key.Site) {
@@ -369,4 +383,47 @@ func (a *API) userStatus(c *caller, key model.Key) (*UserStatusOut, error) {
 		}
 	}
 	return &UserStatusOut{Body: out}, nil
+}
+
+// passable tells whether the user has what all methods of a way ask for.
+func passable(way model.AuthChain, u *model.User) bool {
+	for _, m := range way.Methods() {
+		switch m {
+		case model.AuthPublicKey:
+			if len(u.Keys) == 0 {
+				return false
+			}
+		case model.AuthTOTP:
+			if !u.TOTP.On() {
+				return false
+			}
+		default:
+			if u.Password.Hash == "" && u.LDAP == "" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func listed(ways []model.AuthChain) string {
+	words := make([]string, len(ways))
+	for i, way := range ways {
+		words[i] = string(way)
+	}
+	return strings.Join(words, " or ")
+}
+
+// belongings are what the user logs in with.
+func belongings(u *model.User) string {
+	var has []string
+	for what, there := range map[string]bool{
+		"a password": u.Password.Hash != "" || u.LDAP != "", "a key": len(u.Keys) > 0, "an authenticator app": u.TOTP.On(),
+	} {
+		if there {
+			has = append(has, what)
+		}
+	}
+	slices.Sort(has)
+	return strings.Join(has, ", ")
 }

@@ -32,8 +32,10 @@ type First struct {
 	// MakeVFS makes the folder of a VFS that is about to be created, and the key of an
 	// encrypted one.
 	MakeVFS func(*model.VFS) error
-	Random  io.Reader
-	Now     func() time.Time
+	// UnmakeVFS takes back what MakeVFS has made in the folder, with the key.
+	UnmakeVFS func(*model.VFS) error
+	Random    io.Reader
+	Now       func() time.Time
 }
 
 // Made is what a set-up has made.
@@ -142,6 +144,10 @@ func (f First) write(ctx context.Context, objects []model.Object) error {
 // choosePort tries where the site is to listen; without a wish it is the usual port, or
 // another where that is taken.
 func choosePort(ctx context.Context, a *answers.Answers) (other bool, err error) {
+	// Port 0 is any that is free: what fails there is the address.
+	if err := free(ctx, a.FirstSite.Address, 0); err != nil {
+		return false, fmt.Errorf("%w: first_site.address: the server cannot listen there: %w; give an address of this machine, or none for all of them", answers.ErrInvalid, err)
+	}
 	if a.SFTPPort != 0 {
 		if err := free(ctx, a.FirstSite.Address, a.SFTPPort); err != nil {
 			return false, fmt.Errorf("%w: sftp_port: the server cannot listen there: %w; choose another port, or stop the program that has this one", answers.ErrInvalid, err)
@@ -184,22 +190,20 @@ func (m *Made) hostKeys(s *answers.Site) (objects []model.Object, err error) {
 	return objects, nil
 }
 
-// storage makes the folder of the site's files. unmake takes away what was made, but for
-// the key in the ring: keys there are never removed. Nothing of a VFS that was there
-// before goes: with its private folder go uploads and journals of files.
+// storage makes the folder of the site's files. unmake takes away what was made. Nothing of
+// a VFS that was there before goes.
 func (f First) storage(s *answers.Site) (keyID string, unmake func() error, err error) {
 	v := &model.VFS{Head: model.Head{Name: answers.VFSName}, Site: s.Name, Root: s.Folder, Type: model.VFSDisk}
 	if s.Encrypted {
 		v.Type = model.VFSEncrypted
 	}
-	private := filepath.Join(s.Folder, vfs.Private)
 	_, err = os.Lstat(s.Folder)
 	made := errors.Is(err, fs.ErrNotExist)
-	_, err = os.Lstat(private)
+	_, err = os.Lstat(filepath.Join(s.Folder, vfs.Private))
 	empty := errors.Is(err, fs.ErrNotExist)
 	unmake = func() error {
-		if s.Encrypted && empty {
-			if err := os.RemoveAll(private); err != nil {
+		if empty {
+			if err := f.UnmakeVFS(v); err != nil {
 				return err
 			}
 		}

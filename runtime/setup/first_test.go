@@ -58,11 +58,15 @@ func newNode(t *testing.T) (f First, codes *Codes, files string) {
 	e, err := engine.Open(engine.Options{Store: st, Sealer: seal.New(ring), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	t.Cleanup(func() { must(t, errors.Join(e.Close(), st.Close())) })
+	config := func(v *model.VFS) volume.Config {
+		return volume.Config{Kind: volume.Kind(v.Type), Dir: v.Root, Apart: []string{state}, Ring: ring}
+	}
 	makeVFS := func(v *model.VFS) (err error) {
-		v.KeyID, err = volume.Create(volume.Config{Kind: volume.Kind(v.Type), Dir: v.Root, Apart: []string{state}, Ring: ring})
+		v.KeyID, err = volume.Create(config(v))
 		return err
 	}
-	return First{Engine: e, MakeVFS: makeVFS, Random: rand.Reader, Now: time.Now}, New(st, rand.Reader, time.Now), filepath.Join(dir, "files")
+	unmakeVFS := func(v *model.VFS) error { return volume.Unmake(config(v)) }
+	return First{Engine: e, MakeVFS: makeVFS, UnmakeVFS: unmakeVFS, Random: rand.Reader, Now: time.Now}, New(st, rand.Reader, time.Now), filepath.Join(dir, "files")
 }
 
 // freePort is one that nobody has at the moment.
@@ -199,7 +203,7 @@ func TestASetUpThatFailsMakesNothing(t *testing.T) {
 		want  string
 	}{
 		"a port that is taken":          {func(a *answers.Answers) { a.SFTPPort = busy.Addr().(*net.TCPAddr).Port }, "sftp_port: the server cannot listen there"},
-		"an address of another machine": {func(a *answers.Answers) { a.FirstSite.Address = "192.0.2.1" }, "sftp_port: the server cannot listen there"},
+		"an address of another machine": {func(a *answers.Answers) { a.FirstSite.Address = "192.0.2.1" }, "first_site.address: the server cannot listen there"},
 		"a folder of the server's": {func(a *answers.Answers) {
 			a.FirstSite.Folder = filepath.Join(filepath.Dir(a.FirstSite.Folder), stateName, "x")
 		}, "first_site.folder: "},
@@ -231,6 +235,29 @@ func TestASetUpThatFailsMakesNothing(t *testing.T) {
 				t.Errorf("the first-run page is closed: %v", err)
 			}
 		})
+	}
+}
+
+func TestASetUpThatFailsLeavesNoKey(t *testing.T) {
+	f, _, files := newNode(t)
+	a := answersFor(t, files)
+	a.FirstSite.Encrypted = true
+	makeVFS := f.MakeVFS
+	f.MakeVFS = func(v *model.VFS) error {
+		err := makeVFS(v)
+		v.KeyID = "No key has this name" // so that the objects are refused
+		return err
+	}
+	if _, err := f.Do(t.Context(), a); err == nil {
+		t.Fatal("set up")
+	}
+	if _, err := os.Stat(files); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder: %v", err)
+	}
+	keys, err := keyring.Files(filepath.Join(filepath.Dir(files), stateName, "keyring"))
+	must(t, err)
+	if len(keys) != 1 {
+		t.Errorf("the ring has %d keys", len(keys))
 	}
 }
 

@@ -102,7 +102,7 @@ func (c *connection) recovered(where string) {
 // loginFailed says why, and tells the protector what kind of visitor that was.
 func (c *connection) loginFailed(l *loginState, err error) {
 	client := c.conn.clientLine()
-	e := Event{Kind: LoginFail, User: l.login.User, Client: client, Reason: err.Error()}
+	e := Event{Kind: LoginFail, User: l.login.User, Client: client, Reason: brief(err.Error(), maxReason)}
 	negotiation, noCommon := errors.AsType[*ssh.AlgorithmNegotiationError](err)
 	switch {
 	case c.site.ctx.Err() != nil:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"golang.org/x/crypto/ssh"
 
@@ -124,13 +125,30 @@ func (l *loginState) config() *ssh.ServerConfig {
 // was taken; the library sees to that.
 func (l *loginState) begin(meta ssh.ConnMetadata) {
 	l.attempts++
-	user := meta.User()
+	user := userOf(meta)
 	if l.left != nil && l.login.User == user {
 		return
 	}
 	l.login = Login{Site: l.site.name, User: user, Addr: addrOf(meta.RemoteAddr()), Client: string(meta.ClientVersion())}
 	l.left = l.site.accounts.Ways(l.ctx, l.login)
 }
+
+// What a client says is looked up, kept and written down only as far as this, in bytes: no
+// account has so long a name, and who has none could fill memory and logs.
+const (
+	maxUser   = 256
+	maxReason = 1024
+)
+
+// brief is text that a client chose, cut where it is too long.
+func brief(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
+func userOf(meta ssh.ConnMetadata) string { return brief(meta.User(), maxUser) }
 
 // next tells whether a step is one of the user's next.
 func (l *loginState) next(s Step) bool {
@@ -308,9 +326,9 @@ func (l *loginState) logged(meta ssh.ConnMetadata, method string, err error) {
 	if algorithm, refused := refusedAlgorithm(err); refused {
 		l.begin(meta)
 		l.keys++
-		l.site.needs.note(Need{Algorithm: algorithm, User: meta.User(), Client: string(meta.ClientVersion()), Addr: addrOf(meta.RemoteAddr())})
+		l.site.needs.note(Need{Algorithm: brief(algorithm, maxUser), User: userOf(meta), Client: string(meta.ClientVersion()), Addr: addrOf(meta.RemoteAddr())})
 	}
-	l.site.log.Info("log-in refused", "user", meta.User(), "method", method, "address", addrOf(meta.RemoteAddr()), "client", string(meta.ClientVersion()), "error", err)
+	l.site.log.Info("log-in refused", "user", userOf(meta), "method", brief(method, maxUser), "address", addrOf(meta.RemoteAddr()), "client", string(meta.ClientVersion()), "error", brief(err.Error(), maxReason))
 }
 
 // refusedAlgorithm knows the library's error for a signature algorithm that is not in

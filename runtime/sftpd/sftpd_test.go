@@ -838,3 +838,23 @@ func TestAHostilePacketEndsTheSessionAndCounts(t *testing.T) {
 	}
 	eventually(t, "it is banned", func() bool { return p.Admit(loopback) != nil })
 }
+
+// TestWhatAStrangerSaysIsWrittenDownInShort: who may not log in could fill logs and memory.
+func TestWhatAStrangerSaysIsWrittenDownInShort(t *testing.T) {
+	var log bytes.Buffer
+	s := start(t, sftpd.Config{}, func(_ *sftpdtest.User, p *sftpd.Parts) {
+		p.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	long := strings.Repeat("long", 25_000)
+	if _, err := s.dial(t, func(c *ssh.ClientConfig) { c.User = long }); err == nil {
+		t.Fatal("let in")
+	}
+	eventually(t, "the log-in fails", func() bool { return len(s.seen(sftpd.LoginFail)) > 0 })
+	if e := s.seen(sftpd.LoginFail)[0]; len(e.User) > 300 || len(e.Reason) > 1100 {
+		t.Errorf("kept a name of %d bytes and a reason of %d", len(e.User), len(e.Reason))
+	}
+	s.Stop(t.Context())
+	if log.Len() > 10_000 {
+		t.Errorf("%d bytes of log", log.Len())
+	}
+}

@@ -60,7 +60,7 @@ func (s *site) bind(wanted []*model.Binding) {
 func (s *site) listen(b *binding) {
 	l, err := net.Listen("tcp", address(b.model))
 	if err != nil {
-		err = fmt.Errorf("binding %s cannot listen: %w; end the program that has the port, or choose another", b.model.Name, err)
+		err = fmt.Errorf("binding %s cannot listen: %w; %s", b.model.Name, err, listenCure(b.model.Address))
 		if b.problem == nil || b.problem.Error() != err.Error() {
 			s.log.Error("a binding cannot listen; it is tried again", "binding", b.model.Name, "error", err)
 		}
@@ -74,6 +74,17 @@ func (s *site) listen(b *binding) {
 		return
 	}
 	go s.acceptProxied(l, b.model.ProxyFrom)
+}
+
+// listenCure says what helps where nothing can listen. Port 0 is any that is free: if that
+// fails as well, it is the address.
+func listenCure(address string) string {
+	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	if err != nil {
+		return "give this machine the address, or choose one that it has"
+	}
+	_ = l.Close()
+	return "end the program that has the port, or choose another"
 }
 
 // address is where a binding listens, HOST:PORT.

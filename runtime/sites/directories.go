@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 // directory is an LDAP profile in use.
 type directory struct {
+	site    *site
 	profile *model.LDAPProfile
 	ldap    *auth.LDAP
 }
@@ -45,19 +47,22 @@ func (s *site) newDirectory(p *model.LDAPProfile) (*directory, error) {
 	}
 	if clear := slices.ContainsFunc(p.URLs, func(u string) bool { return strings.HasPrefix(u, "ldap:") }); clear && !p.StartTLS {
 		ap.Cleartext = true
-		s.log.Warn("an LDAP profile sends passwords readable over the network; use ldaps or startTLS", "profile", p.Name)
+		s.saying().Warn("an LDAP profile sends passwords readable over the network; use ldaps or startTLS", "profile", p.Name)
 	}
 	l, err := auth.NewLDAP(ap)
 	if err != nil {
 		return nil, err
 	}
-	return &directory{p, l}, nil
+	return &directory{s, p, l}, nil
 }
 
-// Check implements auth.Directory.
+// Check implements auth.Directory. Who is let in has the groups that the directory gives.
 func (d *directory) Check(ctx context.Context, name string, password []byte) error {
-	_, err := d.authenticate(ctx, name, password)
-	return err
+	person, err := d.authenticate(ctx, name, password)
+	if err != nil {
+		return err
+	}
+	return d.follow(ctx, name, person)
 }
 
 // authenticate tries a name without a domain in each of the profile's domains.
@@ -80,17 +85,104 @@ func (d *directory) groups(p auth.Person) []string {
 	var out []string
 	for _, g := range d.profile.Groups {
 		is := func(dn string) bool { return strings.EqualFold(dn, g.DN) }
-		if slices.ContainsFunc(p.Groups, is) && !slices.Contains(out, g.Group) {
+		same := func(name string) bool { return model.Fold(name) == model.Fold(g.Group) }
+		if slices.ContainsFunc(p.Groups, is) && !slices.ContainsFunc(out, same) {
 			out = append(out, g.Group)
 		}
 	}
 	return out
 }
 
+// follow brings the groups of a user who has them of the directory to what it says, and
+// lets in nobody who is left without one.
+func (d *directory) follow(ctx context.Context, name string, p auth.Person) error {
+	var u *model.User
+	read := func(r *engine.Reader) (err error) {
+		u, err = engine.Users.Get(r, d.site.name, name)
+		return err
+	}
+	if err := d.site.m.opt.Engine.Read(read); err != nil {
+		return err
+	}
+	if !u.LDAPGroups {
+		return nil
+	}
+	mapped := d.groups(p)
+	if !slices.Equal(u.Groups, d.merged(u.Groups, mapped)) {
+		_, err := d.site.m.opt.Engine.Write(ctx, d.by(), func(tx *engine.Tx) error {
+			if err := read(tx.Reader); err != nil {
+				return err
+			}
+			u.Groups = d.merged(u.Groups, mapped)
+			return tx.Put(u)
+		})
+		if err != nil {
+			return fmt.Errorf("take over the groups of user %s from the directory: %w", name, err)
+		}
+		d.site.log.Info("the groups of a user were taken over from the directory", "user", name, "profile", d.profile.Name, "groups", u.Groups)
+	}
+	if len(mapped) == 0 {
+		return d.inNoGroup(name)
+	}
+	return nil
+}
+
+// merged are the groups of a user that the profile does not map, which somebody gave him
+// by hand, and behind them those that it does.
+func (d *directory) merged(groups, mapped []string) []string {
+	own := slices.DeleteFunc(slices.Clone(groups), func(name string) bool {
+		return slices.ContainsFunc(d.profile.Groups, func(g model.LDAPGroup) bool { return model.Fold(g.Group) == model.Fold(name) })
+	})
+	return append(own, mapped...)
+}
+
+// otherAccount is the account that a person has by another name than this one; empty if
+// there is none. With a second one he would come around what is set for the first.
+func (d *directory) otherAccount(name string, p auth.Person) (other string, err error) {
+	names := append([]string{name}, p.Names...)
+	for _, full := range slices.Clone(names) {
+		short, at, _ := strings.Cut(full, "@")
+		for _, domain := range d.profile.Domains {
+			if model.Fold(domain) == model.Fold(at) {
+				names = append(names, short)
+			}
+			if at == "" {
+				names = append(names, full+"@"+domain)
+			}
+		}
+	}
+	err = d.site.m.opt.Engine.Read(func(r *engine.Reader) error {
+		for _, n := range names {
+			u, err := engine.Users.Get(r, d.site.name, n)
+			if missing := (*engine.NotFoundError)(nil); errors.As(err, &missing) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if model.Fold(u.Name) != model.Fold(name) && model.Fold(u.LDAP) == model.Fold(d.profile.Name) {
+				other = u.Name
+				return nil
+			}
+		}
+		return nil
+	})
+	return other, err
+}
+
+func (d *directory) inNoGroup(name string) error {
+	d.site.log.Warn("a user of the directory is in no group that the profile maps, and is not let in", "user", name, "profile", d.profile.Name)
+	return auth.ErrWrong
+}
+
+// by is who writes what the directory says.
+func (d *directory) by() string { return "ldap/" + d.profile.Name }
+
 // newcomer makes a user of whom a directory knows and the site does not, where a profile
 // allows it. The error is auth.ErrWrong where none does.
 func (s *site) newcomer(ctx context.Context, r *rules, name string, password []byte) error {
-	for _, d := range r.directories {
+	for _, id := range slices.Sorted(maps.Keys(r.directories)) {
+		d := r.directories[id]
 		if !d.profile.Autocreate {
 			continue
 		}
@@ -104,8 +196,14 @@ func (s *site) newcomer(ctx context.Context, r *rules, name string, password []b
 		}
 		groups := d.groups(person)
 		if len(groups) == 0 {
-			s.log.Warn("a user of the directory is in no group that the profile maps, and is not let in", "user", name, "profile", d.profile.Name)
-			return auth.ErrWrong
+			return d.inNoGroup(name)
+		}
+		if other, err := d.otherAccount(name, person); err != nil || other != "" {
+			if err == nil {
+				s.log.Warn("a user of the directory has an account by another of his names, and is not let in by this one", "user", name, "account", other, "profile", d.profile.Name)
+				err = auth.ErrWrong
+			}
+			return err
 		}
 		return s.create(ctx, d, name, groups)
 	}
@@ -113,9 +211,9 @@ func (s *site) newcomer(ctx context.Context, r *rules, name string, password []b
 }
 
 func (s *site) create(ctx context.Context, d *directory, name string, groups []string) error {
-	u := &model.User{Site: s.name, LDAP: d.profile.Name, Groups: groups}
+	u := &model.User{Site: s.name, LDAP: d.profile.Name, LDAPGroups: true, Groups: groups}
 	u.Name = name
-	_, err := s.m.opt.Engine.Write(ctx, "ldap/"+d.profile.Name, func(tx *engine.Tx) error { return tx.Create(u) })
+	_, err := s.m.opt.Engine.Write(ctx, d.by(), func(tx *engine.Tx) error { return tx.Create(u) })
 	if exists := (*engine.ExistsError)(nil); errors.As(err, &exists) {
 		return nil // another session of the same user was quicker
 	}

@@ -139,15 +139,25 @@ func (w *world) delete(t *testing.T, keys ...model.Key) {
 // change changes the user kim.
 func (w *world) change(t *testing.T, fn func(*model.User)) {
 	t.Helper()
-	u := w.user(t)
+	w.changeUser(t, "kim", fn)
+}
+
+func (w *world) changeUser(t *testing.T, name string, fn func(*model.User)) {
+	t.Helper()
+	u := w.userOf(t, name)
 	fn(u)
 	w.write(t, u)
 }
 
-func (w *world) user(t *testing.T) (u *model.User) {
+func (w *world) user(t *testing.T) *model.User {
+	t.Helper()
+	return w.userOf(t, "kim")
+}
+
+func (w *world) userOf(t *testing.T, name string) (u *model.User) {
 	t.Helper()
 	must(t, w.engine.Read(func(r *engine.Reader) (err error) {
-		u, err = engine.Users.Get(r, "main", "kim")
+		u, err = engine.Users.Get(r, "main", name)
 		return err
 	}))
 	return u

@@ -3,7 +3,10 @@ package sites
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -13,17 +16,19 @@ import (
 	"ss-setup/runtime/sftpd"
 )
 
-// guard is the Protector of a site. Its book is the model: what it bans becomes an entry
-// there, and what stands there holds here.
+// guard is the Protector of a site, or of the web interface, whose scope is empty. Its book
+// is the model: what it bans becomes an entry there, and what stands there holds here.
 type guard struct {
-	site      *site
+	m         *Manager
+	scope     string
+	log       *slog.Logger
 	protector *protector.Protector
 	off       atomic.Bool // nobody is banned; the lists hold
 }
 
-func newGuard(s *site) *guard {
-	g := &guard{site: s}
-	p, err := protector.New(protector.Options{Settings: protector.Defaults(), Book: book{s}, Log: s.log, Now: s.m.opt.Now})
+func newGuard(m *Manager, scope string, log *slog.Logger) *guard {
+	g := &guard{m: m, scope: scope, log: log}
+	p, err := protector.New(protector.Options{Settings: protector.Defaults(), Book: book{g}, Log: log, Now: m.opt.Now})
 	if err != nil {
 		panic(err) // the defaults are part of the program
 	}
@@ -33,15 +38,48 @@ func newGuard(s *site) *guard {
 
 // follow takes over what the model says; entries come with the first plan, afterwards one
 // by one.
-func (g *guard) follow(p *plan) {
-	set, off := protection(p.site.Protector)
+func (g *guard) follow(settings model.Protector, entries []*model.Entry) {
+	set, off := protection(settings)
 	g.off.Store(off)
 	if err := g.protector.Set(set); err != nil {
-		g.site.log.Error("the settings of the Protector cannot be used; those of before hold", "error", err)
+		g.log.Error("the settings of the Protector cannot be used; those of before hold", "error", err)
 	}
-	for _, e := range p.entries { // the site's own come last
-		g.protector.Hold(held(e))
+	for _, e := range strongest(entries, g.m.opt.Now()) {
+		g.protector.Hold(g.held(e))
 	}
+}
+
+// strongest are the entries that hold, one for each network of a list: what is in force
+// before what is over, an administrator's entry before a ban, and what lasts longer. A ban
+// of a site does not end what an administrator wants for all sites.
+func strongest(entries []*model.Entry, now time.Time) []*model.Entry {
+	type place struct {
+		list    model.List
+		network string
+	}
+	best := map[place]*model.Entry{}
+	for _, e := range entries {
+		at := place{e.List, e.Network}
+		if best[at] == nil || stronger(e, best[at], now) {
+			best[at] = e
+		}
+	}
+	return slices.Collect(maps.Values(best))
+}
+
+func stronger(a, b *model.Entry, now time.Time) bool {
+	forever := func(e *model.Entry) bool { return e.Expires.IsZero() }
+	holds := func(e *model.Entry) bool { return forever(e) || now.Before(e.Expires) }
+	manual := func(e *model.Entry) bool { return e.Reason == model.ReasonManual }
+	switch {
+	case holds(a) != holds(b):
+		return holds(a)
+	case manual(a) != manual(b):
+		return manual(a)
+	case forever(a) || forever(b):
+		return forever(a)
+	}
+	return a.Expires.After(b.Expires)
 }
 
 // protection fills what the model leaves to the release.
@@ -72,7 +110,7 @@ func (g *guard) Admit(addr netip.Addr) error { return g.protector.Admit(addr) }
 // Offend implements sftpd.Protector. Before the generation is open nobody could have done
 // better, and nothing may be written.
 func (g *guard) Offend(addr netip.Addr, o protector.Offence) bool {
-	if g.off.Load() || !g.site.m.opt.Open() {
+	if g.off.Load() || !g.m.opt.Open() {
 		return false
 	}
 	return g.protector.Offend(addr, o)
@@ -80,15 +118,75 @@ func (g *guard) Offend(addr netip.Addr, o protector.Offence) bool {
 
 // held is an entry of the model as the protector knows it. An entry that grew was
 // modified then; of a ban that began anew that is its begin.
-func held(e *model.Entry) protector.Entry {
+func (g *guard) held(e *model.Entry) protector.Entry {
 	return protector.Entry{
 		List: protector.List(e.List), Prefix: e.Prefix(), Until: e.Expires, Automatic: e.Reason != model.ReasonManual,
-		Strikes: e.Offences, Added: e.Modified, Reason: string(e.Reason),
+		Elsewhere: e.Site != g.scope, Strikes: e.Offences, Added: e.Modified, Reason: string(e.Reason),
 	}
 }
 
-// book keeps a site's bans in the model.
-type book struct{ site *site }
+// Guard judges addresses.
+type Guard interface {
+	// Admit is asked whether an address may come in; the error says why not.
+	Admit(addr netip.Addr) error
+	// Offend counts bad behaviour, and tells whether the address is refused from now on.
+	Offend(addr netip.Addr, o protector.Offence) bool
+}
+
+// Web judges who asks the web interface, by the entries of the server. What it bans, it
+// bans from all sites too; what a site bans is the site's own affair.
+func (m *Manager) Web() Guard { return web{m.web} }
+
+type web struct{ *guard }
+
+// Admit lets the machine itself in, unless an administrator has blocked it: whoever has
+// locked himself out by an allow list can mend it there.
+func (w web) Admit(addr netip.Addr) error {
+	err := w.guard.Admit(addr)
+	if missing := (*protector.Blocked)(nil); addr.Unmap().IsLoopback() && errors.As(err, &missing) && missing.Entry == nil {
+		return nil
+	}
+	return err
+}
+
+// Offend bans the machine itself never: behind a proxy that is not trusted everybody comes
+// from there. The number of attempts is bounded for it all the same.
+func (w web) Offend(addr netip.Addr, o protector.Offence) bool {
+	return !addr.Unmap().IsLoopback() && w.guard.Offend(addr, o)
+}
+
+// followWeb brings the web interface's Protector to what the settings say, and at the
+// first time to the entries of the server.
+func (m *Manager) followWeb(first bool) {
+	var settings *model.Settings
+	var entries []*model.Entry
+	err := m.opt.Engine.Read(func(r *engine.Reader) (err error) {
+		if settings, err = engine.CurrentSettings(r); err != nil || !first {
+			return err
+		}
+		entries, err = entriesOf(r, "")
+		return err
+	})
+	if err != nil {
+		m.log.Error("the lists for the web interface cannot be read; what held before holds", "error", err)
+		return
+	}
+	m.web.follow(settings.Protector, entries)
+}
+
+// entriesOf are the entries of a site, or of the server.
+func entriesOf(r *engine.Reader, scope string) (list []*model.Entry, err error) {
+	for e, err := range engine.Entries.InSite(r, scope) {
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+// book keeps a guard's bans in the model.
+type book struct{ guard *guard }
 
 // by is who makes entries there.
 const by = "protector"
@@ -105,14 +203,14 @@ func (b book) Put(e protector.Entry) error {
 		reason = model.Reason(e.Reason) // it came from the book
 	}
 	entry := &model.Entry{
-		Site: b.site.name, List: model.List(e.List), Network: e.Prefix.String(), Expires: e.Until.UTC(), Reason: reason, Offences: e.Strikes,
+		Site: b.guard.scope, List: model.List(e.List), Network: e.Prefix.String(), Expires: e.Until.UTC(), Reason: reason, Offences: e.Strikes,
 	}
-	return b.write(model.EntryKey(b.site.name, entry.List, entry.Network), func(tx *engine.Tx) error { return tx.Put(entry) })
+	return b.write(model.EntryKey(b.guard.scope, entry.List, entry.Network), func(tx *engine.Tx) error { return tx.Put(entry) })
 }
 
 // Remove implements protector.Book.
 func (b book) Remove(l protector.List, p netip.Prefix) error {
-	key := model.EntryKey(b.site.name, model.List(l), p.String())
+	key := model.EntryKey(b.guard.scope, model.List(l), p.String())
 	return b.write(key, func(tx *engine.Tx) error {
 		if !tx.Has(key) {
 			return nil
@@ -124,10 +222,10 @@ func (b book) Remove(l protector.List, p netip.Prefix) error {
 // write changes an entry. Before the generation is open nothing is written; a ban that
 // grows meanwhile holds until the restart.
 func (b book) write(key model.Key, fn func(*engine.Tx) error) error {
-	if !b.site.m.opt.Open() {
+	if !b.guard.m.opt.Open() {
 		return nil
 	}
-	_, err := b.site.m.opt.Engine.Write(context.Background(), by, func(tx *engine.Tx) error {
+	_, err := b.guard.m.opt.Engine.Write(context.Background(), by, func(tx *engine.Tx) error {
 		o, err := tx.Get(key)
 		if missing := (*engine.NotFoundError)(nil); err != nil && !errors.As(err, &missing) {
 			return err
@@ -150,13 +248,19 @@ func (m *Manager) list(c engine.Change) {
 	if e == nil {
 		return
 	}
+	look := func(g *guard) {
+		if err := g.look(e); err != nil {
+			g.log.Error("an entry of the lists cannot be read; what held before holds", "entry", e.Name, "error", err)
+		}
+	}
+	if e.Site == "" {
+		look(m.web)
+	}
 	for name, s := range m.sites {
 		if e.Site != "" && e.Site != name {
 			continue
 		}
-		if err := s.guard.look(e); err != nil {
-			s.log.Error("an entry of the lists cannot be read; what held before holds", "entry", e.Name, "error", err)
-		}
+		look(s.guard)
 		if s.server == nil || e.Reason != model.ReasonManual || c.By == by {
 			continue
 		}
@@ -166,12 +270,11 @@ func (m *Manager) list(c engine.Change) {
 	}
 }
 
-// look holds what the model says of an entry's network: the site's own entry counts
-// before that of all sites.
+// look holds what the model says of an entry's network, for the site and for all sites.
 func (g *guard) look(e *model.Entry) error {
-	var found *model.Entry
-	err := g.site.m.opt.Engine.Read(func(r *engine.Reader) error {
-		for _, scope := range []string{g.site.name, ""} {
+	var found []*model.Entry
+	err := g.m.opt.Engine.Read(func(r *engine.Reader) error {
+		for _, scope := range slices.Compact([]string{g.scope, ""}) {
 			o, err := r.Get(model.EntryKey(scope, e.List, e.Network))
 			if missing := (*engine.NotFoundError)(nil); errors.As(err, &missing) {
 				continue
@@ -179,18 +282,18 @@ func (g *guard) look(e *model.Entry) error {
 			if err != nil {
 				return err
 			}
-			found = o.(*model.Entry)
-			return nil
+			found = append(found, o.(*model.Entry))
 		}
 		return nil
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case found != nil:
-		g.protector.Hold(held(found))
-	default:
+	}
+	if len(found) == 0 {
 		g.protector.Drop(protector.List(e.List), e.Prefix())
+	}
+	for _, e := range strongest(found, g.m.opt.Now()) {
+		g.protector.Hold(g.held(e))
 	}
 	return nil
 }

@@ -26,6 +26,9 @@ type Options struct {
 	Node string
 	// Apart are the server's own folders, which no VFS may hold or lie in.
 	Apart []string
+	// Files is the folder below which each site has one of its own name, which its Admins
+	// share out; empty if there is none.
+	Files string
 	// Open tells whether users may come in; nil is always.
 	Open func() bool
 	// Events hears what happens in sessions; it must not block. Nil is nobody.
@@ -43,6 +46,7 @@ type Manager struct {
 	hasher   *auth.Hasher
 	volumes  *volumes
 	activity *activity
+	web      *guard
 
 	unlisten func()
 	cancel   context.CancelFunc
@@ -77,13 +81,16 @@ func Start(o Options) (*Manager, error) {
 		opt: o, log: o.Log, hasher: hasher, activity: newActivity(o.Engine, o.Log),
 		volumes: newVolumes(o.Log, o.Now), sites: map[string]*site{}, stopped: map[string]bool{},
 	}
+	m.web = newGuard(m, "", o.Log)
 	m.unlisten = o.Engine.Listen(m.hear)
 	m.mu.Lock()
+	m.followWeb(true)
 	m.refreshAll(true)
 	m.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
 	m.running.Go(func() { m.tend(ctx) })
+	m.running.Go(func() { m.tidy(ctx) })
 	return m, nil
 }
 
@@ -180,16 +187,20 @@ func (m *Manager) hear(ctx context.Context, changes []engine.Change) {
 	for _, entry := range e.entries {
 		m.list(entry)
 	}
+	if e.settings {
+		m.followWeb(false)
+	}
 	m.recheck(ctx, e)
 }
 
 // effects are what changes lead to.
 type effects struct {
-	node    bool
-	sites   map[string]bool            // to be read again
-	all     map[string]bool            // whose sessions are to be looked at
-	users   map[string]map[string]bool // whose sessions are, by site and ID
-	entries []engine.Change
+	node     bool
+	settings bool
+	sites    map[string]bool            // to be read again
+	all      map[string]bool            // whose sessions are to be looked at
+	users    map[string]map[string]bool // whose sessions are, by site and ID
+	entries  []engine.Change
 }
 
 func (m *Manager) effect(e *effects, c engine.Change) {
@@ -197,6 +208,8 @@ func (m *Manager) effect(e *effects, c engine.Change) {
 	switch c.Key.Kind {
 	case model.KindNode:
 		e.node = true
+	case model.KindSettings:
+		e.settings = true
 	case model.KindSite:
 		e.sites[c.Key.ID], e.all[c.Key.ID] = true, true
 	case model.KindBinding, model.KindHostKey:
@@ -206,8 +219,8 @@ func (m *Manager) effect(e *effects, c engine.Change) {
 	case model.KindGroup:
 		e.all[site] = true
 	case model.KindVFS:
-		if old, ok := c.Old.(*model.VFS); ok {
-			m.volumes.retire(old.Root)
+		if old, ok := c.Old.(*model.VFS); ok && !opensAs(c.New, old) {
+			m.volumes.leave(old.Root)
 		}
 		e.all[site] = true
 	case model.KindUser:
@@ -244,10 +257,8 @@ const (
 // tend does what has its time, until ctx ends.
 func (m *Manager) tend(ctx context.Context) {
 	retry, recheck := time.NewTicker(retryEvery), time.NewTicker(recheckEvery)
-	sweep, count := time.NewTicker(sweepEvery), time.NewTicker(countEvery)
-	for _, t := range []*time.Ticker{retry, recheck, sweep, count} {
-		defer t.Stop()
-	}
+	defer retry.Stop()
+	defer recheck.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -259,6 +270,20 @@ func (m *Manager) tend(ctx context.Context) {
 			for _, s := range m.each() {
 				s.recheck(ctx)
 			}
+		}
+	}
+}
+
+// tidy sweeps, until ctx ends. Where there is much a sweep takes hours, and where a disk
+// does not answer it does not end: nothing else waits for it.
+func (m *Manager) tidy(ctx context.Context) {
+	sweep, count := time.NewTicker(sweepEvery), time.NewTicker(countEvery)
+	defer sweep.Stop()
+	defer count.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
 		case <-sweep.C:
 			m.sweep(ctx, false)
 		case <-count.C:
@@ -293,8 +318,9 @@ func (m *Manager) sweep(ctx context.Context, daily bool) {
 	if !m.opt.Open() {
 		return
 	}
+	// Not under the lock: it writes, and who writes waits for hear.
+	m.web.protector.Sweep()
 	for _, s := range m.each() {
-		// Not under the lock: it writes, and who writes waits for hear.
 		s.guard.protector.Sweep()
 	}
 	m.volumes.sweep(ctx, daily)

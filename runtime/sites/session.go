@@ -109,9 +109,7 @@ func (s *site) open(ctx context.Context, l sftpd.Login) (sftpd.Account, error) {
 		layout: c.layout,
 	}
 	x.login.Done = slices.Clone(l.Done)
-	for _, p := range c.layout.places {
-		x.mounts = append(x.mounts, s.mount(p, c.user))
-	}
+	x.mounts = s.mount(c.layout.places, c.user)
 	if x.tree, err = tree.New(life, x.view()); err != nil {
 		x.release()
 		return sftpd.Account{}, err
@@ -128,18 +126,50 @@ func (x *session) account(u *model.User) sftpd.Account {
 	return sftpd.Account{Name: u.Name, Up: limit.Up, Down: limit.Down}
 }
 
-// mount opens a place. One that cannot be opened is there and says why: the user may go
+// mountWait bounds the wait for disks that do not answer: longer than for one that is being
+// opened anew.
+const mountWait = 2 * retireWait
+
+// mount opens places. One that cannot be opened is there and says why: the user may go
 // elsewhere meanwhile.
-func (s *site) mount(p place, u *model.User) *mount {
+func (s *site) mount(places []place, u *model.User) []*mount {
+	ctx, cancel := context.WithTimeout(context.Background(), mountWait)
+	defer cancel()
+	opening := make([]chan *mount, len(places))
+	for i, p := range places {
+		opening[i] = make(chan *mount, 1)
+		go func() { opening[i] <- s.mountOne(p, u) }()
+	}
+	mounts := make([]*mount, len(places))
+	for i, p := range places {
+		select {
+		case mounts[i] = <-opening[i]:
+			continue
+		case <-ctx.Done():
+		}
+		select {
+		case mounts[i] = <-opening[i]:
+		default:
+			go func() { (<-opening[i]).close() }()
+			mounts[i] = s.broken(p, u, errors.New("its disk does not answer"))
+		}
+	}
+	return mounts
+}
+
+func (s *site) mountOne(p place, u *model.User) *mount {
 	m := &mount{}
-	err := m.open(s, p, u)
-	if err != nil {
+	if err := m.open(s, p, u); err != nil {
 		m.close()
-		s.log.Error("a folder cannot be opened for a user", "user", u.Name, "folder", p.at, "root", p.volume.root, "error", err)
-		// By text alone: a disk that is not there is no folder that is missing.
-		return &mount{fs: vfs.Broken(fmt.Errorf("the storage behind this folder cannot be reached: %v", err)), problem: err}
+		return s.broken(p, u, err)
 	}
 	return m
+}
+
+func (s *site) broken(p place, u *model.User, err error) *mount {
+	s.log.Error("a folder cannot be opened for a user", "user", u.Name, "folder", p.at, "root", p.volume.root, "error", err)
+	// By text alone: a disk that is not there is no folder that is missing.
+	return &mount{fs: vfs.Broken(fmt.Errorf("the storage behind this folder cannot be reached: %v", err)), problem: err}
 }
 
 func (m *mount) open(s *site, p place, u *model.User) (err error) {
@@ -218,16 +248,22 @@ func (x *session) recheck(ctx context.Context) (sftpd.Account, error) {
 func (x *session) grow(c claim) {
 	mounts := make([]*mount, len(c.layout.places))
 	var gone []*mount
+	var fresh []place
 	for i, p := range c.layout.places {
 		at := slices.IndexFunc(x.layout.places, func(old place) bool { return old.at == p.at })
-		switch {
-		case at < 0:
-			mounts[i] = x.site.mount(p, c.user)
-		case x.mounts[at].problem != nil || x.layout.places[at].limits != p.limits || x.layout.places[at].homeLimits != p.homeLimits:
-			mounts[i] = x.site.mount(p, c.user)
-			gone = append(gone, x.mounts[at])
-		default:
+		if at >= 0 && x.mounts[at].problem == nil && x.layout.places[at].limits == p.limits && x.layout.places[at].homeLimits == p.homeLimits {
 			mounts[i] = x.mounts[at]
+			continue
+		}
+		fresh = append(fresh, p)
+		if at >= 0 {
+			gone = append(gone, x.mounts[at])
+		}
+	}
+	added := x.site.mount(fresh, c.user)
+	for i := range mounts {
+		if mounts[i] == nil {
+			mounts[i], added = added[0], added[1:]
 		}
 	}
 	x.layout, x.mounts = c.layout, mounts

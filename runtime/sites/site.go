@@ -80,12 +80,11 @@ func (p *plan) fill(r *engine.Reader, node string) error {
 
 func (p *plan) fillEntries(r *engine.Reader) error {
 	for _, scope := range []string{"", p.site.Name} {
-		for e, err := range engine.Entries.InSite(r, scope) {
-			if err != nil {
-				return err
-			}
-			p.entries = append(p.entries, e)
+		entries, err := entriesOf(r, scope)
+		if err != nil {
+			return err
 		}
+		p.entries = append(p.entries, entries...)
 	}
 	return nil
 }
@@ -101,6 +100,7 @@ type site struct {
 	// Under the manager's lock.
 	server   *sftpd.Site // nil if it does not run
 	stopping bool
+	retrying bool
 	problem  error
 	bindings map[string]*binding
 }
@@ -113,15 +113,24 @@ type rules struct {
 	speed       speeds
 }
 
+// saying is the log for what is wrong with a setting: what is tried again every second was
+// said the first time. m.mu is held.
+func (s *site) saying() *slog.Logger {
+	if s.retrying {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.log
+}
+
 func newSite(m *Manager, name string) *site {
 	s := &site{name: name, m: m, log: m.log.With("site", name), bindings: map[string]*binding{}}
-	s.guard = newGuard(s)
+	s.guard = newGuard(m, name, s.log)
 	return s
 }
 
 // follow brings the site to what the plan says. m.mu is held.
 func (s *site) follow(p *plan, run bool) {
-	s.guard.follow(p)
+	s.guard.follow(p.site.Protector, p.entries)
 	s.rules.Store(s.newRules(p))
 	if s.stopping {
 		return
@@ -192,7 +201,7 @@ func (s *site) signers(keys []*model.HostKey) ([]ssh.Signer, error) {
 		return nil, errors.Join(failed...)
 	}
 	for _, err := range failed {
-		s.log.Error("a host key is left out", "error", err)
+		s.saying().Error("a host key is left out", "error", err)
 	}
 	return signers, nil
 }
@@ -220,7 +229,7 @@ func (s *site) algorithms(c model.SSH) sftpd.Algorithms {
 		return slices.DeleteFunc(slices.Clone(list), func(name string) bool {
 			gone := !slices.Contains(known, name)
 			if gone {
-				s.log.Warn("an algorithm of the site's list cannot be had and is left out", "algorithm", name)
+				s.saying().Warn("an algorithm of the site's list cannot be had and is left out", "algorithm", name)
 			}
 			return gone
 		})
@@ -260,7 +269,7 @@ func (s *site) newRules(p *plan) *rules {
 	}
 	gate := &auth.Gate{
 		Users: &users{s}, Hasher: s.m.hasher, Directories: map[string]auth.Directory{},
-		Policy: policy(p.site.PasswordRule), Log: s.log, Now: s.m.opt.Now,
+		Policy: auth.PolicyOf(p.site.PasswordRule), Log: s.log, Now: s.m.opt.Now,
 	}
 	for _, profile := range p.profiles {
 		if profile.Disabled {
@@ -268,7 +277,7 @@ func (s *site) newRules(p *plan) *rules {
 		}
 		d, err := s.newDirectory(profile)
 		if err != nil {
-			s.log.Error("an LDAP profile cannot be used; its users cannot log in by password", "profile", profile.Name, "error", err)
+			s.saying().Error("an LDAP profile cannot be used; its users cannot log in by password", "profile", profile.Name, "error", err)
 			continue
 		}
 		id := profile.Key().ID
@@ -276,15 +285,6 @@ func (s *site) newRules(p *plan) *rules {
 	}
 	r.gate = gate
 	return r
-}
-
-func policy(r model.PasswordRule) auth.Policy {
-	p := auth.DefaultPolicy()
-	if r.MinLength > 0 {
-		p.MinLength = r.MinLength
-	}
-	p.Upper, p.Lower, p.Digit, p.Other = r.Upper, r.Lower, r.Digit, r.Special
-	return p
 }
 
 // stop ends the site as it runs now; ctx bounds how long transfers may go on. m.mu is not
@@ -322,7 +322,9 @@ func (s *site) retry() (changed bool) {
 	}
 	if s.problem != nil {
 		before := s.problem.Error()
+		s.retrying = true
 		s.m.refresh(s.name)
+		s.retrying = false
 		return s.problem == nil || s.problem.Error() != before
 	}
 	for _, b := range s.bindings {

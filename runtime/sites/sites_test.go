@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,7 @@ import (
 	"ss-setup/runtime/auth"
 	"ss-setup/runtime/engine"
 	"ss-setup/runtime/model"
+	"ss-setup/runtime/protector"
 	"ss-setup/runtime/sftpd"
 	"ss-setup/runtime/sftpd/sftpdtest"
 	"ss-setup/runtime/sites"
@@ -415,6 +417,79 @@ func TestWhoGuessesIsBannedInTheModelAndAnAdministratorLetsHimOff(t *testing.T) 
 	}
 }
 
+func TestWhoGuessesAtTheWebInterfaceIsBannedFromEverything(t *testing.T) {
+	w := newWorld(t)
+	settings := &model.Settings{Protector: model.Protector{Threshold: 3}}
+	w.write(t, settings)
+	guess := func(addr netip.Addr) {
+		for range 3 {
+			w.Web().Offend(addr, protector.BadLogin)
+		}
+	}
+	stranger, watcher := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("203.0.113.10")
+	w.write(t, &model.Entry{List: model.ListSafe, Network: watcher.String()})
+	guess(stranger)
+	guess(watcher)
+	if w.Web().Admit(stranger) == nil || w.Web().Admit(watcher) != nil {
+		t.Error("the stranger is let in, or the safe address is not")
+	}
+	key := model.EntryKey("", model.ListBlock, stranger.String())
+	must(t, w.engine.Read(func(r *engine.Reader) error {
+		o, err := r.Get(key)
+		if err == nil && (o.(*model.Entry).Reason != model.ReasonAuth || o.Header().By != "protector") {
+			t.Errorf("%+v", o)
+		}
+		return err
+	}))
+	w.close(t)
+	w.open(t)
+	if w.Web().Admit(stranger) == nil {
+		t.Error("let in after a restart during the ban")
+	}
+	w.delete(t, key)
+	if err := w.Web().Admit(stranger); err != nil {
+		t.Errorf("let off: %v", err)
+	}
+	// What a site bans is its own affair, and what the settings say holds at once.
+	w.write(t, &model.Entry{Site: "main", List: model.ListBlock, Network: stranger.String()})
+	settings.Protector.Level = model.LevelOff
+	w.write(t, settings)
+	guess(stranger)
+	if err := w.Web().Admit(stranger); err != nil {
+		t.Errorf("switched off: %v", err)
+	}
+}
+
+// TestABanOfTheWebInterfaceHoldsForSites: it stands in the list of the server.
+func TestABanOfTheWebInterfaceHoldsForSites(t *testing.T) {
+	w := newWorld(t)
+	entry := &model.Entry{List: model.ListBlock, Network: "127.0.0.1", Reason: model.ReasonAuth, Expires: time.Now().Add(time.Hour).UTC()}
+	w.write(t, entry)
+	if _, err := w.dial(t, nil); err == nil {
+		t.Error("let in during the ban")
+	}
+	w.delete(t, entry.Key())
+	if _, err := w.dial(t, nil); err != nil {
+		t.Errorf("let off: %v", err)
+	}
+}
+
+func TestTheMachineItselfIsNotLockedOutOfTheWebInterface(t *testing.T) {
+	w := newWorld(t)
+	self, other := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("203.0.113.9")
+	for range 2 * protector.Defaults().Threshold {
+		w.Web().Offend(self, protector.BadLogin)
+	}
+	w.write(t, &model.Entry{List: model.ListAllow, Network: "198.51.100.0/24"})
+	if w.Web().Admit(self) != nil || w.Web().Admit(other) == nil {
+		t.Error("the allow list keeps the machine itself out, or nobody")
+	}
+	w.write(t, &model.Entry{List: model.ListBlock, Network: "127.0.0.0/8"})
+	if w.Web().Admit(self) == nil {
+		t.Error("an administrator's word does not hold for it")
+	}
+}
+
 func TestAQuotaHoldsForTheHomeAndIsKeptOverARestart(t *testing.T) {
 	w := newWorld(t)
 	w.change(t, func(u *model.User) { u.Quota = model.Quota{Soft: 1000, Hard: 2000} })
@@ -567,4 +642,72 @@ func TestAVFSIsMadeWhereTheServersOwnFoldersAreNot(t *testing.T) {
 	if err := w.MakeVFS(vfs("main", "bad", filepath.Join(w.dir, "keyring", "x"))); err == nil {
 		t.Error("a VFS was made in the key ring")
 	}
+}
+
+// TestAVFSInTheFolderOfAnotherIsNotLedOutOfItByALink: users of the outer one may have put
+// the link there.
+func TestAVFSInTheFolderOfAnotherIsNotLedOutOfItByALink(t *testing.T) {
+	w := newWorld(t)
+	inner := filepath.Join(w.dir, "files", "inner")
+	v := vfs("main", "inner", inner)
+	must(t, w.MakeVFS(v))
+	w.write(t, v)
+	w.change(t, func(u *model.User) { u.Home.VFS, u.Home.Path = "inner", "/" })
+	put(t, w.sftp(t, nil), "/f", "mine")
+	secret := filepath.Join(w.dir, "secret")
+	must(t, errors.Join(os.Mkdir(secret, 0o755), os.Rename(inner, inner+"2"), os.Symlink("../secret", inner)))
+	v.InPlace = true // it is opened anew
+	w.write(t, v)
+	c := w.sftp(t, nil)
+	if err := tryPut(c, "/f", "elsewhere"); err == nil {
+		t.Error("written through the link")
+	}
+	if left, err := os.ReadDir(secret); err != nil || len(left) > 0 {
+		t.Errorf("there: %v, %v", left, err)
+	}
+	if err := w.MakeVFS(vfs("main", "again", filepath.Join(inner, "deeper"))); err == nil {
+		t.Error("a VFS was made through the link")
+	}
+}
+
+// TestABanOfASiteDoesNotEndABlockOfAllSites: it is over first.
+func TestABanOfASiteDoesNotEndABlockOfAllSites(t *testing.T) {
+	w := newWorld(t)
+	ban := &model.Entry{Site: "main", List: model.ListBlock, Network: "127.0.0.1", Reason: model.ReasonAuth, Offences: 1, Expires: time.Now().Add(time.Second).UTC()}
+	w.write(t, ban, &model.Entry{List: model.ListBlock, Network: "127.0.0.1", Reason: model.ReasonManual})
+	for _, when := range []string{"when the ban is over", "after a restart"} {
+		time.Sleep(time.Until(ban.Expires))
+		if _, err := w.dial(t, nil); err == nil {
+			t.Errorf("let in %s", when)
+		}
+		w.close(t)
+		w.open(t)
+	}
+	w.delete(t, model.EntryKey("", model.ListBlock, "127.0.0.1"))
+	if _, err := w.dial(t, nil); err != nil {
+		t.Errorf("let off: %v", err)
+	}
+}
+
+// TestAVFSOfWhichNothingChangesForFilesStaysAsItIs: its sessions go on, and others come.
+func TestAVFSOfWhichNothingChangesForFilesStaysAsItIs(t *testing.T) {
+	w := newWorld(t)
+	c := w.sftp(t, nil)
+	put(t, c, "/f", "before")
+	v := vfs("main", "files", filepath.Join(w.dir, "files"))
+	for _, change := range []func(){
+		func() { v.Description = "for all" },
+		func() { v.Quota.Hard = 1 << 20 },
+		func() { v.Quota.Soft = 1 << 19 },
+	} {
+		change()
+		w.write(t, v)
+		put(t, c, "/f", "in the session that ran")
+		if got := get(t, w.sftp(t, nil), "/f"); got != "in the session that ran" {
+			t.Errorf("%q", got)
+		}
+	}
+	w.write(t, site("other"), vfs("other", "same", v.Root))
+	w.delete(t, model.VFSKey("other", "same"))
+	put(t, w.sftp(t, nil), "/f", "when another of the same folder is gone")
 }

@@ -1,6 +1,7 @@
 package sites
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,10 +9,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"ss-setup/runtime/engine"
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/vfs"
 	"ss-setup/runtime/vfs/disk"
@@ -41,6 +45,12 @@ func configOf(v *model.VFS) volumeConfig {
 	return c
 }
 
+// opensAs tells whether an object is a VFS that is opened as another.
+func opensAs(o model.Object, old *model.VFS) bool {
+	v, ok := o.(*model.VFS)
+	return ok && v != nil && configOf(v) == configOf(old)
+}
+
 // serves tells whether a VFS that is open is what another configuration opens: two sites
 // may have VFSs in one folder, if they are alike.
 func (c volumeConfig) serves(other volumeConfig) bool {
@@ -53,9 +63,9 @@ type volumes struct {
 	log *slog.Logger
 	now func() time.Time
 
-	ctx      context.Context // ends with the manager
-	cancel   context.CancelFunc
-	counting sync.WaitGroup
+	ctx     context.Context // ends with the manager
+	cancel  context.CancelFunc
+	running sync.WaitGroup // who counts or closes
 
 	mu     sync.Mutex
 	byRoot map[string]*opened
@@ -75,10 +85,14 @@ type opened struct {
 	volume *volume.Volume
 	err    error
 	gone   chan struct{} // closed when it is closed
+	ctx    context.Context
+	cancel context.CancelFunc // ends counting and sweeping
 
 	// Under the lock of all.
 	users   int
+	leaving bool // retired when its last user goes
 	retired bool
+	closing bool
 
 	mu     sync.Mutex
 	quotas map[quotaKey]*quota.Account
@@ -88,6 +102,17 @@ type opened struct {
 type quotaKey struct {
 	path   vfs.Path
 	limits quota.Limits
+}
+
+// addLocked notes a VFS that its first user is about to open.
+func (vs *volumes) addLocked(c volumeConfig) *opened {
+	o := &opened{
+		all: vs, config: c, ready: make(chan struct{}), gone: make(chan struct{}), users: 1,
+		quotas: map[quotaKey]*quota.Account{}, counts: map[vfs.Path]*quota.Account{},
+	}
+	o.ctx, o.cancel = context.WithCancel(vs.ctx)
+	vs.byRoot[c.root] = o
+	return o
 }
 
 // retireWait is how long a changed VFS waits for the sessions that still have the old one.
@@ -102,8 +127,7 @@ func (m *Manager) hold(c volumeConfig) (*opened, error) {
 		o := vs.byRoot[c.root]
 		switch {
 		case o == nil:
-			o = &opened{all: vs, config: c, ready: make(chan struct{}), gone: make(chan struct{}), users: 1, quotas: map[quotaKey]*quota.Account{}, counts: map[vfs.Path]*quota.Account{}}
-			vs.byRoot[c.root] = o
+			o = vs.addLocked(c)
 			vs.mu.Unlock()
 			o.volume, o.err = m.openVolume(c)
 			close(o.ready)
@@ -149,16 +173,51 @@ func (m *Manager) openVolume(c volumeConfig) (*volume.Volume, error) {
 	if err != nil {
 		return nil, err
 	}
-	vc := m.volumeConfig(c)
+	vc, err := m.volumeConfig(c)
+	if err != nil {
+		return nil, err
+	}
 	vc.Passphrase = passphrase
 	return volume.Open(vc)
 }
 
-func (m *Manager) volumeConfig(c volumeConfig) volume.Config {
+func (m *Manager) volumeConfig(c volumeConfig) (volume.Config, error) {
+	within, err := m.within(c.root)
 	return volume.Config{
-		Kind: c.kind, Dir: c.root, Apart: m.opt.Apart, Disk: disk.Options{Links: c.links}, InPlace: c.inPlace,
+		Kind: c.kind, Dir: c.root, Within: within, Apart: m.opt.Apart, Disk: disk.Options{Links: c.links}, InPlace: c.inPlace,
 		Ring: m.opt.Ring, KeyID: c.keyID, Log: m.log, Now: m.opt.Now,
+	}, err
+}
+
+// within are the folders above root where users may make links, the outermost first:
+// those of other VFSs, and the one that its site shares out.
+func (m *Manager) within(root string) (out []string, err error) {
+	err = m.opt.Engine.Read(func(r *engine.Reader) error {
+		for o, err := range r.All(model.KindVFS) {
+			if err != nil {
+				return err
+			}
+			if above := o.(*model.VFS).Root; lies(root, above) {
+				out = append(out, above)
+			}
+		}
+		return nil
+	})
+	if m.opt.Files != "" && lies(root, m.opt.Files) {
+		rel, _ := filepath.Rel(m.opt.Files, root)
+		site, _, _ := strings.Cut(filepath.ToSlash(rel), "/")
+		if above := filepath.Join(m.opt.Files, site); lies(root, above) {
+			out = append(out, above)
+		}
 	}
+	slices.SortFunc(out, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	return slices.Compact(out), err
+}
+
+// lies tells by the names whether root lies below another folder.
+func lies(root, above string) bool {
+	rel, err := filepath.Rel(above, root)
+	return err == nil && filepath.IsLocal(rel) && rel != "."
 }
 
 // MakeVFS makes the folder of a VFS that is about to be created in the model, tries what
@@ -166,8 +225,10 @@ func (m *Manager) volumeConfig(c volumeConfig) volume.Config {
 // passphrase is that of v, in clear. The errors name folder, account and cure.
 func (m *Manager) MakeVFS(v *model.VFS) error {
 	v.Normalize()
-	c := configOf(v)
-	vc := m.volumeConfig(c)
+	vc, err := m.volumeConfig(configOf(v))
+	if err != nil {
+		return err
+	}
 	vc.Passphrase = v.Passphrase.Clear
 	id, err := volume.Create(vc)
 	if err == nil {
@@ -176,36 +237,57 @@ func (m *Manager) MakeVFS(v *model.VFS) error {
 	return err
 }
 
-// retire has the VFS in a folder opened anew for whoever comes next.
-func (vs *volumes) retire(root string) {
+// UnmakeVFS takes back what MakeVFS has just made of a VFS, which did not get into the
+// model. One with anything in it stays as it is.
+func (m *Manager) UnmakeVFS(v *model.VFS) error {
+	vc, err := m.volumeConfig(configOf(v))
+	if err != nil {
+		return err
+	}
+	return volume.Unmake(vc)
+}
+
+// leave lets go of the VFS in a folder that one of its sites has changed or removed, as
+// soon as nobody uses it: it may be another's as well.
+func (vs *volumes) leave(root string) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
 	if o := vs.byRoot[root]; o != nil {
-		vs.retireLocked(o)
+		o.leaving = true
+		if o.users == 0 {
+			vs.retireLocked(o)
+		}
 	}
 }
 
+// retireLocked has the VFS in a folder opened anew for whoever comes next.
 func (vs *volumes) retireLocked(o *opened) {
 	o.retired = true
+	o.cancel()
 	if o.users == 0 {
 		vs.closeLocked(o)
 	}
 }
 
-// closeLocked closes a VFS that nobody uses.
+// closeLocked closes a VFS that nobody uses. Its disk may be slow, or never answer: nobody
+// waits for it but those who want this VFS.
 func (vs *volumes) closeLocked(o *opened) {
-	select {
-	case <-o.gone:
-		return
-	default:
+	if !o.closing {
+		o.closing = true
+		vs.running.Go(o.close)
 	}
+}
+
+func (o *opened) close() {
 	if o.volume != nil {
 		if err := errors.Join(o.flush(), o.volume.Close()); err != nil {
-			vs.log.Error("a VFS was not closed as it should be; its quotas are counted anew", "root", o.config.root, "error", err)
+			o.all.log.Error("a VFS was not closed as it should be; its quotas are counted anew", "root", o.config.root, "error", err)
 		}
 	}
-	if vs.byRoot[o.config.root] == o {
-		delete(vs.byRoot, o.config.root)
+	o.all.mu.Lock()
+	defer o.all.mu.Unlock()
+	if o.all.byRoot[o.config.root] == o {
+		delete(o.all.byRoot, o.config.root)
 	}
 	close(o.gone)
 }
@@ -214,8 +296,8 @@ func (vs *volumes) closeLocked(o *opened) {
 func (o *opened) release() {
 	o.all.mu.Lock()
 	defer o.all.mu.Unlock()
-	if o.users--; o.users == 0 && o.retired {
-		o.all.closeLocked(o)
+	if o.users--; o.users == 0 && (o.retired || o.leaving) {
+		o.all.retireLocked(o)
 	}
 }
 
@@ -243,8 +325,8 @@ func (o *opened) quota(path vfs.Path, limits quota.Limits) (*quota.Account, erro
 		}
 		o.counts[path] = base
 		if !sure {
-			o.all.counting.Go(func() {
-				if err := o.count(o.all.ctx, path, base); err != nil && o.all.ctx.Err() == nil {
+			o.all.running.Go(func() {
+				if err := o.count(o.ctx, path, base); err != nil && o.ctx.Err() == nil {
 					log.Error("what a quota holds could not be counted; the daily count tries again", "error", err)
 				}
 			})
@@ -282,26 +364,45 @@ func (o *opened) flush() error {
 	return all
 }
 
-// inUse are the VFSs that are open, each held.
-func (vs *volumes) inUse() []*opened {
+// roots are the folders of the VFSs that are open.
+func (vs *volumes) roots() []string {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
-	list := slices.Collect(maps.Values(vs.byRoot))
-	list = slices.DeleteFunc(list, func(o *opened) bool { return o.retired })
-	for _, o := range list {
-		o.users++
+	return slices.Sorted(maps.Keys(vs.byRoot))
+}
+
+// use holds the VFS in a folder if it is open, and is nil if it is not.
+func (vs *volumes) use(root string) *opened {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	o := vs.byRoot[root]
+	if o == nil || o.retired {
+		return nil
 	}
-	return list
+	o.users++
+	return o
 }
 
 // sweep removes what uploads have left and is too old; daily it looks everywhere, and
-// counts quotas anew.
+// counts quotas anew. That takes hours where there is much: each VFS is held only as long
+// as it is looked at, and one that is changed meanwhile is let go at once.
 func (vs *volumes) sweep(ctx context.Context, daily bool) {
-	for _, o := range vs.inUse() {
-		<-o.ready
-		if o.err == nil {
-			vs.sweepOne(ctx, o, daily)
+	for _, root := range vs.roots() {
+		o := vs.use(root)
+		if o == nil {
+			continue
 		}
+		both, cancel := context.WithCancel(ctx)
+		stop := context.AfterFunc(o.ctx, cancel)
+		select {
+		case <-o.ready:
+			if o.err == nil {
+				vs.sweepOne(both, o, daily)
+			}
+		case <-both.Done():
+		}
+		stop()
+		cancel()
 		o.release()
 	}
 }
@@ -324,14 +425,11 @@ func (vs *volumes) sweepOne(ctx context.Context, o *opened, daily bool) {
 // close closes all; the sites have ended.
 func (vs *volumes) close() error {
 	vs.cancel()
-	vs.counting.Wait()
 	vs.mu.Lock()
-	defer vs.mu.Unlock()
 	for _, o := range vs.byRoot {
-		o.retired = true
-		if o.users == 0 {
-			vs.closeLocked(o)
-		}
+		vs.retireLocked(o)
 	}
+	vs.mu.Unlock()
+	vs.running.Wait()
 	return nil
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -23,18 +22,6 @@ func Adopt(dir, file string) error {
 	}
 	if err := os.Chown(file, int(owner.Uid), int(owner.Gid)); err != nil {
 		return fmt.Errorf("give the new store to the owner of its folder: %w", err)
-	}
-	return nil
-}
-
-// syncDir makes a rename in dir survive a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("open folder to sync it: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("sync folder %s: %w", dir, err)
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"go.etcd.io/bbolt"
+
+	"ss-setup/runtime/durable"
 )
 
 // Report hears what Migrate is at. total is 0 while the amount is not known.
@@ -82,7 +84,7 @@ func (s Schema) create(dir string, report Report) error {
 	if err := os.Rename(part, path); err != nil {
 		return fmt.Errorf("put the new store in place: %w", err)
 	}
-	if err := syncDir(dir); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return err
 	}
 	report(1, 1, fmt.Sprintf("the store has schema %d", s.Version()))

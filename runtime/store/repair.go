@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"go.etcd.io/bbolt"
+
+	"ss-setup/runtime/durable"
 )
 
 // Repaired is what a repair did.
@@ -114,7 +116,7 @@ func (s Schema) restore(dir string, snapshots Snapshots, damage error) (r Repair
 	if err := os.Rename(fresh, path); err != nil {
 		return r, fmt.Errorf("put the restored store in place: %w", err)
 	}
-	if err := syncDir(dir); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return r, err
 	}
 	r.Faults, err = s.Check(dir)
@@ -177,7 +179,7 @@ func setAside(path, when string) (string, error) {
 		if err := os.Rename(path, to); err != nil {
 			return "", fmt.Errorf("set the damaged store aside: %w", err)
 		}
-		return to, syncDir(filepath.Dir(path))
+		return to, durable.SyncDir(filepath.Dir(path))
 	}
 }
 

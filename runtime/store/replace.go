@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"ss-setup/runtime/durable"
 )
 
 // replacedMark stands in the name of a store that another took the place of and that no
@@ -71,7 +73,7 @@ func (s Schema) Replace(dir, fresh string, snapshots Snapshots, tell func(string
 	if err := os.Rename(fresh, s.Path(dir)); err != nil {
 		return Replaced{}, fmt.Errorf("put the new store in place: %w", err)
 	}
-	return r, syncDir(dir)
+	return r, durable.SyncDir(dir)
 }
 
 // ready checks a whole store of the program's own schema and has it on the disk.
@@ -114,6 +116,6 @@ func keepBeside(path, when string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("set the store aside: %w", err)
 		}
-		return to, syncDir(filepath.Dir(path))
+		return to, durable.SyncDir(filepath.Dir(path))
 	}
 }

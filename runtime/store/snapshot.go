@@ -15,6 +15,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"go.etcd.io/bbolt"
+
+	"ss-setup/runtime/durable"
 )
 
 // KeptSnapshots is how many automatic snapshots are kept.
@@ -107,7 +109,7 @@ func (s Snapshots) copy(st *Store, path string) (err error) {
 	if err := os.Rename(part, path); err != nil {
 		return err
 	}
-	return syncDir(s.Dir)
+	return durable.SyncDir(s.Dir)
 }
 
 // sound checks a copy that nobody else has open. What can be made anew does no harm.

@@ -20,6 +20,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"ss-setup/runtime/config"
 )
 
 // issued is a certificate of the test's own authority.
@@ -274,6 +276,9 @@ func TestKeeper(t *testing.T) {
 		if _, err := before.Write([]byte("x")); err != nil {
 			t.Errorf("the connection of before was cut: %v", err)
 		}
+		if got := seen(dialFor(t, l, config.OwnCertificate)); got != k.own.Fingerprint {
+			t.Error("who asks for the server's own certificate sees another")
+		}
 	})
 	t.Run("keeps what works when the new files do not", func(t *testing.T) {
 		c := newChain(t)
@@ -361,7 +366,12 @@ func answer(l net.Listener) {
 
 func dial(t *testing.T, l net.Listener) *tls.Conn {
 	t.Helper()
-	conn, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+	return dialFor(t, l, "")
+}
+
+func dialFor(t *testing.T, l net.Listener, name string) *tls.Conn {
+	t.Helper()
+	conn, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true, ServerName: name})
 	if err != nil {
 		t.Fatal(err)
 	}

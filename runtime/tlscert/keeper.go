@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"ss-setup/runtime/config"
 )
 
 // watchEvery is how often the files of an administrator are looked at for a new
@@ -143,14 +145,17 @@ func (k *Keeper) SelfSigned() bool { return k.Pair().Fingerprint == k.own.Finger
 
 // TLS is the configuration to serve with; it stays right whatever Use says later.
 func (k *Keeper) TLS() *tls.Config {
-	config := &tls.Config{
+	c := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if hello.ServerName == config.OwnCertificate {
+				return &k.own.TLS, nil
+			}
 			return &k.current.Load().TLS, nil
 		},
 	}
-	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		issuer := k.issuer.Load()
 		if issuer == nil {
 			return nil, nil
@@ -163,7 +168,7 @@ func (k *Keeper) TLS() *tls.Config {
 			MinVersion: tls.VersionTLS12, NextProtos: hello.SupportedProtos, Certificates: []tls.Certificate{*proof},
 		}, nil
 	}
-	return config
+	return c
 }
 
 // Reload reads the files again. On an error the certificate of before is served on; one

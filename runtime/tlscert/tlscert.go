@@ -89,6 +89,21 @@ func Ensure(dir string, names []string, now time.Time) (Pair, error) {
 	return pair, err
 }
 
+// SelfSigned makes a certificate for names and its key, both as PEM. Without a name it is
+// for those that the machine is reached by.
+func SelfSigned(names []string, now time.Time) (certPEM, keyPEM []byte, err error) {
+	if len(names) == 0 {
+		names = LocalNames()
+	}
+	if keyPEM, err = newKey(); err != nil {
+		return nil, nil, err
+	}
+	if certPEM, err = selfSign(keyPEM, names, now); err != nil {
+		return nil, nil, fmt.Errorf("make a certificate: %w", err)
+	}
+	return certPEM, keyPEM, nil
+}
+
 // Parse puts a certificate and its key together.
 func Parse(certPEM, keyPEM []byte) (Pair, error) {
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
@@ -178,7 +193,7 @@ func selfSign(keyPEM []byte, names []string, now time.Time) ([]byte, error) {
 	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
-		} else if isDNSName(name) {
+		} else if isDNSName(strings.TrimPrefix(name, "*.")) {
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}

@@ -165,3 +165,26 @@ func read(t *testing.T, dir, name string) []byte {
 	}
 	return content
 }
+
+func TestACertificateIsMadeForTheNamesThatAreAskedFor(t *testing.T) {
+	cert, key, err := SelfSigned([]string{"files.example.com", "*.example.org", "192.0.2.7"}, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := Parse(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"files.example.com", "a.example.org", "192.0.2.7"} {
+		if err := pair.TLS.Leaf.VerifyHostname(name); err != nil {
+			t.Error(err)
+		}
+	}
+	cert, key, err = SelfSigned(nil, day)
+	if err == nil {
+		pair, err = Parse(cert, key)
+	}
+	if err != nil || pair.TLS.Leaf.VerifyHostname("localhost") != nil {
+		t.Errorf("for no name: %v", err)
+	}
+}

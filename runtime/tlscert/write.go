@@ -6,7 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
+
+	"ss-setup/runtime/durable"
 )
 
 // makeDir makes the certificate's folder in one that must be there: a data folder
@@ -19,7 +20,7 @@ func makeDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	return durable.SyncDir(filepath.Dir(dir))
 }
 
 // WriteNew puts a file with secrets in place whole or not at all, also over a power cut,
@@ -51,20 +52,5 @@ func writeSynced(dir, name string, content []byte) error {
 	if err := os.Rename(part, path); err != nil {
 		return fmt.Errorf("put %s in place: %w", name, err)
 	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	// NTFS journals the rename itself and offers no way to flush a folder.
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("open folder to sync it: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("sync folder %s: %w", dir, err)
-	}
-	return nil
+	return durable.SyncDir(dir)
 }

@@ -133,9 +133,9 @@ func prepare(app *cli.App) {
 	app.ExitErrHandler = func(*cli.Context, error) {}
 	app.OnUsageError = usageError(app.Name)
 	if app.Action == nil {
-		app.Action = noVerb
+		app.Action = noVerb(app.Name)
 	}
-	app.Action = exactArgs(app.Action, "")
+	app.Action = exactArgs(app.Name, app.Action, "")
 	for _, c := range app.Commands {
 		prepareCommand(app.Name, c)
 	}
@@ -149,9 +149,9 @@ func prepareCommand(parent string, c *cli.Command) {
 		prepareCommand(name, sub)
 	}
 	if c.Action == nil {
-		c.Action = noVerb
+		c.Action = noVerb(name)
 	}
-	c.Action = exactArgs(c.Action, c.ArgsUsage)
+	c.Action = exactArgs(name, c.Action, c.ArgsUsage)
 	c.Before = required(name, c)
 }
 
@@ -181,29 +181,24 @@ func usageError(name string) cli.OnUsageErrorFunc {
 	}
 }
 
-func noVerb(c *cli.Context) error {
-	return fmt.Errorf("%w: a verb is missing; %s --help lists them", ErrUsage, fullName(c))
+func noVerb(name string) cli.ActionFunc {
+	return func(*cli.Context) error {
+		return fmt.Errorf("%w: a verb is missing; %s --help lists them", ErrUsage, name)
+	}
 }
 
 // exactArgs refuses arguments beyond those that usage names ("KEY SIZE").
-func exactArgs(action cli.ActionFunc, usage string) cli.ActionFunc {
+func exactArgs(name string, action cli.ActionFunc, usage string) cli.ActionFunc {
 	want := len(strings.Fields(usage))
 	return func(c *cli.Context) error {
 		if c.NArg() == want {
 			return action(c)
 		}
 		if c.NArg() < want {
-			return fmt.Errorf("%w: %s needs %s", ErrUsage, fullName(c), usage)
+			return fmt.Errorf("%w: %s needs %s", ErrUsage, name, usage)
 		}
-		return fmt.Errorf("%w: %q is not a verb or flag; %s --help lists what there is", ErrUsage, c.Args().Get(want), fullName(c))
+		return fmt.Errorf("%w: %q is not a verb or flag; %s --help lists what there is", ErrUsage, c.Args().Get(want), name)
 	}
-}
-
-func fullName(c *cli.Context) string {
-	if c.Command == nil || c.Command.Name == "" || c.Command.Name == c.App.Name {
-		return c.App.Name
-	}
-	return c.App.Name + " " + c.Command.Name
 }
 
 func errOut(app *cli.App) io.Writer {

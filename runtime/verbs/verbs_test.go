@@ -70,8 +70,8 @@ func TestArgumentsAreExactlyThoseOfTheUsage(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"note":             "prog: wrong usage: a verb is missing; prog note --help lists them\n",
-		"note add k":       "prog: wrong usage: prog add needs KEY SIZE\n",
-		"note add k 1 x":   "prog: wrong usage: \"x\" is not a verb or flag; prog add --help lists what there is\n",
+		"note add k":       "prog: wrong usage: prog note add needs KEY SIZE\n",
+		"note add k 1 x":   "prog: wrong usage: \"x\" is not a verb or flag; prog note add --help lists what there is\n",
 		"note dance":       "prog: wrong usage: \"dance\" is not a verb or flag; prog note --help lists what there is\n",
 		"note add --x k 1": "prog: wrong usage: flag provided but not defined: -x; prog note add --help lists what there is\n",
 	} {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -148,7 +149,17 @@ func (m *Machine) SpawnCommand(c Command) *Proc {
 	return p
 }
 
+// hearHangups lets programs in machines hear SIGHUP although the tests run under nohup:
+// what is ignored at the start of a shell, the shell cannot trap. A signal that a Go
+// program takes is neither ignored by its children nor does it end it.
+var hearHangups = sync.OnceFunc(func() {
+	if signal.Ignored(unix.SIGHUP) {
+		signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
+	}
+})
+
 func (m *Machine) start(ctx context.Context, c Command) (*Proc, error) {
+	hearHangups()
 	p := &Proc{done: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {

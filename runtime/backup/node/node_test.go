@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.etcd.io/bbolt"
+
 	"ss-setup/runtime/backup"
 	"ss-setup/runtime/engine"
 	"ss-setup/runtime/model"
@@ -228,5 +230,21 @@ func TestAServerThatRunsIsNotReplacedUnderIt(t *testing.T) {
 		if _, err := m.Replace(name, quiet); err == nil {
 			t.Errorf("%q was put in force", name)
 		}
+	}
+}
+
+func TestANewStoreThatCannotBeMadeLeavesNothing(t *testing.T) {
+	a, b := newMachine(t, 1), newMachine(t, 1)
+	a.furnish(t, "romantic-lovelace", 1)
+	file := a.backup(t, backup.WriteOptions{})
+	full := store.Migration{Name: "more", Apply: func(*bbolt.Tx, store.Progress) error { return errors.New("the disk is full") }}
+	b.Schema.Migrations = append(b.Schema.Migrations, full)
+	archive, err := backup.Open(bytes.NewReader(file), int64(len(file)), backup.ReadOptions{})
+	must(t, err)
+	if _, err := b.Build(t.Context(), archive, quiet); err == nil || !strings.Contains(err.Error(), "the disk is full") {
+		t.Errorf("built: %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(b.Data, "restore-*")); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
 	}
 }

@@ -94,7 +94,15 @@ type builder struct {
 }
 
 // Begin implements backup.Sink.
-func (b *builder) Begin(backup.Header) (err error) {
+func (b *builder) Begin(backup.Header) error {
+	err := b.begin()
+	if err != nil {
+		err = errors.Join(err, b.Abort())
+	}
+	return err
+}
+
+func (b *builder) begin() (err error) {
 	if b.dir, err = os.MkdirTemp(b.place.Data, builtPattern); err != nil {
 		return fmt.Errorf("make a folder beside the store: %w", err)
 	}

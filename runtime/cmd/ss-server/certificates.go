@@ -22,6 +22,12 @@ func (o *operations) follow(e *engine.Engine) {
 	o.engine = e
 	o.mu.Unlock()
 	e.Listen(func(_ context.Context, changes []engine.Change) {
+		for _, c := range changes {
+			// Other settings leave a level alone that was set by hand.
+			if c.Key.Kind == model.KindSettings && levelIn(c.Old) != levelIn(c.New) {
+				o.levelChanged()
+			}
+		}
 		if slices.ContainsFunc(changes, func(c engine.Change) bool {
 			return c.Key.Kind == model.KindSettings || c.Key.Kind == model.KindCertificate && c.Key.Site == ""
 		}) {
@@ -30,6 +36,35 @@ func (o *operations) follow(e *engine.Engine) {
 		}
 	})
 	o.limitAudit()
+	o.levelChanged()
+}
+
+func levelIn(o model.Object) string {
+	if s, ok := o.(*model.Settings); ok {
+		return s.Log.Level
+	}
+	return ""
+}
+
+// levelChanged takes over the level of the log from the settings.
+func (o *operations) levelChanged() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.useLevel(o.config.Log.Level)
+}
+
+// useLevel sets the level of the log: that of the configuration file, else that of the
+// settings, else the usual one. o.mu is held, but at the start.
+func (o *operations) useLevel(level string) {
+	if level == "" && o.engine != nil {
+		s, err := o.settings()
+		if err != nil {
+			o.log.Error("the settings cannot be read; the log keeps its level", "error", err)
+			return
+		}
+		level = s.Log.Level
+	}
+	o.level.Set(levelOf(level))
 }
 
 // settings are those of the model now.
@@ -98,14 +133,14 @@ func (o *operations) modelSource(c config.TLS) (tlscert.Source, *acme.Manager, e
 	if err != nil || cert == nil {
 		return self, nil, err
 	}
-	switch cert.Type {
-	case model.CertPEM:
+	switch {
+	case cert.Type != model.CertACME && cert.Chain != "":
 		pair, err := o.pair(cert)
 		if err != nil {
 			return self, nil, fmt.Errorf("certificate %s: %w", cert.Name, err)
 		}
 		return tlscert.Source{Fixed: &pair, Names: cert.Domains}, nil, nil
-	case model.CertACME:
+	case cert.Type == model.CertACME:
 		// Who made the certificate of this type has taken the authority's terms.
 		c = config.TLS{Names: cert.Domains, ACME: &config.ACME{
 			AcceptTerms: true, Email: settings.ACME.Email, Directory: settings.ACME.Directory,

@@ -77,13 +77,8 @@ func (i *interview) site(a *answers.Answers) error {
 		func() error {
 			return i.text(a, "first_site.name", "Name of the site", answers.DefaultSite, func(v string) { s.Name, s.Folder = v, "" })
 		},
-		func() error {
-			return i.text(a, "sftp_port", "Port (empty for 22, or 2222 where 22 is taken)", "", func(v string) { a.SFTPPort = portOf(v) })
-		},
-		func() error {
-			a.Complete()
-			return i.text(a, "first_site.folder", "Folder of its files", s.Folder, func(v string) { s.Folder = v })
-		},
+		func() error { return i.port(a) },
+		func() error { return i.folder(a) },
 		func() error { s.Encrypted, err = i.yes("Encrypt the files"); return err },
 		func() error { return i.user(a, s) },
 	} {
@@ -92,6 +87,27 @@ func (i *interview) site(a *answers.Answers) error {
 		}
 	}
 	return nil
+}
+
+func (i *interview) port(a *answers.Answers) error {
+	return i.text(a, "sftp_port", "Port (empty for 22, or 2222 where 22 is taken)", "", func(v string) { a.SFTPPort = portOf(v) })
+}
+
+func (i *interview) folder(a *answers.Answers) error {
+	a.Complete()
+	return i.text(a, "first_site.folder", "Folder of its files", a.FirstSite.Folder, func(v string) { a.FirstSite.Folder = v })
+}
+
+// again asks anew for what only the server could find wrong. asked is false where err is of
+// something else.
+func (i *interview) again(a *answers.Answers, err error) (asked bool, cancelled error) {
+	for field, question := range map[string]func(*answers.Answers) error{"sftp_port": i.port, "first_site.folder": i.folder} {
+		if a.FirstSite != nil && strings.Contains(err.Error(), ": "+field+": ") {
+			fmt.Fprintf(i.out, "That cannot be: %v.\n", err)
+			return true, question(a)
+		}
+	}
+	return false, nil
 }
 
 func (i *interview) user(a *answers.Answers, s *answers.Site) error {
@@ -113,7 +129,11 @@ func (i *interview) user(a *answers.Answers, s *answers.Site) error {
 			})
 		},
 		func() error {
-			return i.password(a, "first_site.user.password", "Password", func(v string) { u.Password = v })
+			question := "Password"
+			if len(u.PublicKeys) > 0 {
+				question = "Password, empty for none"
+			}
+			return i.password(a, "first_site.user.password", question, func(v string) { u.Password = v })
 		},
 	} {
 		if err := step(); err != nil {
@@ -156,24 +176,37 @@ func (i *interview) text(a *answers.Answers, field, question, standard string, s
 	}
 }
 
-// password asks twice, and shows nothing.
+// password asks for one until it is right.
 func (i *interview) password(a *answers.Answers, field, question string, set func(string)) error {
+	_, err := i.newSecret(question, func(text string) bool {
+		set(text)
+		return i.right(a, field)
+	})
+	return err
+}
+
+// newSecret asks twice, and shows nothing; good tells what is wrong with it.
+func (i *interview) newSecret(question string, good func(string) bool) (string, error) {
 	for {
 		fmt.Fprintf(i.out, "%s (not shown): ", question)
 		first, err := i.secret()
 		if err != nil {
-			return errCancelled
+			return "", errCancelled
 		}
-		if set(first); !i.right(a, field) {
+		if !good(first) {
 			continue
+		}
+		// Where none is right as well, nothing can be mistyped.
+		if first == "" {
+			return "", nil
 		}
 		fmt.Fprint(i.out, "Once more: ")
 		second, err := i.secret()
 		if err != nil {
-			return errCancelled
+			return "", errCancelled
 		}
 		if first == second {
-			return nil
+			return first, nil
 		}
 		fmt.Fprintln(i.out, "These are two different ones.")
 	}

@@ -55,6 +55,35 @@ func TestAPersonIsAskedUntilEveryAnswerIsRight(t *testing.T) {
 	}
 }
 
+func TestWhoHasAKeyIsAskedForNoPasswordTwice(t *testing.T) {
+	key := "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBarHDcsLBHXKZbKWRVu6KwA5h3YFJn/ZmN0KWiUzrn3"
+	typed := strings.Join([]string{"", "", "", "sa@example.com", "yes", "", "", "", "no", "yes", "anna", key, "yes"}, "\n") + "\n"
+	a, shown, err := interviewed(typed, "correct horse\ncorrect horse\n")
+	if err != nil || len(a.FirstSite.User.PublicKeys) != 1 || a.FirstSite.User.Password != "" || strings.Count(shown, "Once more") != 1 {
+		t.Errorf("%+v, %v\n%s", a, err, shown)
+	}
+}
+
+func TestWhatTheServerFindsWrongIsAskedAgainAlone(t *testing.T) {
+	var shown strings.Builder
+	a := &answers.Answers{SFTPPort: 22, FirstSite: &answers.Site{Name: "main", Folder: "/srv/x"}}
+	i := &interview{in: strings.NewReader("2022\n/srv/y\n"), out: &shown}
+	for _, fault := range []string{"sftp_port: the server cannot listen there", "first_site.folder: folder cannot hold a VFS"} {
+		if asked, err := i.again(a, errors.New("the running server: "+fault)); !asked || err != nil {
+			t.Errorf("%s: %v, %v", fault, asked, err)
+		}
+	}
+	if a.SFTPPort != 2022 || a.FirstSite.Folder != "/srv/y" || !strings.Contains(shown.String(), "cannot hold a VFS") {
+		t.Errorf("%+v %+v\n%s", a, a.FirstSite, &shown)
+	}
+	if asked, _ := i.again(a, errors.New("the running server: the disk is full")); asked {
+		t.Error("asked for what is no answer")
+	}
+	if _, err := i.again(a, errors.New("x: sftp_port: y")); !errors.Is(err, errCancelled) {
+		t.Errorf("without an answer: %v", err)
+	}
+}
+
 func TestASetUpNeedsNoSite(t *testing.T) {
 	a, shown, err := interviewed("\n\nada\nada@example.com\nno\nyes\n", "correct horse\ncorrect horse")
 	if err != nil || a.FirstSite != nil || a.NodeID != "" || a.SuperAdmin.Name != "ada" || len(a.Check()) > 0 {

@@ -20,8 +20,8 @@ func app() *cli.App {
 		Name:  name,
 		Usage: "the SS Server file transfer server",
 		Commands: slices.Concat([]*cli.Command{
-			runVerb(), setupCommand(), genssc(), reloadCommand(), logLevelCommand(), auditCommand(), backupCommand(), restoreCommand(), checkBackupCommand(), importCommand(),
-			snapshotCommand(), repairCommand(), changesCommand(), hostKeysCommand(), tokenCommand(),
+			runVerb(), statusCommand(), setupCommand(), genssc(), reloadCommand(), logLevelCommand(), auditCommand(), backupCommand(), restoreCommand(), checkBackupCommand(), importCommand(),
+			snapshotCommand(), repairCommand(), changesCommand(), hostKeysCommand(), tokenCommand(), passwordCommand(), twoFactorCommand(),
 		}, verbs.ForStore(schema()), fixtureVerbs()),
 	}
 }

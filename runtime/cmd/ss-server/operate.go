@@ -44,7 +44,7 @@ func reloadCommand() *cli.Command {
 			tell("In force now", r.Live)
 			tell("After a restart", r.Restart)
 			tell("Not known to this release", r.Unknown)
-			if len(r.Live)+len(r.Restart) == 0 {
+			if len(r.Live)+len(r.Restart)+len(r.Problems) == 0 {
 				fmt.Fprintln(c.App.Writer, "No setting has changed.")
 			}
 			if len(r.Problems) > 0 {
@@ -58,7 +58,7 @@ func reloadCommand() *cli.Command {
 func logLevelCommand() *cli.Command {
 	return &cli.Command{
 		Name:      logLevelVerb,
-		Usage:     "set how much the running server logs (debug, info, warn, error), until the next reload",
+		Usage:     "set how much the running server logs (debug, info, warn, error), until the next reload or another level in the settings",
 		ArgsUsage: "LEVEL",
 		Flags:     []cli.Flag{controlFlag()},
 		Action: func(c *cli.Context) error {

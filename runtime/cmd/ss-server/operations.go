@@ -41,13 +41,15 @@ type operations struct {
 	config config.Server
 	keeper *tlscert.Keeper
 	issuer *acme.Manager
+	// pending: the certificate that the configuration asks for is not in force yet.
+	pending bool
 	// engine is nil until the objects are open.
 	engine *engine.Engine
 }
 
 func newOperations(log *slog.Logger, level *slog.LevelVar, paths paths, c config.Server) *operations {
 	o := &operations{log: log, level: level, path: paths.config, state: paths.state, config: c, metrics: metrics.New()}
-	o.level.Set(levelOf(c.Log.Level))
+	o.useLevel(c.Log.Level)
 	o.audit = audit.Open(filepath.Join(paths.logs, "audit"), audit.DefaultLimits(), time.Now, log)
 	o.metrics.Process(version.Version, time.Now())
 	o.metrics.GaugeFunc("ss_audit_lost_events", "Events of the audit log that could not be written and are not yet told of in it.", func() float64 {
@@ -87,6 +89,7 @@ func (o *operations) open(dir string) (*tlscert.Keeper, error) {
 	if err != nil {
 		o.log.Error("the certificate that the configuration asks for cannot be had; clients see the self-signed one", "error", err)
 	}
+	o.pending = err != nil
 	o.keeper, err = tlscert.Open(tlscert.Options{Dir: dir, Source: source, Now: time.Now, Log: o.log})
 	o.issuer = issuer
 	return o.keeper, err
@@ -164,9 +167,12 @@ func (o *operations) reload() (Reloaded, error) {
 	defer o.mu.Unlock()
 	r := Reloaded{Unknown: unknown}
 	r.Live, r.Restart = o.config.Changes(c)
-	if slices.Contains(r.Live, "[tls]") {
+	if changed := slices.Contains(r.Live, "[tls]"); changed || o.pending {
 		if err := o.useTLS(c.TLS); err != nil {
 			r.Problems = append(r.Problems, err.Error())
+			r.Live = slices.DeleteFunc(r.Live, func(name string) bool { return name == "[tls]" })
+		} else if !changed {
+			r.Live = append(r.Live, "[tls]")
 		}
 	} else if err := o.keeper.Reload(); err != nil {
 		r.Problems = append(r.Problems, err.Error())
@@ -177,7 +183,7 @@ func (o *operations) reload() (Reloaded, error) {
 	if err := o.audit.Reopen(); err != nil {
 		r.Problems = append(r.Problems, err.Error())
 	}
-	o.level.Set(levelOf(c.Log.Level))
+	o.useLevel(c.Log.Level)
 	// The address in use stays the one of the start, so that a later reload still tells.
 	listen := o.config.Web.Listen
 	o.config = c
@@ -185,8 +191,11 @@ func (o *operations) reload() (Reloaded, error) {
 	return r, nil
 }
 
+// useTLS takes the certificate from where the configuration says. What cannot be had is
+// tried again at the next reload, changed or not.
 func (o *operations) useTLS(c config.TLS) error {
 	source, issuer, err := o.source(c)
+	o.pending = err != nil
 	if err != nil {
 		return err
 	}

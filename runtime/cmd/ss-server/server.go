@@ -89,7 +89,7 @@ func (s *server) open(i *daemon.Instance) (err error) {
 	s.tending = cancel
 	go sftpd.TendMemory(ctx, sftpd.DefaultMemory, memoryLook)
 	s.sites, err = sites.Start(sites.Options{
-		Engine: s.engine, Ring: s.ring, Apart: apart, Open: i.Gate.Open, Events: r.session,
+		Engine: s.engine, Ring: s.ring, Apart: apart, Files: daemon.DefaultFiles, Open: i.Gate.Open, Events: r.session,
 		Changed: listeningFile(filepath.Join(i.Home.Data, listeningName), s.log), Log: s.log, Now: time.Now,
 	})
 	if err != nil {
@@ -106,7 +106,8 @@ func (s *server) openAPI() error {
 		return err
 	}
 	s.api = rest.New(rest.Options{
-		Engine: s.engine, Hasher: hasher, Sites: s.sites, Audit: s.ops.audit, Files: daemon.DefaultFiles, KnownKeys: s.knownKeys(), Log: s.log, Now: time.Now,
+		Engine: s.engine, Hasher: hasher, Sites: s.sites, Protector: s.sites.Web(), Audit: s.ops.audit, Events: s.ops.audit,
+		Files: daemon.DefaultFiles, KnownKeys: s.knownKeys(), Log: s.log, Now: time.Now,
 	})
 	return nil
 }
@@ -185,8 +186,10 @@ func (s *server) openControl(i *daemon.Instance) io.Closer {
 	maps.Copy(answers, s.replacements.verbs(s, i, place))
 	answers[backupVerb] = s.backup(place)
 	answers[setupVerb] = s.setup()
+	answers[statusVerb] = s.status()
 	answers[snapshotVerb] = s.snapshots.verb
 	maps.Copy(answers, tokenVerbs(s.engine))
+	maps.Copy(answers, superAdminVerbs(s.engine))
 	answers[changesVerb] = answerChanges(i.Store)
 	answers[gensscVerb] = func(context.Context, *control.Request) (any, error) { return s.codes.Make() }
 	door, err := control.Serve(s.at.control, answers, s.log)

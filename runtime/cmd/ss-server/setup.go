@@ -82,7 +82,7 @@ func runSetup(c *cli.Context) error {
 	case c.Bool("check"):
 		return errNotSetUp
 	}
-	a, err := setupAnswers(c)
+	a, person, err := setupAnswers(c)
 	if err != nil {
 		return err
 	}
@@ -90,10 +90,21 @@ func runSetup(c *cli.Context) error {
 	if err := a.Hash(c.Context); err != nil {
 		return err
 	}
-	if state, err = askSetup(c, a); err != nil {
-		return fmt.Errorf("%w; nothing was changed", err)
+	for {
+		if state, err = askSetup(c, a); err == nil {
+			return tellSetup(c, state)
+		}
+		asked, cancelled := false, error(nil)
+		if person != nil {
+			asked, cancelled = person.again(a, err)
+		}
+		switch {
+		case cancelled != nil:
+			return cancelled
+		case !asked:
+			return fmt.Errorf("%w; nothing was changed", err)
+		}
 	}
-	return tellSetup(c, state)
 }
 
 // askSetup asks the running server to set the node up; without answers it asks whether it
@@ -107,11 +118,12 @@ func askSetup(c *cli.Context, a *answers.Answers) (state setUpResult, err error)
 	return state, err
 }
 
-// setupAnswers are those of the file, of the flags and of whoever sits at the terminal.
-func setupAnswers(c *cli.Context) (*answers.Answers, error) {
+// setupAnswers are those of the file, of the flags or of whoever sits at the terminal, who
+// is nil otherwise.
+func setupAnswers(c *cli.Context) (*answers.Answers, *interview, error) {
 	file, err := answersFile(c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	a := file.Answers
 	given := a != nil
@@ -121,18 +133,19 @@ func setupAnswers(c *cli.Context) (*answers.Answers, error) {
 	}
 	flags, err := takeSetupFlags(c, a)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if given = given || flags; !given {
 		if !term.IsTerminal(int(os.Stdin.Fd())) {
-			return nil, fmt.Errorf("%w: nobody can be asked; say it in a file: ss-server setup --answers FILE", verbs.ErrUsage)
+			return nil, nil, fmt.Errorf("%w: nobody can be asked; say it in a file: ss-server setup --answers FILE", verbs.ErrUsage)
 		}
-		return a, newInterview(os.Stdin, os.Stderr).ask(a)
+		person := newInterview(os.Stdin, os.Stderr)
+		return a, person, person.ask(a)
 	}
 	if err := file.Check(); err != nil {
-		return nil, fmt.Errorf("%w: %w", verbs.ErrUsage, err)
+		return nil, nil, fmt.Errorf("%w: %w", verbs.ErrUsage, err)
 	}
-	return a, nil
+	return a, nil, nil
 }
 
 func answersFile(c *cli.Context) (*answers.File, error) {
@@ -247,7 +260,7 @@ func (s *server) setup() control.Verb {
 		if err != nil || done || a == nil {
 			return setUpResult{Already: done}, err
 		}
-		first := setup.First{Engine: s.engine, MakeVFS: s.sites.MakeVFS, Random: rand.Reader, Now: time.Now}
+		first := setup.First{Engine: s.engine, MakeVFS: s.sites.MakeVFS, UnmakeVFS: s.sites.UnmakeVFS, Random: rand.Reader, Now: time.Now}
 		made, err := first.Do(ctx, a)
 		if errors.Is(err, setup.ErrDone) {
 			return setUpResult{Already: true}, nil

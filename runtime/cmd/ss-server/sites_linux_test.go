@@ -374,3 +374,55 @@ func TestWhatIsChangedByRESTHoldsForSessionsThatRunAndSitesThatAreAddedServe(t *
 	}
 	n.end(t, syscall.SIGTERM)
 }
+
+func TestTheListsOfTheServerHoldForTheWebInterface(t *testing.T) {
+	n := newInstalled(t)
+	n.write(t, func(_ *sites.Manager, e *engine.Engine) {
+		_, err := e.Write(t.Context(), "superadmin/sa", func(tx *engine.Tx) error {
+			return tx.Create(&model.Entry{List: model.ListBlock, Network: "127.0.0.2"})
+		})
+		check(t, err)
+	})
+	n.run(t)
+	for from, want := range map[string]int{"127.0.0.1": http.StatusUnauthorized, "127.0.0.2": http.StatusForbidden} {
+		client := insecure()
+		client.Transport.(*http.Transport).DialContext = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext
+		resp, err := client.Get("https://" + n.web + "/api/v1/me")
+		check(t, err)
+		if resp.Body.Close(); resp.StatusCode != want {
+			t.Errorf("from %s: %s", from, resp.Status)
+		}
+	}
+	n.end(t, syscall.SIGTERM)
+}
+
+func TestStatusListsTheSitesOfARunningAndOfAStoppedServer(t *testing.T) {
+	n := newInstalled(t)
+	status := func(args ...string) string {
+		t.Helper()
+		args = append([]string{"status", "--home", n.path("current"), "--state", n.path("var"), "--control", n.path("run/c")}, args...)
+		out, err := exec.Command(name, args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	is := func(text string, want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%q is not told:\n%s", w, text)
+			}
+		}
+	}
+	is(status(), "The server is not running.\n", "main  stopped  0         sftp     "+n.sftp+"  does not listen\n")
+	n.run(t)
+	n.mustLogIn(t)
+	is(status(), "main  running  1         sftp     "+n.sftp+"  listens\n")
+	var answer serverStatus
+	check(t, json.Unmarshal([]byte(status("--json")), &answer))
+	if !answer.Running || len(answer.Sites) != 1 || !answer.Sites[0].Bindings[0].Listening {
+		t.Errorf("%+v", answer)
+	}
+	n.end(t, syscall.SIGTERM)
+}

@@ -75,6 +75,48 @@ func TestEveryKeyOfTheListIsRead(t *testing.T) {
 	}
 }
 
+func TestWrittenAnswersAreReadAsTheyWere(t *testing.T) {
+	want := wholeAnswers()
+	if err := want.Hash(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want.Description = `#1: "the first" \ 'one', über`
+	for name, a := range map[string]*Answers{
+		"all":            want,
+		"no site":        {NodeID: "n1", RecoveryEmail: "a@example.com", SuperAdmin: &SuperAdmin{Name: "yes", PasswordFile: "/root/123"}},
+		"a site and key": {FirstSite: &Site{User: &User{Name: "0", PublicKeys: wholeAnswers().FirstSite.User.PublicKeys}}},
+		"nothing":        nil,
+	} {
+		text, leftOut, err := Marshal(a)
+		if err != nil || len(leftOut) > 0 {
+			t.Errorf("%s: %q, %v", name, leftOut, err)
+		}
+		f, err := Parse("a.yaml", text, false)
+		if err != nil || !reflect.DeepEqual(f.Answers, a) {
+			t.Errorf("%s: %+v, %v\n%s", name, f, err, text)
+		}
+	}
+}
+
+func TestNoPasswordIsWrittenThatIsNoHash(t *testing.T) {
+	a := wholeAnswers()
+	text, leftOut, err := Marshal(a)
+	if err != nil || strings.Contains(string(text), "correct horse") || strings.Contains(string(text), "battery") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if strings.Join(leftOut, " ") != "superadmin.password first_site.user.password" {
+		t.Errorf("left out: %q", leftOut)
+	}
+	b := a.Clone()
+	if err := b.Hash(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.FirstSite.HostKeys[0], b.FirstSite.User.PublicKeys[0] = "x", "y"
+	if !reflect.DeepEqual(a, wholeAnswers()) {
+		t.Error("a copy shares something with its original")
+	}
+}
+
 func TestWhatIsNotSaidHasItsStandard(t *testing.T) {
 	f, err := Parse("a.yaml", []byte("recovery_email: a@example.com\nsuperadmin: {password: correct horse}\nfirst_site: {user: {name: anna, password: battery staple}}\n"), true)
 	if err != nil {

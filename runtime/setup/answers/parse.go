@@ -293,7 +293,7 @@ func (f *File) Check() error {
 	if len(all) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s", ErrInvalid, strings.Join(all, "; "))
+	return fmt.Errorf("%w: %s", ErrInvalid, strings.Join(all, "\n"))
 }
 
 // lineOf is the line of a field, or of what it belongs to.

@@ -255,7 +255,8 @@ func (m *Manager) due() time.Time {
 	if !m.have || !covers(m.pair, m.opt.Names) {
 		return m.opt.Now()
 	}
-	life := m.pair.NotAfter.Sub(m.pair.TLS.Leaf.NotBefore)
+	// One that ends before it begins has no life; an authority's clock may be wrong, too.
+	life := max(0, m.pair.NotAfter.Sub(m.pair.TLS.Leaf.NotBefore))
 	return m.pair.NotAfter.Add(-life / 3).Add(-m.opt.Jitter(life / 30))
 }
 

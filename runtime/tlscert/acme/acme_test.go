@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -302,5 +303,14 @@ func TestOptionsThatCannotWorkAreRefusedByName(t *testing.T) {
 	}
 	if err := good().Check(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestACertificateThatEndsBeforeItBeginsStopsNothing(t *testing.T) {
+	now := time.Now()
+	leaf := &x509.Certificate{NotBefore: now.Add(time.Hour), NotAfter: now.Add(time.Minute), DNSNames: []string{"sftp.example.com"}}
+	m := &Manager{opt: withDefaults(Options{Names: leaf.DNSNames}), have: true, pair: tlscert.Pair{TLS: tls.Certificate{Leaf: leaf}, NotAfter: leaf.NotAfter}}
+	if due := m.due(); due.After(leaf.NotAfter) {
+		t.Errorf("due %v", due)
 	}
 }

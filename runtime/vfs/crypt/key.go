@@ -58,6 +58,8 @@ var (
 	ErrPassphrase = errors.New("wrong passphrase for the VFS's key")
 	// ErrNeedsPassphrase: the key is wrapped by a passphrase, and none was given.
 	ErrNeedsPassphrase = errors.New("the VFS's key needs its passphrase")
+	// ErrShortPassphrase: a new key is to be wrapped by a passphrase that can be guessed.
+	ErrShortPassphrase = fmt.Errorf("passphrase has fewer than %d characters", MinPassphrase)
 	// ErrMaster: the master key that wraps it is not the one that was given.
 	ErrMaster = errors.New("the VFS's key is wrapped by another master key")
 	// ErrKeyDamaged: the file is no wrapped key, or was changed.
@@ -108,7 +110,7 @@ func WrapByMaster(key, master Key) (Wrapped, error) {
 // WrapByPassphrase wraps key so that the passphrase unwraps it on any node.
 func WrapByPassphrase(key Key, passphrase string) (Wrapped, error) {
 	if len(passphrase) < MinPassphrase {
-		return Wrapped{}, fmt.Errorf("passphrase has fewer than %d characters", MinPassphrase)
+		return Wrapped{}, ErrShortPassphrase
 	}
 	salt := make([]byte, 16)
 	if _, err := rand.Read(salt); err != nil {

@@ -1,8 +1,6 @@
 package keyring
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"syscall"
 )
@@ -22,13 +20,4 @@ func adopt(dir string, file *os.File) error {
 		return nil
 	}
 	return file.Chown(int(owner.Uid), int(owner.Gid))
-}
-
-// syncDir makes a new name in dir survive a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("open the key ring to sync it: %w", err)
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

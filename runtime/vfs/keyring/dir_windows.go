@@ -4,6 +4,3 @@ import "os"
 
 // adopt has nothing to do: a new file inherits the access list of its folder.
 func adopt(string, *os.File) error { return nil }
-
-// syncDir has nothing to do: NTFS journals names by itself and flushes no folders.
-func syncDir(string) error { return nil }

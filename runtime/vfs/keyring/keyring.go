@@ -3,7 +3,7 @@
 //
 // The folder lies outside the generations, so that going back to an older release makes
 // no file unreadable. A key is a file of its own, written and synced before anything is
-// encrypted with it, never overwritten and never removed.
+// encrypted with it, never overwritten, and never removed once anything was.
 package keyring
 
 import (
@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"ss-setup/runtime/durable"
 	"ss-setup/runtime/vfs/crypt"
 )
 
@@ -128,12 +129,33 @@ func (r *Ring) Keep(w crypt.Wrapped) error {
 	return r.write("vfs-"+w.ID, raw)
 }
 
+// Remove takes away the wrapped key of a VFS in which nothing was ever stored; one that is
+// not there is no error.
+func (r *Ring) Remove(id string) error {
+	name, err := r.wrappedFile(id)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the key of a VFS: %w", err)
+	}
+	return durable.SyncDir(r.dir)
+}
+
+func (r *Ring) wrappedFile(id string) (string, error) {
+	if id == "" || strings.Trim(id, "0123456789abcdef") != "" {
+		return "", fmt.Errorf("%q is no name of a key", id)
+	}
+	return filepath.Join(r.dir, "vfs-"+id+suffix), nil
+}
+
 // Wrapped is the wrapped key of a VFS by its ID, fs.ErrNotExist if the ring has none.
 func (r *Ring) Wrapped(id string) (crypt.Wrapped, error) {
-	if id == "" || strings.Trim(id, "0123456789abcdef") != "" {
-		return crypt.Wrapped{}, fmt.Errorf("%q is no name of a key", id)
+	name, err := r.wrappedFile(id)
+	if err != nil {
+		return crypt.Wrapped{}, err
 	}
-	raw, err := os.ReadFile(filepath.Join(r.dir, "vfs-"+id+suffix))
+	raw, err := os.ReadFile(name)
 	if err != nil {
 		return crypt.Wrapped{}, fmt.Errorf("read the key of a VFS: %w", err)
 	}
@@ -158,5 +180,5 @@ func (r *Ring) write(name string, raw []byte) (err error) {
 	if err := os.Link(temp.Name(), filepath.Join(r.dir, name+suffix)); err != nil {
 		return fmt.Errorf("write a key: %w", err)
 	}
-	return syncDir(r.dir)
+	return durable.SyncDir(r.dir)
 }

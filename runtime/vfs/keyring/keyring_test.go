@@ -78,3 +78,18 @@ func TestAKeyIsNeverOverwrittenAndDamageIsToldWithoutIt(t *testing.T) {
 		t.Errorf("a damaged master key: %v", err)
 	}
 }
+
+func TestTheKeyOfAVFSThatNeverWasGoes(t *testing.T) {
+	ring, dir, _, vfs := ringWith(t)
+	for range 2 {
+		must(t, ring.Remove(vfs))
+	}
+	if got := names(t, dir); len(got) != 1 || got[0] != "master-0001.key" {
+		t.Errorf("the ring has %q", got)
+	}
+	for _, name := range []string{"", "../master-0001", "*"} {
+		if ring.Remove(name) == nil {
+			t.Errorf("%q was taken for a key", name)
+		}
+	}
+}

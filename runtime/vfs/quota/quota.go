@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"ss-setup/runtime/durable"
 	"ss-setup/runtime/vfs"
 )
 
@@ -51,6 +52,7 @@ type counter struct {
 	since   Use // changes since a count began
 	sure    bool
 	started bool // the keeper knows that the count changes
+	unsaved bool // the keeper does not know the count
 }
 
 // Keeper remembers one account. Implementations: File, and in tests anything.
@@ -123,6 +125,7 @@ func (a *Account) Add(bytes, files int64) error {
 		}
 		a.started = true
 	}
+	a.unsaved = true
 	a.use.add(bytes, files)
 	a.since.Bytes, a.since.Files = a.since.Bytes+bytes, a.since.Files+files
 	a.tell()
@@ -191,7 +194,7 @@ func (a *Account) Recount(ctx context.Context, trees ...vfs.FS) error {
 	a.mu.Lock()
 	a.use = found
 	a.use.add(a.since.Bytes, a.since.Files)
-	a.sure = true
+	a.sure, a.unsaved = true, true
 	a.tell()
 	a.mu.Unlock()
 	return a.Flush()
@@ -214,10 +217,13 @@ func (a *Account) Flush() error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if !a.unsaved {
+		return nil
+	}
 	if err := a.keep.Save(a.use, a.sure); err != nil {
 		return fmt.Errorf("save what a quota has counted: %w", err)
 	}
-	a.started = false
+	a.started, a.unsaved = false, false
 	return nil
 }
 
@@ -276,5 +282,5 @@ func (f File) Save(use Use, sure bool) error {
 		return errors.Join(err, os.Remove(temp.Name()))
 	}
 	// An old file that comes back would be relied on.
-	return syncDir(filepath.Dir(string(f)))
+	return durable.SyncDir(filepath.Dir(string(f)))
 }

@@ -84,3 +84,41 @@ func TestACountIsReliedOnOnlyIfItWasSavedAtTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// saves counts what is written to the disk: many accounts are flushed at a stop, and each
+// time waits for it.
+type saves struct {
+	quota.File
+	n int
+}
+
+func (s *saves) Save(use quota.Use, sure bool) error {
+	s.n++
+	return s.File.Save(use, sure)
+}
+
+func TestACountThatHasNotChangedIsNotSavedAgain(t *testing.T) {
+	keep := &saves{File: quota.File(filepath.Join(t.TempDir(), "q"))}
+	tree, err := disk.Open(t.TempDir(), disk.Options{})
+	must(t, err)
+	defer tree.Close()
+	a, err := quota.Open(keep, quota.Limits{}, nil)
+	must(t, err)
+	must(t, a.Flush())
+	if keep.n != 0 {
+		t.Errorf("a new account was saved %d times", keep.n)
+	}
+	must(t, a.Recount(t.Context(), tree))
+	must(t, a.Flush())
+	if keep.n != 1 {
+		t.Errorf("a count was saved %d times", keep.n)
+	}
+	must(t, a.Add(5, 1))
+	must(t, errors.Join(a.Flush(), a.Flush()))
+	if keep.n != 3 { // before the change, and after it
+		t.Errorf("saved %d times after a change", keep.n)
+	}
+	if use, sure := open(t, keep.File, quota.Limits{}, nil).Use(); !sure || use != (quota.Use{Bytes: 5, Files: 1}) {
+		t.Errorf("%+v, %v", use, sure)
+	}
+}

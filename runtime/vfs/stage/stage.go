@@ -328,7 +328,8 @@ func (u *Uploads) expire(up *upload) (gone bool, err error) {
 		return false, nil
 	}
 	info, err := u.content.Lstat(up.temp)
-	if err == nil && u.opt.Now().Sub(info.ModTime) < u.opt.Keep {
+	// A client may have given the file an old time.
+	if err == nil && (u.opt.Now().Sub(info.ModTime) < u.opt.Keep || u.opt.Now().Sub(up.started) < u.opt.Keep) {
 		return false, nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -342,15 +343,10 @@ func (u *Uploads) expire(up *upload) (gone bool, err error) {
 // as long as a walk does.
 func (u *Uploads) SweepAll(ctx context.Context) (removed int, err error) {
 	removed, err = u.Sweep()
-	known := make(map[vfs.Path]bool)
-	u.mu.Lock()
-	for _, up := range u.pending {
-		known[up.temp] = true
-	}
-	u.mu.Unlock()
 	walkErr := vfs.Walk(ctx, u.content, vfs.Root, func(path vfs.Path, info vfs.Info) error {
 		old := u.opt.Now().Sub(info.ModTime) > u.opt.Keep
-		if info.IsDir() || !old || known[path] || !isTemp(info.Name) {
+		// Asked for each: a client sets an old time, and may have begun since the walk did.
+		if info.IsDir() || !old || !isTemp(info.Name) || u.known(path) {
 			return nil
 		}
 		if err := u.content.Remove(path); err != nil {
@@ -360,6 +356,18 @@ func (u *Uploads) SweepAll(ctx context.Context) (removed int, err error) {
 		return nil
 	})
 	return removed, errors.Join(err, walkErr)
+}
+
+// known tells whether a temporary file belongs to an upload.
+func (u *Uploads) known(temp vfs.Path) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, up := range u.pending {
+		if up.temp == temp {
+			return true
+		}
+	}
+	return false
 }
 
 // ofFolder are the uploads of owner into dir, by their names; of everybody where owner is

@@ -426,3 +426,46 @@ func TestARecordThatIsNotOursIsIgnored(t *testing.T) {
 		t.Errorf("%d records are left", len(entries))
 	}
 }
+
+// TestAnUploadOfAFileWithAnOldTimeIsNotTooOld: clients give files the times that they had.
+func TestAnUploadOfAFileWithAnOldTimeIsNotTooOld(t *testing.T) {
+	each(t, func(t *testing.T, s *server) {
+		old := time.Unix(1_000_000_000, 0)
+		upload := func(f vfs.FS, name string) vfs.File {
+			file := begin(t, f, name, []byte("half"))
+			must(t, file.SetStat(vfs.Change{AccessTime: &old, ModTime: &old}))
+			return file
+		}
+		must(t, upload(s.alice, "/left").Abort())
+		var live vfs.File
+		s.wrap = func(f vfs.FS) vfs.FS {
+			// One that begins when the sweep is under way.
+			return &listed{FS: f, before: func() { live = upload(s.bob, "/live") }}
+		}
+		s.restart(t)
+		if n, err := s.uploads.SweepAll(t.Context()); n != 0 || err != nil {
+			t.Errorf("swept %d, %v", n, err)
+		}
+		if got := vfstest.Get(t, s.alice, "/left"); string(got) != "half" {
+			t.Errorf("left: %q", got)
+		}
+		must(t, live.Close())
+		if got := vfstest.Get(t, s.alice, "/live"); string(got) != "half" {
+			t.Errorf("live: %q", got)
+		}
+	})
+}
+
+// listed does something before its root is listed first.
+type listed struct {
+	vfs.FS
+	before func()
+}
+
+func (l *listed) ReadDir(name vfs.Path) (vfs.Dir, error) {
+	if before := l.before; before != nil && name.IsRoot() {
+		l.before = nil
+		before()
+	}
+	return l.FS.ReadDir(name)
+}

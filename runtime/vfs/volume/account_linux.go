@@ -26,6 +26,15 @@ func cure(name, dir string) string {
 	return fmt.Sprintf("setfacl -R -m u:%s:rwX -m d:u:%s:rwX %q", name, name, dir)
 }
 
+// makeCure is the command that makes dir, which the account may not make itself.
+func makeCure(name, dir string) string {
+	command := fmt.Sprintf("mkdir -p %q && chown %s: %q", dir, name, dir)
+	if above := closed(dir); above != "" {
+		return fmt.Sprintf("setfacl -m u:%s:x %q && %s", name, above, command)
+	}
+	return command
+}
+
 // closed is the folder above dir that does not let us through, or "".
 func closed(dir string) string {
 	for above := filepath.Dir(dir); above != dir; dir, above = above, filepath.Dir(above) {
@@ -42,7 +51,7 @@ func closed(dir string) string {
 // makeDir makes the folder of a VFS, for the service's account and its group.
 func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return explain(dir, "make", err)
+		return explain(dir, "make", err, makeCure)
 	}
 	return nil
 }

@@ -42,6 +42,9 @@ func TestAFolderThatTheServiceMayNotUseIsToldWithTheCure(t *testing.T) {
 			must(t, os.MkdirAll(dir, 0o777))
 			must(t, os.Chmod(filepath.Dir(dir), 0o600))
 		}, []string{"setfacl -m u:", ":x", "above"}},
+		"no folder": {func(dir string) {
+			must(t, os.MkdirAll(filepath.Dir(dir), 0o755))
+		}, []string{"may not make", "mkdir -p ", " && chown "}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			top, err := os.MkdirTemp(base, "folder")

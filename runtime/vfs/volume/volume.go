@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"ss-setup/runtime/vfs"
@@ -34,6 +36,9 @@ const (
 type Config struct {
 	Kind Kind
 	Dir  string // on this machine, absolute
+	// Within are folders above Dir where users may have made links, the outermost first:
+	// on the way to Dir no link leads out of them.
+	Within []string
 	// Apart are folders of the server's own, which a VFS may neither hold nor lie in.
 	Apart []string
 
@@ -64,6 +69,9 @@ var (
 var (
 	private = vfs.Root.Reserved(vfs.Private)
 	keyPath = private.Reserved("key")
+	// partPath is the key until all of it is written: half a key would be taken for a
+	// damaged one.
+	partPath = private.Reserved("key.part")
 )
 
 // Create makes a VFS: its folder, where there is none, and its key. An encrypted VFS that
@@ -75,12 +83,9 @@ func Create(c Config) (keyID string, err error) {
 	if err := apart(c.Dir, c.Apart); err != nil {
 		return "", err
 	}
-	if err := makeDir(c.Dir); err != nil {
-		return "", err
-	}
-	root, err := disk.Open(c.Dir, c.Disk)
+	root, err := folder(c, true)
 	if err != nil {
-		return "", explain(c.Dir, "open", err)
+		return "", err
 	}
 	defer root.Close()
 	_, err = root.Lstat(keyPath)
@@ -91,7 +96,7 @@ func Create(c Config) (keyID string, err error) {
 		err = fmt.Errorf("%w: %s holds an encrypted VFS; make it as one, or choose another folder", ErrKind, c.Dir)
 	}
 	if err == nil {
-		err = try(root)
+		err = try(root, c.Dir)
 	}
 	if err != nil {
 		return "", err
@@ -100,9 +105,59 @@ func Create(c Config) (keyID string, err error) {
 		return takeOver(root, c)
 	}
 	if c.Kind != Encrypted {
-		return "", nil
+		return "", mark(root, c.Dir)
 	}
 	return createKey(root, c)
+}
+
+// mark makes what Open tells the folder by from the empty one that a disk is mounted on.
+func mark(root *disk.FS, dir string) error {
+	err := root.Mkdir(private, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		err = root.SyncDir(vfs.Root)
+	}
+	if err != nil {
+		return explain(dir, "make folders in", err, cure)
+	}
+	return nil
+}
+
+// folder opens the folder of a VFS, and makes it first if create is set.
+func folder(c Config, create bool) (*disk.FS, error) {
+	way := append(slices.Clone(c.Within), c.Dir)
+	if create {
+		if err := makeDir(way[0]); err != nil {
+			return nil, err
+		}
+	}
+	at, err := disk.Open(way[0], c.Disk)
+	if err != nil {
+		return nil, explain(way[0], "open", err, cure)
+	}
+	for i, dir := range way[1:] {
+		next, err := below(at, way[i], dir, create)
+		_ = at.Close() // nothing was done in it
+		if errors.Is(err, vfs.ErrBadPath) {
+			return nil, fmt.Errorf("%w: on the way to %s a link leads out of %s; remove it, or name the folder that it leads to", ErrFolder, dir, way[i])
+		}
+		if err != nil {
+			return nil, explain(dir, "open", err, cure)
+		}
+		at = next
+	}
+	return at, nil
+}
+
+// below opens dir, which lies in the folder above that is open as at.
+func below(at *disk.FS, above, dir string, create bool) (*disk.FS, error) {
+	rel, err := filepath.Rel(above, dir)
+	if err != nil {
+		return nil, err
+	}
+	return at.Sub(vfs.Root.Reserved(strings.Split(filepath.ToSlash(rel), "/")...), create)
 }
 
 // apart refuses folders of the server, those above them and those in them.
@@ -120,11 +175,17 @@ func apart(dir string, others []string) error {
 	return nil
 }
 
+// realPath is where dir is, or will be once it is made.
 func realPath(dir string) string {
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		return real
+	dir = filepath.Clean(dir)
+	for there, rest := dir, ""; ; there, rest = filepath.Dir(there), filepath.Join(filepath.Base(there), rest) {
+		if real, err := filepath.EvalSymlinks(there); err == nil {
+			return filepath.Join(real, rest)
+		}
+		if there == filepath.Dir(there) {
+			return dir
+		}
 	}
-	return filepath.Clean(dir)
 }
 
 func holds(dir, path string) bool {
@@ -163,12 +224,12 @@ func vacant(root *disk.FS, c Config) error {
 	}
 	d, err := root.ReadDir(vfs.Root)
 	if err != nil {
-		return explain(c.Dir, "list", err)
+		return explain(c.Dir, "list", err, cure)
 	}
 	defer d.Close()
 	if infos, err := d.Next(1); !errors.Is(err, io.EOF) {
 		if err != nil {
-			return explain(c.Dir, "list", err)
+			return explain(c.Dir, "list", err, cure)
 		}
 		return fmt.Errorf("%w: %s is not empty (%s); an encrypted VFS needs an empty folder: make it elsewhere and upload the files through the server", ErrFolder, c.Dir, infos[0].Name)
 	}
@@ -176,7 +237,7 @@ func vacant(root *disk.FS, c Config) error {
 }
 
 // try does once what the service will do all the time.
-func try(root *disk.FS) error {
+func try(root *disk.FS, dir string) error {
 	from, to := vfs.Root.Reserved(vfs.TempPrefix+"try"), vfs.Root.Reserved(vfs.TempPrefix+"tried")
 	steps := []struct {
 		what string
@@ -197,7 +258,7 @@ func try(root *disk.FS) error {
 	}
 	for _, s := range steps {
 		if err := s.do(); err != nil {
-			return explain(root.Dir(), s.what, err)
+			return explain(dir, s.what, err, cure)
 		}
 	}
 	return nil
@@ -213,8 +274,8 @@ func put(root *disk.FS, name vfs.Path, raw []byte, flag vfs.Flag) error {
 	return errors.Join(err, file.Sync(), file.Close())
 }
 
-// explain names the account and what gives it the right.
-func explain(dir, what string, err error) error {
+// explain names the account and, by cure, what gives it the right.
+func explain(dir, what string, err error, cure func(account, dir string) string) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
 		err = pathErr.Err
@@ -226,7 +287,8 @@ func explain(dir, what string, err error) error {
 	return fmt.Errorf("%w: account %s may not %s %s (%w); give it the right with: %s", ErrFolder, name, what, dir, err, cure(name, dir))
 }
 
-// createKey makes the key of a new VFS: first in the key ring, then in the VFS.
+// createKey makes the key of a new VFS: first in the key ring, then in the VFS. Where that
+// fails it stays in neither.
 func createKey(root *disk.FS, c Config) (string, error) {
 	key, err := crypt.NewKey()
 	if err != nil {
@@ -239,7 +301,10 @@ func createKey(root *disk.FS, c Config) (string, error) {
 	if err := c.Ring.Keep(wrapped); err != nil {
 		return "", err
 	}
-	return key.ID(), writeKey(root, wrapped)
+	if err := writeKey(root, wrapped); err != nil {
+		return "", errors.Join(err, dropKey(root, c.Ring, key.ID()))
+	}
+	return key.ID(), nil
 }
 
 func wrap(key crypt.Key, c Config) (crypt.Wrapped, error) {
@@ -261,11 +326,9 @@ func writeKey(root *disk.FS, w crypt.Wrapped) error {
 	if err := root.Mkdir(private, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("write the VFS's key to its root: %w", err)
 	}
-	// Under another name first: half a key would be taken for a damaged one.
-	part := private.Reserved("key.part")
-	err = put(root, part, raw, vfs.Create|vfs.Truncate)
+	err = put(root, partPath, raw, vfs.Create|vfs.Truncate)
 	if err == nil {
-		err = root.Rename(part, keyPath, false)
+		err = root.Rename(partPath, keyPath, false)
 	}
 	if err == nil {
 		err = errors.Join(root.SyncDir(private), root.SyncDir(vfs.Root))
@@ -288,15 +351,35 @@ type Volume struct {
 // Open opens a VFS that Create has made. Overwriting that a crash cut is finished.
 func Open(c Config) (*Volume, error) {
 	c.Log = cmp.Or(c.Log, slog.Default())
-	root, err := disk.Open(c.Dir, c.Disk)
+	root, err := folder(c, false)
 	if err != nil {
-		return nil, explain(c.Dir, "open", err)
+		return nil, err
 	}
 	v := &Volume{root: root, inPlace: c.InPlace}
-	if err := v.open(c); err != nil {
+	err = mounted(root, c.Dir)
+	if err == nil {
+		err = v.open(c)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the VFS in %s: %w", c.Dir, err), root.Close())
 	}
 	return v, nil
+}
+
+// mounted refuses a folder in which there is nothing, not even what Create has left.
+func mounted(root *disk.FS, dir string) error {
+	d, err := root.ReadDir(vfs.Root)
+	if err != nil {
+		return err
+	}
+	_, err = d.Next(1)
+	if closing := d.Close(); closing != nil {
+		return closing
+	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: it is empty, though a VFS was made there: is its disk mounted? If it is meant to be empty, make the folder %s in it, for account %s", ErrFolder, vfs.Private, account())
+	}
+	return err
 }
 
 func (v *Volume) open(c Config) error {

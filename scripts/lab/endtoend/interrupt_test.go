@@ -146,8 +146,8 @@ type site struct {
 
 var sites = []site{
 	{"systemd", lab.Options{Root: "bookworm"}},
-	{"systemd, opt on a second disk", lab.Options{Root: "bookworm", OptDisk: "256M"}},
-	{"sysv, opt on a second disk", lab.Options{Root: "bookworm-sysv", OptDisk: "256M"}},
+	{"systemd, opt on a second disk", lab.Options{Root: "bookworm", OptDisk: "320M"}},
+	{"sysv, opt on a second disk", lab.Options{Root: "bookworm-sysv", OptDisk: "320M"}},
 	{"openrc", lab.Options{Root: "bookworm-openrc"}},
 	{"systemd on xfs, opt on a second disk", lab.Options{Root: "bookworm", FS: "xfs", Disk: "512M", OptDisk: "320M"}},
 }

@@ -146,6 +146,8 @@ var ours = snapshot.Options{
 		// Written by the machine's own start.
 		"/etc/resolv.conf", "/etc/hostname", "/var/lib/dbus", "/etc/hosts",
 		"/opt/lost+found",
+		// Made by a server that runs for a minute, whatever ss-setup does.
+		"/var/lib/ss-server/snapshots/store-*-daily.db.zst*",
 	}, snapshot.Volatile...),
 }
 

@@ -603,7 +603,7 @@ func TestASignalEndsSetupInOrderAndTheFolderGoes(t *testing.T) {
 				select {
 				case <-p.Done():
 				case <-time.After(time.Minute):
-					t.Fatalf("%s, %s: still running a minute after %s", script, shell, sig)
+					t.Fatalf("%s, %s: still running a minute after %s:\n%s%s", script, shell, sig, b.MustExec("ps", "-eo", "pid,ppid,stat,wchan:20,args"), b.report())
 				}
 				_, stderr, code := p.Wait()
 				report := b.report()

@@ -143,16 +143,33 @@ func TestAnEncryptedFileReadsBackAfterUpdateRollbackAndUpdate(t *testing.T) {
 	readsBack("rollback")
 	s.must("7.0.1", updateArgs()...)
 	readsBack("second")
-	for _, path := range []string{"/var/lib/ss-server/keyring", "/var/lib/ss-server/2", "/srv/ss-server"} {
-		if mode := strings.TrimSpace(s.MustExec("stat", "-c", "%U %A", path)); !strings.HasPrefix(mode, "ss-server ") || !strings.HasSuffix(mode, "---") {
-			t.Errorf("%s is %s", path, mode)
-		}
-	}
+	s.closedToOthers()
 
 	// A purge keeps what users stored and the key that reads it.
 	s.must("7.0.1", "uninstall", "-S", "--purge", "--yes")
 	if left := s.MustExec("sh", "-c", "ls /var/lib/ss-server/keyring /srv/ss-server"); !strings.Contains(left, "vfs-") || !strings.Contains(left, "master-") || !strings.Contains(left, "vault") {
 		t.Errorf("the purge left %s", left)
+	}
+}
+
+// closedToOthers wants the server to run with no more rights than its definition leaves it,
+// and nobody else to read what it keeps.
+func (s *server) closedToOthers() {
+	s.t.Helper()
+	const asNobody = "setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all "
+	if seen := s.MustExec("sh", "-c", asNobody+"find /var/lib/ss-server /srv/ss-server /var/log/ss-server -mindepth 1 -readable 2>/dev/null || true"); seen != "" {
+		s.t.Errorf("anybody on the machine can read:\n%s", seen)
+	}
+	const netBindService = 1 << 10 // CAP_NET_BIND_SERVICE
+	uid := strings.TrimSpace(s.MustExec("id", "-u", "ss-server"))
+	status := s.MustExec("sh", "-c", "cat /proc/$(systemctl show -p MainPID --value ss-server)/status")
+	for _, want := range []string{
+		fmt.Sprintf("Uid:\t%[1]s\t%[1]s\t%[1]s\t%[1]s\n", uid), fmt.Sprintf("CapBnd:\t%016x\n", netBindService),
+		fmt.Sprintf("CapEff:\t%016x\n", netBindService), "NoNewPrivs:\t1\n", "Seccomp:\t2\n",
+	} {
+		if !strings.Contains(status, want) {
+			s.t.Errorf("no %q in what the kernel says of the server:\n%s", want, status)
+		}
 	}
 }
 

@@ -96,6 +96,10 @@ func TestWhatUsersHaveSurvivesAnUpdateARollbackAndAnUpdate(t *testing.T) {
 	a.furnish()
 	b.uploads("kim", "plain.txt", "plain")
 	b.downloads("kim", "plain.txt", "plain")
+	// Users of the web see another certificate than the one that ss-setup knows.
+	a.do("POST", "/certificates", `{"name":"web","type":"self-signed","domains":["files.example.com"]}`)
+	a.do("PATCH", "/settings", `{"web":{"certificate":"web"}}`)
+	b.MustExec("sh", "-c", "curl -svk https://127.0.0.1:6443/healthz 2>&1 | grep -q 'CN *= *files.example.com'")
 
 	b.must("7.0.1", updateArgs()...)
 	b.serves(recoveryTime, "7.0.1")

@@ -153,7 +153,7 @@ func TestAnUnattendedInstallEndsWithASiteAndAUserWhoLogsIn(t *testing.T) {
 	if strings.Contains(plan, "correct horse") || !strings.Contains(plan, "set the server up with SuperAdmin sa, site main and user anna") {
 		t.Errorf("the plan is %s", plan)
 	}
-	r := b.must("7.0.0", "install", "-S", "--answers", "/root/answers.yaml", "--output", "json")
+	r := b.must("7.0.0", "install", "-S", "--answers", "/root/answers.yaml", "--save-answers", "/root/saved.yaml", "--output", "json")
 	for _, want := range []string{`"set_up":{"node":"romantic-lovelace","superadmin":"sa","site":"main","port":22`, `"serving":true`} {
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("the result has not %s:\n%s", want, r)
@@ -177,9 +177,18 @@ func TestAnUnattendedInstallEndsWithASiteAndAUserWhoLogsIn(t *testing.T) {
 	if r := b.unattended("grep -rlE 'correct horse|battery staple' /var/lib /var/log /etc /opt /srv /run; journalctl --no-pager | grep -E 'correct horse|battery staple'"); r.stdout != "" {
 		t.Errorf("a password is in %s", r)
 	}
-	// A second time changes nothing and says so.
-	if out := b.must("7.0.0", "install", "-S", "--answers", "/root/answers.yaml", "--output", "json").stdout; !strings.Contains(out, `"outcome":"nothing"`) {
-		t.Errorf("again: %s", out)
+	// A second time changes nothing and says so, also with what was saved.
+	for _, file := range []string{"/root/answers.yaml", "/root/saved.yaml"} {
+		if out := b.must("7.0.0", "install", "-S", "--answers", file, "--output", "json").stdout; !strings.Contains(out, `"outcome":"nothing"`) {
+			t.Errorf("again with %s: %s", file, out)
+		}
+	}
+	saved := b.MustExec("cat", "/root/saved.yaml")
+	if strings.Count(saved, ` "$argon2id$`) != 2 || strings.Contains(saved, "correct horse") || strings.Contains(saved, "battery staple") {
+		t.Errorf("saved was:\n%s", saved)
+	}
+	for _, command := range []string{"ss-setup status", "ss-server status"} {
+		b.mustUnattended(command, "main", "listens")
 	}
 	b.mustUnattended("ss-server setup --answers /root/answers.yaml", "is set up already; nothing was changed")
 

@@ -65,7 +65,7 @@ func TestUpdateKeepsTheDataAndRollbackReturnsToThem(t *testing.T) {
 func TestAReleaseThatDoesNotBecomeHealthyIsPutBack(t *testing.T) {
 	for _, bad := range fixtures.Misbehaving() {
 		t.Run(bad, func(t *testing.T) {
-			b := from(t, lab.Options{Disk: "256M"}, "7.0.0", bad)
+			b := from(t, lab.Options{Disk: "384M"}, "7.0.0", bad)
 			before := b.look()
 			r := b.setup(bad, updateArgs()...)
 			if r.code != 1 {
@@ -178,7 +178,7 @@ func TestRepairPutsRightWhatDiffersFromTheReceipt(t *testing.T) {
 }
 
 func TestAFullDiskPutsEverythingBack(t *testing.T) {
-	b := from(t, lab.Options{Disk: "256M"}, "7.0.0", "7.0.1")
+	b := from(t, lab.Options{Disk: "384M"}, "7.0.0", "7.0.1")
 	before := b.look()
 	for _, free := range []int64{64 << 10, 8 << 20, 24 << 20} {
 		b.Fill(lab.System, free)

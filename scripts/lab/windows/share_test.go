@@ -3,4 +3,4 @@
 package windows
 
 // pointsPerRun is how many crash points of each run are tried.
-const pointsPerRun = 5
+const pointsPerRun = 4

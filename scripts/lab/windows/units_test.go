@@ -5,24 +5,31 @@ package windows
 import (
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// units are the tests that ask Windows itself, by package, and run nowhere else. Those
-// of other packages than the thin layer are named after Windows.
+// units are the tests that ask Windows itself, by package. Those of other packages than
+// the thin layer are named after Windows; of the server they are those of names, folders
+// and what clients do to them, which run on Linux as well.
 var units = map[string]string{
 	"installer/machine": ".", "installer/cli": "(On|Of)Windows$", "installer/plan": "OnWindows$",
+	"runtime/vfs": ".", "runtime/vfs/disk": ".", "runtime/vfs/volume": ".", "runtime/sftpd/sftp3": "(Home|Name|Machine|Obeyed|OpenFile|Ended|Truncates|It|Ls|User|Nothing|Unchanged|Session)$",
 }
 
 func TestTheTestsOfWhatAsksWindowsPassThere(t *testing.T) {
 	b := boot(t)
+	programs := t.TempDir() + "/"
+	build := []string{"test", "-c", "-o", programs}
+	for folder := range units {
+		build = append(build, "ss-setup/"+folder)
+	}
+	buildForWindows(t, build...)
 	for folder, pattern := range units {
 		t.Run(folder, func(t *testing.T) {
-			program := filepath.Join(t.TempDir(), "unit.test.exe")
-			buildForWindows(t, "test", "-c", "-o", program, "ss-setup/"+folder)
-			b.Copy(program, drive+"/unit.test.exe")
+			b.Copy(programs+path.Base(folder)+".test.exe", drive+"/unit.test.exe")
 			out, errs, code := b.run(nil, `C:\unit.test.exe`, "-test.v", "-test.run", pattern)
 			if code != 0 || !strings.Contains(out, "--- PASS") {
 				t.Errorf("exit %d\n%s%s", code, out, errs)

@@ -107,7 +107,7 @@ func (a *API) identify(r *http.Request, from netip.Addr, settings *model.Setting
 func errSession() *Problem { return problem(unauthenticated, "the session is over; log in again") }
 
 func (a *API) bySession(r *http.Request, value string, from netip.Addr, settings *model.Settings) (*caller, error) {
-	s := a.sessions.find(value, idleOf(settings))
+	s := a.sessions.find(value, idleOf(settings), r.Context().Value(watchKey{}) == nil)
 	if s == nil {
 		return nil, errSession()
 	}

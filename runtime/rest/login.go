@@ -108,14 +108,7 @@ func (a *API) registerLogin() {
 	})
 	operate(a, operation{
 		method: http.MethodPost, path: "/logout", id: "logout", tag: "me", summary: "End the session", status: http.StatusNoContent, evenThen: true,
-	}, func(_ context.Context, c *caller, _ *struct{}) (*Gone, error) {
-		if c.session == nil {
-			return nil, errNoSession()
-		}
-		a.sessions.end(c.session)
-		a.tell(c, audit.Event{Event: "api.logout", Outcome: audit.Done})
-		return &Gone{SetCookie: cookie("")}, nil
-	})
+	}, func(_ context.Context, c *caller, _ *struct{}) (*Gone, error) { return a.logout(c) })
 	operate(a, operation{
 		method: http.MethodGet, path: "/me", id: "me", tag: "me", summary: "Tell who asks, and what he may", out: me, evenThen: true,
 	}, func(_ context.Context, c *caller, _ *struct{}) (*MeOut, error) { return a.me(c) })
@@ -142,12 +135,7 @@ func (a *API) registerTOTP() {
 		if err := a.read(in.RawBody, &ask); err != nil {
 			return nil, err
 		}
-		if err := a.proved(ctx, c, &ask); err != nil {
-			return nil, err
-		}
-		secret := auth.NewSecret()
-		a.sessions.setPending(c.session, secret)
-		return &NewSecretOut{Body: &NewSecret{Secret: secret, URI: auth.SecretURI("SS Server", c.key.ID, secret)}}, nil
+		return a.beginTOTP(ctx, c, &ask)
 	})
 	operate(a, operation{
 		method: http.MethodPut, path: "/me/totp", id: "set-up-totp", tag: "me", summary: "Use the authenticator app from now on",
@@ -167,15 +155,41 @@ func (a *API) registerTOTP() {
 		if err := a.read(in.RawBody, &ask); err != nil {
 			return nil, err
 		}
-		if err := a.proved(ctx, c, &ask); err != nil {
-			return nil, err
-		}
-		err := a.accounts.change(ctx, c.name(), func(contact *model.Contact) { contact.TOTP = model.TOTP{} })
-		if err != nil {
-			return nil, err
-		}
-		return a.goOn(c)
+		return a.removeTOTP(ctx, c, &ask)
 	})
+}
+
+func (a *API) logout(c *caller) (*Gone, error) {
+	if c.session == nil {
+		return nil, errNoSession()
+	}
+	a.sessions.end(c.session)
+	a.tell(c, audit.Event{Event: "api.logout", Outcome: audit.Done})
+	return &Gone{SetCookie: cookie("")}, nil
+}
+
+func (a *API) beginTOTP(ctx context.Context, c *caller, proof *Proof) (*NewSecretOut, error) {
+	if err := a.proved(ctx, c, proof); err != nil {
+		return nil, err
+	}
+	secret := auth.NewSecret()
+	a.sessions.setPending(c.session, secret)
+	return &NewSecretOut{Body: a.newSecret(c, secret)}, nil
+}
+
+func (a *API) newSecret(c *caller, secret string) *NewSecret {
+	return &NewSecret{Secret: secret, URI: auth.SecretURI("SS Server", c.key.ID, secret)}
+}
+
+func (a *API) removeTOTP(ctx context.Context, c *caller, proof *Proof) (*MeOut, error) {
+	if err := a.proved(ctx, c, proof); err != nil {
+		return nil, err
+	}
+	err := a.accounts.change(ctx, c.name(), func(contact *model.Contact) { contact.TOTP = model.TOTP{} })
+	if err != nil {
+		return nil, err
+	}
+	return a.goOn(c)
 }
 
 func errNoSession() *Problem {

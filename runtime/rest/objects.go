@@ -120,7 +120,9 @@ func registerDelete[I any, P interface {
 	})
 }
 
-// keyOf is the key of an object as anybody may write its name.
+// KeyOf is the key of an object as anybody may write its name.
+func KeyOf(k model.Kind, site, id string) model.Key { return keyOf(k, site, id) }
+
 func keyOf(k model.Kind, site, id string) model.Key {
 	if list, network, ok := strings.Cut(id, ":"); ok && k == model.KindEntry {
 		return model.EntryKey(site, model.List(list), network)

@@ -73,28 +73,33 @@ func operate[I, O any](a *API, o operation, fn func(context.Context, *caller, *I
 	}
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		c := callerOf(ctx)
-		if c.mustChange && !o.evenThen {
-			return nil, problem(mustChange, "set another password at %s/me/password; until then nothing else is possible", Prefix)
-		}
-		out, err := fn(ctx, c, in)
-		if err != nil {
-			err = problemOf(c, err, a.Log)
-			a.tellRefusal(c, o, err)
-			return nil, err
-		}
-		return out, nil
+		return perform(a, c, o.id, o.evenThen, func() (*O, error) { return fn(ctx, c, in) })
 	})
 	if len(content) > 0 {
 		a.documented(o).RequestBody.Content = content
 	}
 }
 
+// perform does an operation for a caller, whether REST or a page asks for it.
+func perform[O any](a *API, c *caller, id string, evenThen bool, fn func() (O, error)) (out O, err error) {
+	if c.mustChange && !evenThen {
+		return out, problem(mustChange, "set another password at %s/me/password; until then nothing else is possible", Prefix)
+	}
+	if out, err = fn(); err != nil {
+		err = problemOf(c, err, a.Log)
+		a.tellRefusal(c, id, err)
+		var none O
+		return none, err
+	}
+	return out, nil
+}
+
 // tellRefusal keeps in the audit log what a caller was refused for the lack of a right.
-func (a *API) tellRefusal(c *caller, o operation, err error) {
+func (a *API) tellRefusal(c *caller, id string, err error) {
 	var p *Problem
 	if errors.As(err, &p) && p.Type == typePrefix+string(forbidden) && c.key.ID != "" &&
 		a.limits.take("refusal/"+c.name(), 30, 60) == 0 {
-		a.tell(c, audit.Event{Event: "api.forbidden", Outcome: audit.Refused, Message: o.id + ": " + p.Detail})
+		a.tell(c, audit.Event{Event: "api.forbidden", Outcome: audit.Refused, Message: id + ": " + p.Detail})
 	}
 }
 

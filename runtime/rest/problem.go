@@ -133,6 +133,9 @@ func later(t problemType, wait time.Duration, format string, args ...any) *Probl
 // Error is the detail.
 func (p *Problem) Error() string { return p.Detail }
 
+// Sort is the last part of Type, as "conflict"; docs/api.md lists them.
+func (p *Problem) Sort() string { return strings.TrimPrefix(p.Type, typePrefix) }
+
 // GetStatus makes it huma's error.
 func (p *Problem) GetStatus() int { return p.Status }
 

@@ -89,8 +89,8 @@ func (s *sessions) makeRoom(account model.Key) {
 }
 
 // find is the session of a cookie's value, nil if there is none or it is over. It counts
-// as used now.
-func (s *sessions) find(value string, idle time.Duration) *session {
+// as used now, unless somebody's page only looks again by itself.
+func (s *sessions) find(value string, idle time.Duration, use bool) *session {
 	id := sha256.Sum256([]byte(value))
 	now := s.now()
 	s.mu.Lock()
@@ -103,7 +103,9 @@ func (s *sessions) find(value string, idle time.Duration) *session {
 		delete(s.all, id)
 		return nil
 	}
-	found.used = now
+	if use {
+		found.used = now
+	}
 	return found
 }
 

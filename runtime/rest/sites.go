@@ -105,60 +105,73 @@ func (a *API) registerSites() {
 	operate(a, operation{
 		method: http.MethodGet, path: "/states", id: "site-states", tag: "sites",
 		summary: "Tell how all sites run", out: reflect.TypeFor[StateList](),
-	}, func(_ context.Context, c *caller, _ *struct{}) (*StatesOut, error) {
-		if !c.mayViewAny(model.KindSite, "") {
-			return nil, notAllowed(c, "see", model.KindSite, "")
-		}
-		out := &StateList{Items: []sites.SiteStatus{}}
-		if a.Sites == nil {
-			return &StatesOut{Body: out}, nil
-		}
-		for _, s := range a.Sites.Status() {
-			if c.mayView(model.SiteKey(s.Site)) {
-				out.Items = append(out.Items, whole(s))
-			}
-		}
-		return &StatesOut{Body: out}, nil
-	})
+	}, func(_ context.Context, c *caller, _ *struct{}) (*StatesOut, error) { return a.states(c) })
 	operate(a, operation{
 		method: http.MethodGet, path: "/sites/{site}/state", id: "site-state", tag: "sites",
 		summary: "Tell how a site runs", out: status, problems: []problemType{notFound},
-	}, func(_ context.Context, c *caller, in *InSite) (*StateOut, error) {
-		if !c.mayView(model.SiteKey(in.Site)) {
-			return nil, notAllowed(c, "see", model.KindSite, in.Site)
-		}
-		return a.siteState(in.Site)
-	})
+	}, func(_ context.Context, c *caller, in *InSite) (*StateOut, error) { return a.stateOf(c, in.Site) })
 	operate(a, operation{
 		method: http.MethodGet, path: "/sites/{site}/needs", id: "site-needs", tag: "sites",
 		summary: "List the clients that need weak algorithms", out: reflect.TypeFor[NeedList](), problems: []problemType{notFound},
 		help: "For who may see the site and its users.",
 	}, a.needs)
-	for _, verb := range []struct {
-		name, summary, help string
-		do                  func(context.Context, *caller, string) error
-	}{
-		{"start", "Start a site", "A binding that cannot be had is told in the answer.", a.startSite},
-		{"stop", "Stop a site at once, with all its sessions", "It stays so until it or the server is started.", a.stopSite},
-		{"drain", "Stop a site when its transfers are done", "The answer comes at once; the limits of the site say how long they may take.", a.drainSite},
-	} {
+	for _, verb := range siteVerbs {
 		operate(a, operation{
 			method: http.MethodPost, path: "/sites/{site}/" + verb.name, id: verb.name + "-site", tag: "sites",
 			summary: verb.summary, help: verb.help, out: status, problems: []problemType{notFound},
 		}, func(ctx context.Context, c *caller, in *InSite) (*StateOut, error) {
-			if !c.super {
-				return nil, notAllowed(c, verb.name, model.KindSite, in.Site)
-			}
-			if err := a.siteRuns(in.Site); err != nil {
-				return nil, err
-			}
-			if err := verb.do(ctx, c, in.Site); err != nil {
-				return nil, err
-			}
-			return a.siteState(in.Site)
+			return a.runSite(ctx, c, verb, in.Site)
 		})
 	}
 	a.registerSessions()
+}
+
+// siteVerb is what can be done to a site that runs.
+type siteVerb struct {
+	name, summary, help string
+	do                  func(*API, context.Context, *caller, string) error
+}
+
+var siteVerbs = []siteVerb{
+	{"start", "Start a site", "A binding that cannot be had is told in the answer.", (*API).startSite},
+	{"stop", "Stop a site at once, with all its sessions", "It stays so until it or the server is started.", (*API).stopSite},
+	{"drain", "Stop a site when its transfers are done", "The answer comes at once; the limits of the site say how long they may take.", (*API).drainSite},
+}
+
+func (a *API) runSite(ctx context.Context, c *caller, verb siteVerb, site string) (*StateOut, error) {
+	if !c.super {
+		return nil, notAllowed(c, verb.name, model.KindSite, site)
+	}
+	if err := a.siteRuns(site); err != nil {
+		return nil, err
+	}
+	if err := verb.do(a, ctx, c, site); err != nil {
+		return nil, err
+	}
+	return a.siteState(site)
+}
+
+func (a *API) states(c *caller) (*StatesOut, error) {
+	if !c.mayViewAny(model.KindSite, "") {
+		return nil, notAllowed(c, "see", model.KindSite, "")
+	}
+	out := &StateList{Items: []sites.SiteStatus{}}
+	if a.Sites == nil {
+		return &StatesOut{Body: out}, nil
+	}
+	for _, s := range a.Sites.Status() {
+		if c.mayView(model.SiteKey(s.Site)) {
+			out.Items = append(out.Items, whole(s))
+		}
+	}
+	return &StatesOut{Body: out}, nil
+}
+
+func (a *API) stateOf(c *caller, site string) (*StateOut, error) {
+	if !c.mayView(model.SiteKey(site)) {
+		return nil, notAllowed(c, "see", model.KindSite, site)
+	}
+	return a.siteState(site)
 }
 
 // startSite starts a site. That it cannot be served is no refusal: its state tells why.
@@ -251,24 +264,10 @@ func (a *API) needs(_ context.Context, c *caller, in *InSite) (*NeedsOut, error)
 }
 
 func (a *API) registerSessions() {
-	mayView := func(r model.Rights) bool { return r.MayView(model.KindUser) }
-	mayEdit := func(r model.Rights) bool { return r.MayEdit(model.KindUser) }
 	operate(a, operation{
 		method: http.MethodGet, path: "/sites/{site}/sessions", id: "list-sessions", tag: "sessions", summary: "List the sessions of a site",
 		help: "For who may see the site's users.", out: reflect.TypeFor[SessionList](), problems: []problemType{notFound},
-	}, func(_ context.Context, c *caller, in *InSite) (*SessionsOut, error) {
-		if !c.inSite(in.Site, mayView) {
-			return nil, notAllowed(c, "see", model.KindUser, in.Site)
-		}
-		if err := a.siteRuns(in.Site); err != nil {
-			return nil, err
-		}
-		list := &SessionList{Items: []Session{}}
-		for _, s := range a.Sites.Sessions(in.Site) {
-			list.Items = append(list.Items, sessionView(s))
-		}
-		return &SessionsOut{Body: list}, nil
-	})
+	}, func(_ context.Context, c *caller, in *InSite) (*SessionsOut, error) { return a.sessionsOf(c, in.Site) })
 	type some struct {
 		InSite
 		KickQuery
@@ -278,10 +277,7 @@ func (a *API) registerSessions() {
 		help: "For who may change the site's users.", out: reflect.TypeFor[Kicked](), problems: []problemType{notFound},
 	}
 	operate(a, kick, func(_ context.Context, c *caller, in *some) (*KickedOut, error) {
-		if !c.inSite(in.Site, mayEdit) {
-			return nil, notAllowed(c, "end the sessions of", model.KindUser, in.Site)
-		}
-		return a.kick(c, in.Site, func(s sftpd.Session) bool { return in.User == "" || model.Fold(s.User) == model.Fold(in.User) })
+		return a.kickUser(c, in.Site, in.User)
 	})
 	type one struct {
 		InSite
@@ -289,14 +285,7 @@ func (a *API) registerSessions() {
 	}
 	kick.path, kick.id, kick.summary = "/sites/{site}/sessions/{session}", "kick-session", "End a session"
 	operate(a, kick, func(_ context.Context, c *caller, in *one) (*KickedOut, error) {
-		if !c.inSite(in.Site, mayEdit) {
-			return nil, notAllowed(c, "end the sessions of", model.KindUser, in.Site)
-		}
-		out, err := a.kick(c, in.Site, func(s sftpd.Session) bool { return s.ID == in.Session })
-		if err == nil && out.Body.Ended == 0 {
-			return nil, problem(notFound, "there is no such session any more")
-		}
-		return out, err
+		return a.kickOne(c, in.Site, in.Session)
 	})
 	type user struct {
 		InSite
@@ -308,6 +297,43 @@ func (a *API) registerSessions() {
 	}, func(_ context.Context, c *caller, in *user) (*UserStatusOut, error) {
 		return a.userStatus(c, keyOf(model.KindUser, in.Site, in.ID))
 	})
+}
+
+func mayViewUsers(r model.Rights) bool { return r.MayView(model.KindUser) }
+
+func mayEditUsers(r model.Rights) bool { return r.MayEdit(model.KindUser) }
+
+func (a *API) sessionsOf(c *caller, site string) (*SessionsOut, error) {
+	if !c.inSite(site, mayViewUsers) {
+		return nil, notAllowed(c, "see", model.KindUser, site)
+	}
+	if err := a.siteRuns(site); err != nil {
+		return nil, err
+	}
+	list := &SessionList{Items: []Session{}}
+	for _, s := range a.Sites.Sessions(site) {
+		list.Items = append(list.Items, sessionView(s))
+	}
+	return &SessionsOut{Body: list}, nil
+}
+
+// kickUser ends the sessions of a user, or of all.
+func (a *API) kickUser(c *caller, site, user string) (*KickedOut, error) {
+	if !c.inSite(site, mayEditUsers) {
+		return nil, notAllowed(c, "end the sessions of", model.KindUser, site)
+	}
+	return a.kick(c, site, func(s sftpd.Session) bool { return user == "" || model.Fold(s.User) == model.Fold(user) })
+}
+
+func (a *API) kickOne(c *caller, site string, id uint64) (*KickedOut, error) {
+	if !c.inSite(site, mayEditUsers) {
+		return nil, notAllowed(c, "end the sessions of", model.KindUser, site)
+	}
+	out, err := a.kick(c, site, func(s sftpd.Session) bool { return s.ID == id })
+	if err == nil && out.Body.Ended == 0 {
+		return nil, problem(notFound, "there is no such session any more")
+	}
+	return out, err
 }
 
 func sessionView(s sftpd.Session) Session {

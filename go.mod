@@ -22,6 +22,8 @@ require github.com/pires/go-proxyproto v0.15.0
 
 require github.com/danielgtaylor/huma/v2 v2.37.2
 
+require rsc.io/qr v0.2.0
+
 require (
 	github.com/Azure/go-ntlmssp v0.1.1 // indirect
 	github.com/go-asn1-ber/asn1-ber v1.5.8

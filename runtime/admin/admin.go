@@ -1,25 +1,20 @@
-// Package admin is the web interface of ss-server: /healthz for probes, the page that
-// stands in while an update is not committed, the first-run page, and the place of the
-// REST interface.
+// Package admin is what answers at the web port of ss-server: /healthz for probes, the page
+// that stands in while an update is not committed, the REST interface and the pages.
 //
-// Pages are rendered here, work without JavaScript, and make no request to anywhere
-// else; the content security policy allows nothing inline. The package knows neither
-// the store nor the generation: it is handed functions.
+// It puts them together and sets what every answer carries. The pages themselves are package
+// web's, the interface package rest's; it knows neither, nor the store: it is handed
+// functions.
 package admin
 
 import (
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"ss-setup/runtime/daemon"
-	"ss-setup/runtime/setup"
 )
-
-// SetupPath is the first-run page.
-const SetupPath = "/init/setup"
 
 // retryAfter is what a closed server tells clients to wait, in seconds: about the
 // downtime of an update.
@@ -29,36 +24,32 @@ const retryAfter = "2"
 type Options struct {
 	Health func(*http.Request) daemon.Health
 	Open   func() bool
-	Codes  Codes
 	// Metrics is the page /metrics; nil for none.
 	Metrics http.Handler
 	// API is what is below /api/; nil for none.
-	API     http.Handler
-	Version string
-	Log     *slog.Logger
+	API http.Handler
+	// Pages are everything else.
+	Pages Pages
+	Log   *slog.Logger
 }
 
-// Codes redeems setup codes and knows the session that one opened.
-type Codes interface {
-	Redeem(typed string, from netip.Addr) (setup.Session, error)
-	Session(token string) (expires time.Time, ok bool)
-	// Done tells that the node is set up: codes open nothing any more.
-	Done() (bool, error)
+// Pages are what a browser shows.
+type Pages interface {
+	http.Handler
+	// CrossOrigin answers a form that a page of another site sent.
+	CrossOrigin(w http.ResponseWriter, r *http.Request)
 }
 
 // Handler is the whole web interface.
 func Handler(opt Options) http.Handler {
-	p := newPages(opt)
-	pages := http.NewServeMux()
-	pages.HandleFunc("GET "+p.stylePath, p.style)
-	pages.HandleFunc("GET /{$}", p.root)
-	pages.HandleFunc("GET "+SetupPath, p.whileNew(p.setup))
-	pages.HandleFunc("POST "+SetupPath, p.whileNew(p.redeem))
-	pages.HandleFunc("GET /help", p.help)
-	pages.HandleFunc("/", p.notFound)
-
+	closed := newClosedPage()
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", p.health)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(opt.Health(r)); err != nil {
+			opt.Log.Debug("a probe was not answered", "error", err)
+		}
+	})
 	if opt.Metrics != nil {
 		// Like health it is there before the generation is committed.
 		mux.Handle("GET /metrics", opt.Metrics)
@@ -66,7 +57,7 @@ func Handler(opt Options) http.Handler {
 	if opt.API != nil {
 		mux.Handle("/api/", whenOpen(opt.Open, opt.API, closedAPI))
 	}
-	mux.Handle("/", whenOpen(opt.Open, protected(pages, p.crossOrigin), p.closed))
+	mux.Handle("/", whenOpen(opt.Open, protected(opt.Pages, opt.Pages.CrossOrigin), closed.serve))
 	return withHeaders(mux)
 }
 
@@ -108,6 +99,8 @@ func withHeaders(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("X-Frame-Options", "DENY") // for browsers that do not read frame-ancestors
 		h.Set("Cache-Control", "no-store")
 		if r.ContentLength != 0 {
 			// What no handler reads, the library does before it lets go of the connection.

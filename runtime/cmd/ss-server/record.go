@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
+	"sync/atomic"
 
 	"ss-setup/runtime/audit"
 	"ss-setup/runtime/engine"
@@ -11,6 +12,7 @@ import (
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/sftpd"
 	"ss-setup/runtime/sites"
+	"ss-setup/runtime/web"
 )
 
 // recorder writes what happens into the audit log, and counts it.
@@ -20,6 +22,8 @@ type recorder struct {
 
 	logins, files, bytes metrics.Counters
 	changed              metrics.Counters
+	// up and down are the bytes of files that were transferred and closed.
+	up, down atomic.Int64
 }
 
 func newRecorder(o *operations) *recorder {
@@ -51,6 +55,24 @@ func (r *recorder) watch(m *sites.Manager) {
 		}
 		return float64(n)
 	})
+}
+
+// load is what the server does now, for the plots: files that are still open count as far
+// as they came.
+func (r *recorder) load(m *sites.Manager) func() web.Load {
+	return func() web.Load {
+		l := web.Load{Up: r.up.Load(), Down: r.down.Load()}
+		for _, site := range m.Status() {
+			l.Sessions += site.Sessions
+			for _, session := range m.Sessions(site.Site) {
+				for _, t := range session.Transfers {
+					l.Up += t.Written
+					l.Down += t.Read
+				}
+			}
+		}
+		return l
+	}
 }
 
 // changes records a commit. It is a listener of the engine.
@@ -110,6 +132,8 @@ func (r *recorder) file(e sftpd.Event, out *audit.Event) {
 	r.files.With(e.Site, f.Op, out.Outcome).Inc()
 	r.bytes.With(e.Site, "up").Add(float64(f.Written))
 	r.bytes.With(e.Site, "down").Add(float64(f.Read))
+	r.up.Add(f.Written)
+	r.down.Add(f.Read)
 	data := map[string]any{}
 	for name, n := range map[string]int64{"read": f.Read, "written": f.Written, "microseconds": f.Took.Microseconds()} {
 		if n > 0 {

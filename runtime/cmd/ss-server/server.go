@@ -27,6 +27,7 @@ import (
 	"ss-setup/runtime/store"
 	"ss-setup/runtime/tlscert"
 	"ss-setup/runtime/vfs/keyring"
+	"ss-setup/runtime/web"
 )
 
 // server is what a running ss-server consists of. Whoever answers requests - pages, REST,
@@ -44,6 +45,7 @@ type server struct {
 	snapshots *snapshotKeeper
 	sites     *sites.Manager
 	api       *rest.API
+	pages     *web.Pages
 	tending   context.CancelFunc
 }
 
@@ -96,7 +98,32 @@ func (s *server) open(i *daemon.Instance) (err error) {
 		return err
 	}
 	r.watch(s.sites)
-	return s.openAPI()
+	if err := s.openAPI(); err != nil {
+		return err
+	}
+	history := web.NewHistory(r.load(s.sites), time.Now)
+	go history.Run(ctx)
+	s.pages = web.New(web.Options{
+		API: s.api, Codes: s.codes, SetUp: s.setUpByWizard, History: history, Facts: s.facts(time.Now()), Version: i.Version(), Log: s.log,
+	})
+	return nil
+}
+
+// facts are what the overview tells of the node.
+func (s *server) facts(started time.Time) func() web.Facts {
+	return func() web.Facts {
+		f := web.Facts{Started: started, CertificateEnds: s.ops.certificate().NotAfter}
+		list, err := snapshotsIn(s.at.state).List()
+		if err != nil {
+			s.log.Warn("the snapshots could not be listed", "error", err)
+		}
+		for _, snapshot := range list {
+			if snapshot.Made.After(f.Snapshot) {
+				f.Snapshot = snapshot.Made
+			}
+		}
+		return f
+	}
 }
 
 // openAPI makes the REST interface.
@@ -167,7 +194,7 @@ func (s *server) Close() error {
 
 func (s *server) handler(i *daemon.Instance) http.Handler {
 	return admin.Handler(admin.Options{
-		Health: i.Health, Open: i.Gate.Open, Codes: s.codes, Version: i.Version(), Log: s.log, API: s.api,
+		Health: i.Health, Open: i.Gate.Open, Log: s.log, API: s.api, Pages: s.pages,
 		Metrics: s.ops.metrics.Handler(s.ops.mayReadMetrics(daemon.NewProbe(s.at.state))),
 	})
 }

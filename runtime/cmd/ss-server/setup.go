@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -260,18 +261,38 @@ func (s *server) setup() control.Verb {
 		if err != nil || done || a == nil {
 			return setUpResult{Already: done}, err
 		}
-		first := setup.First{Engine: s.engine, MakeVFS: s.sites.MakeVFS, UnmakeVFS: s.sites.UnmakeVFS, Random: rand.Reader, Now: time.Now}
-		made, err := first.Do(ctx, a)
+		made, err := s.setUp(ctx, audit.Event{By: byRoot}, a)
 		if errors.Is(err, setup.ErrDone) {
 			return setUpResult{Already: true}, nil
 		}
 		if err != nil {
-			s.ops.audit.Append(audit.Event{Event: "node.setup", Outcome: audit.Failed, By: byRoot, Message: err.Error()})
 			return nil, errors.New(strings.TrimPrefix(err.Error(), answers.ErrInvalid.Error()+": "))
 		}
-		s.ops.audit.Append(audit.Event{Event: "node.setup", Outcome: audit.Done, By: byRoot, Object: model.NodeKey(made.Node).String()})
 		return setUpResult{Made: made, Serving: made.Port != 0 && speaksSSH(ctx, made.Address, made.Port)}, nil
 	}
+}
+
+// setUp sets this node up, for the command line and the wizard; who tells by whom and from
+// where.
+func (s *server) setUp(ctx context.Context, who audit.Event, a *answers.Answers) (setup.Made, error) {
+	first := setup.First{Engine: s.engine, MakeVFS: s.sites.MakeVFS, UnmakeVFS: s.sites.UnmakeVFS, Random: rand.Reader, Now: time.Now}
+	made, err := first.Do(ctx, a)
+	who.Event = "node.setup"
+	switch {
+	case errors.Is(err, setup.ErrDone):
+		return made, err
+	case err != nil:
+		who.Outcome, who.Message = audit.Failed, err.Error()
+	default:
+		who.Outcome, who.Object = audit.Done, model.NodeKey(made.Node).String()
+	}
+	s.ops.audit.Append(who)
+	return made, err
+}
+
+// setUpByWizard is setUp for the pages.
+func (s *server) setUpByWizard(ctx context.Context, from netip.Addr, a *answers.Answers) (setup.Made, error) {
+	return s.setUp(ctx, audit.Event{By: "setup", From: from.String()}, a)
 }
 
 // bannerPatience bounds the wait for a site that was just made.

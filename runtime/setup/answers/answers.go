@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ss-setup/runtime/auth"
+	"ss-setup/runtime/model"
 )
 
 // ErrInvalid is in every error about answers that cannot be taken as they are.
@@ -37,6 +38,8 @@ type SuperAdmin struct {
 	Name         string `json:"name,omitempty"`
 	Password     string `json:"password,omitempty"`
 	PasswordFile string `json:"password_file,omitempty"`
+	// TOTP is the authenticator app that was tested in the wizard; no file can say it.
+	TOTP model.TOTP `json:"-"`
 }
 
 // Site is the first one, with its storage and its first user.

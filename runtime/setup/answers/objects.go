@@ -18,7 +18,7 @@ func (a *Answers) Objects(keyID string, now time.Time) []model.Object {
 	out := []model.Object{&model.Node{Head: model.Head{Name: a.NodeID}, Description: a.Description}}
 	if s := a.SuperAdmin; s != nil {
 		out = append(out, &model.SuperAdmin{Head: model.Head{Name: s.Name}, Contact: model.Contact{
-			Email: a.RecoveryEmail, Password: model.Password{Hash: s.Password, Changed: changed(now)},
+			Email: a.RecoveryEmail, Password: model.Password{Hash: s.Password, Changed: changed(now)}, TOTP: s.TOTP,
 		}})
 	}
 	if a.FirstSite != nil {

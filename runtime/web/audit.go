@@ -1,0 +1,72 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"ss-setup/runtime/audit"
+	"ss-setup/runtime/model"
+	"ss-setup/runtime/rest"
+)
+
+// eventRow is an event as a sentence.
+type eventRow struct {
+	audit.Event
+	Text  string
+	Href  string
+	State string
+}
+
+type auditData struct {
+	Rows    []eventRow
+	Text    string
+	Outcome string
+	Next    string
+}
+
+// audit is the log of what was done, the newest first.
+func (p *Pages) audit(v *visit) error {
+	query := v.r.URL.Query()
+	q := &rest.AuditQuery{Text: cut(query.Get("q"), 200), By: cut(query.Get("by"), 700), Site: cut(query.Get("site"), 63), Limit: pageSize}
+	switch out := query.Get("outcome"); out {
+	case audit.Done, audit.Refused, audit.Failed:
+		q.Outcome = out
+	}
+	q.Before, _ = strconv.ParseUint(query.Get("before"), 10, 64)
+	page, err := v.who.Audit(v.r.Context(), q)
+	if err != nil {
+		return err
+	}
+	data := auditData{Text: q.Text, Outcome: q.Outcome}
+	for _, e := range page.Items {
+		data.Rows = append(data.Rows, rowOf(e))
+	}
+	if page.More {
+		query.Set("before", strconv.FormatUint(page.Next, 10))
+		data.Next = "/audit?" + url.Values(query).Encode()
+	}
+	return v.show(http.StatusOK, "audit", view{Title: "Audit log", Lead: "Who did what, when and from where; the newest first.", Data: data})
+}
+
+var eventWords = map[string]string{
+	"config.change": "changed", "session.login": "logged in by SFTP", "session.logout": "logged out of SFTP",
+	"api.login": "signed in to the pages", "api.logout": "signed out of the pages", "api.password": "changed the own password",
+	"api.proof": "could not show who it is", "api.forbidden": "asked for what is not allowed", "api.token": "sent a token that is not valid",
+	"site.start": "started a site", "site.stop": "stopped a site", "site.drain": "drained a site", "session.kick": "ended sessions",
+	"node.setup": "set the node up",
+}
+
+func rowOf(e audit.Event) eventRow {
+	row := eventRow{Event: e, Text: eventWords[e.Event], State: map[string]string{audit.Done: "good", audit.Refused: "warn", audit.Failed: "bad"}[e.Outcome]}
+	if row.Text == "" {
+		row.Text = e.Event
+	}
+	if key, err := model.ParseKey(e.Object); err == nil && e.Object != "" {
+		row.Object, row.Href = model.Describe(key), pageOf(key)
+		if row.Href == "/" {
+			row.Href = ""
+		}
+	}
+	return row
+}

@@ -1,0 +1,269 @@
+package web
+
+import (
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ss-setup/runtime/model"
+	"ss-setup/runtime/rest"
+)
+
+// form is what a page shows of an object that can be changed: its values as they are typed,
+// and what is wrong with them.
+type form struct {
+	Sections []section
+	// typed are the values in the inputs, was those that the object had when the form was
+	// first shown: what differs is what somebody changed.
+	typed, was values
+	// tree is the object's JSON form, nil for one that is made.
+	tree     any
+	Rev      uint64
+	ReadOnly bool
+	wrong    map[string][]string
+	// General are messages that belong to no field.
+	General []string
+}
+
+func fieldsOf(sections []section) (out []field) {
+	for _, s := range sections {
+		out = append(out, s.Fields...)
+	}
+	return out
+}
+
+// treeOf is an object as JSON is read.
+func treeOf(o model.Object) (tree map[string]any, err error) {
+	text, err := json.Marshal(o)
+	if err == nil {
+		err = json.Unmarshal(text, &tree)
+	}
+	return tree, err
+}
+
+// formOf is the form of an object as it is.
+func formOf(sections []section, tree map[string]any) *form {
+	f := &form{Sections: sections, wrong: map[string][]string{}}
+	if tree != nil {
+		f.tree = tree
+		f.was = typed(fieldsOf(sections), tree)
+		f.typed = f.was
+		rev, _ := tree["rev"].(float64)
+		f.Rev = uint64(rev)
+	}
+	return f
+}
+
+// take puts what was sent into the form.
+func (f *form) take(sent url.Values) {
+	f.typed = values{}
+	for name, list := range sent {
+		list = slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == "" })
+		if len(list) > 0 {
+			f.typed[name] = list
+		}
+	}
+	if rev, err := strconv.ParseUint(sent.Get("rev"), 10, 64); err == nil {
+		f.Rev = rev
+	}
+	var was values
+	if json.Unmarshal([]byte(sent.Get("was")), &was) == nil && was != nil {
+		f.was = was
+	}
+	for _, field := range fieldsOf(f.Sections) {
+		field.closed(f.typed)
+		for name, list := range f.typed {
+			if field.Type == areaInput || field.Type == linesInput || field.Type == keysInput {
+				if name == field.Name {
+					f.typed[name] = one(strings.ReplaceAll(list[0], "\r\n", "\n"))
+				}
+			}
+		}
+	}
+}
+
+// Was is what the object had, for the form to send along.
+func (f *form) Was() string {
+	text, _ := json.Marshal(f.was) // strings cannot fail
+	return string(text)
+}
+
+// changed tells whether somebody typed another value into a field.
+func (f *form) changed(field field) bool {
+	if field.Type != rowsInput {
+		return !f.typed.same(f.was, field.Name)
+	}
+	n := max(rowsOf(field.Name, f.typed), rowsOf(field.Name, f.was))
+	for i := range n {
+		for _, inner := range field.Fields {
+			if name := rowName(field.Name, i, inner.Name); !f.typed.same(f.was, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// patch is a merge patch of what was changed; false if something typed cannot be read.
+func (f *form) patch() (patch map[string]any, ok bool) {
+	patch, ok = map[string]any{}, true
+	for _, field := range fieldsOf(f.Sections) {
+		if f.tree != nil && (field.Fixed || !f.changed(field)) {
+			continue
+		}
+		v, wrong := field.read(field.Name, f.typed, look(f.tree, field.place()))
+		if wrong != "" {
+			f.wrong[field.Name] = append(f.wrong[field.Name], wrong)
+			ok = false
+			continue
+		}
+		if v == nil && f.tree == nil || field.Type == dropInput && f.typed.get(field.Name) == "" {
+			continue
+		}
+		put(patch, field.Name, v)
+	}
+	return patch, ok
+}
+
+// refuse puts a problem beside the fields that it concerns.
+func (f *form) refuse(p *rest.Problem) {
+	if len(p.Errors) == 0 {
+		f.General = append(f.General, sentence(p.Detail))
+		return
+	}
+	for _, e := range p.Errors {
+		message := sentence(e.Problem + "; " + e.Cure)
+		if e.Other != nil {
+			message = sentence(e.Problem + " (" + model.Describe(*e.Other) + "); " + e.Cure)
+		}
+		if name := f.inputFor(e.Field); name != "" {
+			f.wrong[name] = append(f.wrong[name], message)
+		} else {
+			f.General = append(f.General, e.Field+": "+message)
+		}
+	}
+}
+
+// inputFor is the input that a field of an object is typed in; empty if there is none. A
+// message of a part - keys[0].key - belongs to the input of the whole, and one of a whole to
+// its first part.
+func (f *form) inputFor(place string) string {
+	place = strings.ReplaceAll(strings.ReplaceAll(place, "[", "."), "]", "")
+	best := ""
+	for _, field := range fieldsOf(f.Sections) {
+		for _, name := range f.inputNames(field) {
+			switch {
+			case name == place:
+				return name
+			case within(place, name) && len(name) > len(best):
+				best = name
+			case best == "" && within(name, place):
+				best = name
+			}
+		}
+	}
+	return best
+}
+
+func (f *form) inputNames(field field) []string {
+	names := []string{field.Name}
+	if field.Type == rowsInput {
+		for i := range rowsOf(field.Name, f.typed) {
+			for _, inner := range field.Fields {
+				names = append(names, rowName(field.Name, i, inner.Name))
+			}
+		}
+	}
+	return names
+}
+
+func within(place, name string) bool { return strings.HasPrefix(place, name+".") }
+
+// Wrong are the inputs with messages, for the summary that leads to them.
+func (f *form) Wrong() (out []link) {
+	for _, field := range fieldsOf(f.Sections) {
+		for _, name := range f.inputNames(field) {
+			if len(f.wrong[name]) > 0 {
+				out = append(out, link{Text: field.Label, Href: "#" + inputID(name)})
+			}
+		}
+	}
+	return out
+}
+
+// input is a field as a template shows it.
+type input struct {
+	field
+	ID       string
+	Value    string
+	Choices  []choice
+	On       bool
+	Set      bool // a secret is there
+	Wrong    []string
+	ReadOnly bool
+	Rows     [][]input
+}
+
+type choice struct {
+	option
+	On bool
+}
+
+func inputID(name string) string { return "f-" + strings.ReplaceAll(name, ".", "-") }
+
+// Inputs are the fields of a section with their values.
+func (f *form) Inputs(s section) (out []input) {
+	for _, field := range s.Fields {
+		out = append(out, f.input(field, field.Name))
+	}
+	return out
+}
+
+// Open tells that a section is to be seen: it is no folded one, or has something in it.
+func (f *form) Open(s section) bool {
+	return !s.Folded || slices.ContainsFunc(s.Fields, func(field field) bool {
+		return slices.ContainsFunc(f.inputNames(field), func(name string) bool { return len(f.wrong[name]) > 0 || len(f.typed[name]) > 0 })
+	})
+}
+
+// spareRows are those that wait for more.
+const spareRows = 1
+
+func (f *form) input(field field, name string) input {
+	in := input{
+		field: field, ID: inputID(name), Value: f.typed.get(name), On: f.typed.get(name) != "",
+		Wrong: f.wrong[name], ReadOnly: f.ReadOnly || field.Fixed && f.tree != nil,
+	}
+	in.Name = name
+	known := false
+	for _, o := range field.Options {
+		on := slices.Contains(f.typed[name], o.Value) || (field.Type == choiceInput || field.Type == radioInput) && in.Value == o.Value
+		known = known || on
+		in.Choices = append(in.Choices, choice{o, on})
+	}
+	if field.Type == choiceInput && !known && in.Value != "" {
+		in.Choices = append(in.Choices, choice{option{Value: in.Value, Text: in.Value}, true})
+	}
+	switch field.Type {
+	case secretInput:
+		in.Value = ""
+		in.Set = look(look(f.tree, field.place()), "set") == true
+	case dropInput:
+		in.Set = look(f.tree, field.Name) != nil
+	case rowsInput:
+		rows := rowsOf(name, f.typed)
+		if !in.ReadOnly {
+			rows += spareRows
+		}
+		for i := range rows {
+			var row []input
+			for _, inner := range field.Fields {
+				row = append(row, f.input(inner, rowName(name, i, inner.Name)))
+			}
+			in.Rows = append(in.Rows, row)
+		}
+	}
+	return in
+}

@@ -1,0 +1,120 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"ss-setup/runtime/rest"
+)
+
+// loginForm is what the log-in shows.
+type loginForm struct {
+	Name, As string
+	// Next is the page to go on with; Held a form that waits for it.
+	Next, Held string
+	Ended      bool
+	Wrong      string
+	Wait       int
+	// Half names a log-in whose password was right and that waits for a code.
+	Half     string
+	Recovery bool
+}
+
+// half is a log-in that waits for a code.
+type half struct{ name, password, as string }
+
+func (p *Pages) askLogin(w http.ResponseWriter, r *http.Request, status int, f loginForm) {
+	title := "Sign in"
+	if f.Half != "" {
+		title = "Enter the code"
+	}
+	p.show(w, r, status, "login", view{Title: title, Data: f})
+}
+
+func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) {
+	p.askLogin(w, r, http.StatusOK, loginForm{Next: r.URL.Query().Get("next")})
+}
+
+// login is both steps: name and password, then a code where the account has an app.
+func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
+	if !p.readForm(w, r) {
+		return
+	}
+	form := r.PostForm
+	f := loginForm{Name: form.Get("name"), As: form.Get("as"), Next: form.Get("next"), Held: form.Get("held"), Half: form.Get("half"), Recovery: form.Get("recovery") != ""}
+	ask := &rest.LoginRequest{Name: f.Name, Password: form.Get("password"), As: f.As}
+	if f.Half != "" {
+		begun, ok := p.halves.get(f.Half)
+		if !ok {
+			f.Half, f.Wrong = "", "That took too long. Sign in again."
+			p.askLogin(w, r, http.StatusUnauthorized, f)
+			return
+		}
+		f.Name, f.As = begun.name, begun.as
+		ask.Name, ask.Password, ask.As = begun.name, begun.password, begun.as
+		ask.Code, ask.Recovery = form.Get("code"), form.Get("recovery")
+	}
+	who, err := p.API.Arrive(r)
+	if err == nil {
+		var cookie string
+		if cookie, err = who.Login(r.Context(), ask); err == nil {
+			p.halves.drop(f.Half)
+			w.Header().Add("Set-Cookie", cookie)
+			http.Redirect(w, r, p.onwards(f), http.StatusSeeOther)
+			return
+		}
+	}
+	p.refuseLogin(w, r, f, ask, err)
+}
+
+// onwards is where a log-in leads to.
+func (p *Pages) onwards(f loginForm) string {
+	if !localPath(f.Next) {
+		return "/"
+	}
+	held, err := url.ParseQuery(f.Held)
+	if err == nil && f.Held != "" {
+		if id, ok := p.hold(held); ok {
+			u := url.URL{Path: held.Get("page"), RawQuery: url.Values{"draft": {id}, "notice": {"back"}}.Encode()}
+			return u.String()
+		}
+	}
+	return f.Next
+}
+
+func (p *Pages) refuseLogin(w http.ResponseWriter, r *http.Request, f loginForm, ask *rest.LoginRequest, err error) {
+	var problem *rest.Problem
+	if !asProblem(err, &problem) {
+		p.Log.Error("a log-in failed", "error", err)
+		p.message(w, r, http.StatusInternalServerError, "The server failed", "Its log tells why.")
+		return
+	}
+	status := problem.Status
+	switch {
+	case problem.Sort() == problemCode && f.Half == "":
+		f.Half, status = p.halves.put(half{ask.Name, ask.Password, ask.As}), http.StatusOK
+	case problem.Sort() == problemCode:
+		f.Wrong = "Type the code of the authenticator app, or a recovery code."
+	case problem.Sort() == problemUnauthenticated && f.Half != "":
+		f.Wrong = "The code is not right, or was used before. Wait for the next one and type that."
+	case problem.Sort() == problemUnauthenticated:
+		f.Wrong = "Name or password is wrong, or the account may not be used now. A forgotten password of a SuperAdmin is set anew on the server, with: ss-server sapassreset"
+	default:
+		f.Wrong = sentence(problem.Detail)
+	}
+	if after := problem.GetHeaders().Get("Retry-After"); after != "" {
+		w.Header().Set("Retry-After", after)
+		f.Wait, _ = strconv.Atoi(after)
+	}
+	p.askLogin(w, r, status, f)
+}
+
+func (p *Pages) logout(v *visit) error {
+	cookie, err := v.who.Logout()
+	if err != nil {
+		return err
+	}
+	v.w.Header().Add("Set-Cookie", cookie)
+	return v.redirect("/login", "")
+}

@@ -1,0 +1,145 @@
+package web
+
+import (
+	"net/http"
+	"time"
+
+	"ss-setup/runtime/model"
+	"ss-setup/runtime/rest"
+)
+
+// tile is a number that leads to its list.
+type tile struct {
+	Label, Value, Href, Sub string
+	State                   string
+}
+
+type overviewData struct {
+	Tiles    []tile
+	Warnings []warning
+	Sites    []siteRow
+	Plots    []*plot
+	Bans     []cell
+	Facts    *Facts
+	// MayMake tells that a first site could be made here.
+	MayMake bool
+}
+
+// warning is something that should be looked at, with where.
+type warning struct{ Text, Href, Do string }
+
+// plotSpan is how far the overview looks back.
+const plotSpan = 6 * time.Hour
+
+// overview is the page that everybody begins with.
+func (p *Pages) overview(v *visit) error {
+	data := overviewData{MayMake: v.who.Super()}
+	if v.who.MayList(model.KindSite, "") {
+		rows, _, err := v.siteList()
+		if err != nil {
+			return err
+		}
+		data.Sites = rows
+	}
+	v.tiles(&data)
+	if err := v.bans(&data); err != nil {
+		return err
+	}
+	if v.who.Super() {
+		v.facts(&data)
+		if p.History != nil {
+			data.Plots = p.plots()
+		}
+	}
+	return v.show(http.StatusOK, "overview", view{Title: "Overview", Data: data})
+}
+
+// tiles are what runs now.
+func (v *visit) tiles(data *overviewData) {
+	running, sessions, users := 0, 0, 0
+	for _, s := range data.Sites {
+		sessions += s.Sessions
+		users += s.Users
+		switch s.State.State {
+		case "good":
+			running++
+		case "bad", "warn":
+			if s.State.Text == "Partly" {
+				running++
+			}
+			data.Warnings = append(data.Warnings, warning{"Site " + s.Name + ": " + orText(s.State.Sub, s.State.Text), s.Href, "Look at the site"})
+		}
+	}
+	state := "good"
+	if running < len(data.Sites) {
+		state = "warn"
+	}
+	if len(data.Sites) > 0 {
+		data.Tiles = append(data.Tiles, tile{Label: "Sites running", Value: count(running) + " of " + count(len(data.Sites)), Href: "/sites", State: state})
+	}
+	if v.mayAnywhere(model.KindUser) {
+		data.Tiles = append(data.Tiles,
+			tile{Label: "Sessions now", Value: count(sessions), Href: "/sessions"},
+			tile{Label: "Users", Value: count(users), Href: "/users"})
+	}
+}
+
+func orText(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
+}
+
+// bans are the newest ones.
+func (v *visit) bans(data *overviewData) error {
+	if !v.who.MayList(model.KindEntry, "") {
+		return nil
+	}
+	found, err := v.who.List(model.KindEntry, "", &rest.ListQuery{Text: "", Prefix: "block:", Limit: 5, Total: true})
+	if err != nil {
+		return err
+	}
+	for _, o := range found.Items {
+		e := o.(*model.Entry)
+		until := "for ever"
+		if !e.Expires.IsZero() {
+			until = "until " + moment(e.Expires)
+		}
+		data.Bans = append(data.Bans, cell{Text: e.Network, Mono: true, Sub: string(e.Reason) + ", " + until, Href: entriesResource().of(e.Key())})
+	}
+	if found.Total != nil {
+		data.Tiles = append(data.Tiles, tile{Label: "Banned addresses", Value: count(*found.Total), Href: "/entries"})
+	}
+	return nil
+}
+
+// soon is when the end of a certificate is told.
+const soon = 30 * 24 * time.Hour
+
+func (v *visit) facts(data *overviewData) {
+	if v.Facts == nil {
+		return
+	}
+	facts := v.Facts()
+	data.Facts = &facts
+	now := v.Now()
+	if !facts.CertificateEnds.IsZero() && facts.CertificateEnds.Sub(now) < soon {
+		data.Warnings = append(data.Warnings, warning{"The certificate of these pages ends on " + moment(facts.CertificateEnds) + ".", "/settings", "Look at the settings"})
+	}
+	if facts.Snapshot.IsZero() || now.Sub(facts.Snapshot) > 48*time.Hour {
+		data.Warnings = append(data.Warnings, warning{"There is no fresh copy of the configuration. On the server, run: ss-server backup FILE", "/help", "How to make a backup"})
+	}
+}
+
+// plots are sessions and throughput of the last hours.
+func (p *Pages) plots() []*plot {
+	samples, now := p.History.Last(plotSpan), p.Now()
+	return []*plot{
+		plotOf("Throughput", samples, now, plotSpan, rate, roundUpBytes,
+			series{"Up", "up", func(s Sample) float64 { return s.Up }},
+			series{"Down", "down", func(s Sample) float64 { return s.Down }}),
+		plotOf("Sessions", samples, now, plotSpan, func(n float64) string { return count(int(n)) }, roundUp,
+			series{"Sessions", "sessions", func(s Sample) float64 { return float64(s.Sessions) }}),
+	}
+}

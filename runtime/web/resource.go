@@ -1,0 +1,481 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ss-setup/runtime/model"
+	"ss-setup/runtime/rest"
+)
+
+// resource is a kind of objects with its pages: a list, a form to make one, a form to change
+// one, a page that deletes one. Where the kind belongs to sites, so do the pages.
+type resource struct {
+	kind model.Kind
+	// path is the collection in addresses, as REST has it.
+	path string
+	// title and lead head the list; empty is told where it has nothing.
+	title, lead, empty string
+	// inServer is for kinds whose objects may belong to no site, too.
+	inServer bool
+	columns  []column
+	// sections are the form; the tree is nil for an object that is made.
+	sections func(v *visit, site string, tree map[string]any) ([]section, error)
+	// start are the values of a new object's form.
+	start values
+	// above is what the page of an object shows before its form: a template and its data.
+	above func(v *visit, key model.Key) (name string, data any, err error)
+	// loss is what goes with an object, for the page that asks before it is deleted.
+	loss func(v *visit, o model.Object) string
+	// kept is neither made nor changed here; made is not made here.
+	kept, single bool
+	// index takes the place of the usual list.
+	index handler
+}
+
+// column is one of a list.
+type column struct {
+	Title string
+	// Quiet columns are left out where there is little room.
+	Quiet, Number bool
+	cell          func(o model.Object) cell
+}
+
+// cell is one place in a table.
+type cell struct {
+	Text, Href, Sub string
+	State           string // good, bad, warn, or off: a badge
+	Mono            bool
+	Quiet, Number   bool
+}
+
+// resource makes the routes of a kind.
+func (p *Pages) resource(res resource) {
+	if res.single {
+		p.page("GET /"+res.path, func(v *visit) error { return v.editPage(res) })
+		p.page("POST /"+res.path, func(v *visit) error { return v.save(res) })
+		return
+	}
+	if !res.kind.Scoped() || res.inServer {
+		p.collection(res, "/"+res.path, "/new/"+res.path)
+	}
+	if res.kind.Scoped() {
+		p.collection(res, "/sites/{site}/"+res.path, "/sites/{site}/new/"+res.path)
+	}
+}
+
+func (p *Pages) collection(res resource, at, fresh string) {
+	index := res.index
+	if index == nil {
+		index = func(v *visit) error { return v.list(res) }
+	}
+	p.page("GET "+at, index)
+	p.page("GET "+at+"/{id}", func(v *visit) error { return v.editPage(res) })
+	p.page("GET "+at+"/{id}/delete", func(v *visit) error { return v.askDelete(res) })
+	p.page("POST "+at+"/{id}/delete", func(v *visit) error { return v.delete(res) })
+	if res.kept {
+		return
+	}
+	p.page("POST "+at+"/{id}", func(v *visit) error { return v.save(res) })
+	p.page("GET "+fresh, func(v *visit) error { return v.newPage(res) })
+	p.page("POST "+fresh, func(v *visit) error { return v.create(res) })
+}
+
+// at is the address of a collection.
+func (res resource) at(site string) string {
+	if site == "" {
+		return "/" + res.path
+	}
+	return "/sites/" + url.PathEscape(site) + "/" + res.path
+}
+
+func (res resource) of(key model.Key) string {
+	if res.single {
+		return "/" + res.path
+	}
+	return res.at(key.Site) + "/" + url.PathEscape(key.ID)
+}
+
+func (res resource) fresh(site string) string {
+	if site == "" {
+		return "/new/" + res.path
+	}
+	return "/sites/" + url.PathEscape(site) + "/new/" + res.path
+}
+
+func (res resource) key(v *visit) model.Key {
+	if res.single {
+		return model.Key{Kind: res.kind, ID: model.SettingsName}
+	}
+	return v.key(res.kind)
+}
+
+// listData is what a list shows.
+type listData struct {
+	Columns []column
+	Rows    [][]cell
+	Empty   string
+	Text    string
+	Sort    string
+	Sorts   []option
+	Total   int
+	Next    string
+	At      string
+	// Fresh is where one is made, empty if that is not allowed.
+	Fresh, Noun string
+	Sites       []link
+}
+
+// pageSize is how many rows a list has before "more".
+const pageSize = 100
+
+var sorts = []option{{Value: "name", Text: "Name"}, {Value: "-name", Text: "Name, from the end"}, {Value: "-modified", Text: "Changed last"}, {Value: "-created", Text: "Made last"}}
+
+func (v *visit) list(res resource) error {
+	query := v.r.URL.Query()
+	q := &rest.ListQuery{Text: cut(query.Get("q"), 200), After: query.Get("after"), Limit: pageSize, Total: true, Sort: "name"}
+	for _, s := range sorts {
+		if s.Value == query.Get("sort") {
+			q.Sort = s.Value
+		}
+	}
+	found, err := v.who.List(res.kind, v.site(), q)
+	if err != nil {
+		return err
+	}
+	data := listData{
+		Columns: res.columns, Empty: res.empty, Text: q.Text, Sort: q.Sort, Sorts: sorts, At: res.at(v.site()), Noun: res.kind.Noun(),
+		Rows: make([][]cell, 0, len(found.Items)),
+	}
+	if found.Total != nil {
+		data.Total = *found.Total
+	}
+	for _, o := range found.Items {
+		data.Rows = append(data.Rows, res.row(o))
+	}
+	if found.More {
+		data.Next = data.At + "?" + url.Values{"q": {q.Text}, "sort": {q.Sort}, "after": {found.Next}}.Encode()
+	}
+	page := view{Title: res.title, Lead: res.lead, Crumbs: v.crumbs(), Tabs: v.tabs()}
+	if v.mayMake(res) {
+		data.Fresh = res.fresh(v.site())
+		page.Primary = &link{Text: "New " + res.kind.Noun(), Href: data.Fresh}
+	}
+	if res.kind == model.KindUser {
+		data.Sites = v.otherSites("/users")
+	}
+	page.Data = data
+	return v.show(http.StatusOK, "list", page)
+}
+
+func (v *visit) mayMake(res resource) bool {
+	if res.kept || res.single {
+		return false
+	}
+	return v.who.MayEdit(model.Key{Kind: res.kind, Site: v.site()})
+}
+
+func (res resource) row(o model.Object) []cell {
+	row := make([]cell, len(res.columns))
+	for i, c := range res.columns {
+		row[i] = c.cell(o)
+		row[i].Quiet, row[i].Number = c.Quiet, c.Number
+		if i == 0 && row[i].Href == "" {
+			row[i].Href = res.of(o.Key())
+		}
+	}
+	return row
+}
+
+func cut(text string, most int) string {
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "")
+	}
+	return text
+}
+
+// editData is what the page of a form shows.
+type editData struct {
+	*form
+	// Action is where the form is sent; Back leads away without saving.
+	Action, Back string
+	Verb         string
+	// Delete is where the object is deleted, empty if that is not allowed.
+	Delete     string
+	Noun       string
+	By         string
+	Changed    string
+	AboveName  string
+	Above      any
+	SiteStatus any
+}
+
+func (v *visit) formFor(res resource, o model.Object) (*form, error) {
+	var tree map[string]any
+	if o != nil {
+		var err error
+		if tree, err = treeOf(o); err != nil {
+			return nil, err
+		}
+	}
+	sections, err := res.sections(v, v.site(), tree)
+	if err != nil {
+		return nil, err
+	}
+	return formOf(sections, tree), nil
+}
+
+func (v *visit) editPage(res resource) error {
+	key := res.key(v)
+	o, err := v.who.Get(key)
+	if err != nil {
+		return err
+	}
+	f, err := v.formFor(res, o)
+	if err != nil {
+		return err
+	}
+	f.ReadOnly = res.kept || !v.who.MayEdit(key)
+	if held := v.held(); held != nil && !f.ReadOnly {
+		f.take(held)
+	}
+	return v.showForm(res, http.StatusOK, o, f)
+}
+
+// showForm is the page of an object that there is.
+func (v *visit) showForm(res resource, status int, o model.Object, f *form) error {
+	key := o.Key()
+	head := o.Header()
+	data := editData{form: f, Action: res.of(key), Back: res.at(key.Site), Verb: "Save changes", Noun: key.Kind.Noun(), By: head.By}
+	if !head.Modified.IsZero() {
+		data.Changed = iso(head.Modified)
+	}
+	if !f.ReadOnly && !res.single && (key.Kind != model.KindSite || v.who.Super()) {
+		data.Delete = res.of(key) + "/delete"
+	}
+	if res.above != nil {
+		var err error
+		if data.AboveName, data.Above, err = res.above(v, key); err != nil {
+			return err
+		}
+	}
+	title := head.Name
+	if res.single {
+		title = res.title
+		data.Back = "/"
+	}
+	page := view{Title: title, Crumbs: append(v.crumbs(), link{Text: res.title, Href: res.at(key.Site)}), Tabs: v.tabs(), Data: data}
+	if res.single {
+		page.Crumbs, page.Lead = nil, res.lead
+	}
+	return v.show(status, "edit", page)
+}
+
+// save changes an object. Whatever is refused comes back with what was typed.
+func (v *visit) save(res resource) error {
+	key := res.key(v)
+	o, err := v.who.Get(key)
+	if sortOf(err) == problemNotFound && !res.single {
+		return v.gone(res, key)
+	}
+	if err != nil {
+		return err
+	}
+	f, err := v.formFor(res, o)
+	if err != nil {
+		return err
+	}
+	f.take(v.r.PostForm)
+	v.decide(f, o)
+	patch, ok := f.patch()
+	if !ok {
+		return v.showForm(res, http.StatusUnprocessableEntity, o, f)
+	}
+	if len(patch) == 0 && f.Rev == o.Header().Rev {
+		return v.redirect(res.of(key), "same")
+	}
+	_, err = v.who.Change(v.r.Context(), key, f.Rev, patch)
+	switch sortOf(err) {
+	case "":
+		if err != nil {
+			return err
+		}
+		return v.redirect(res.of(key), "saved")
+	case problemConflict:
+		return v.showConflict(res, o, f)
+	case problemNotFound:
+		return v.gone(res, key)
+	case problemUnauthenticated, problemMustChange, "forbidden":
+		return err
+	}
+	return v.refuseForm(err, f, func(status int) error { return v.showForm(res, status, o, f) })
+}
+
+// refuseForm shows a form again with what is wrong.
+func (v *visit) refuseForm(err error, f *form, show func(status int) error) error {
+	var p *rest.Problem
+	if !asProblem(err, &p) {
+		return err
+	}
+	if p.Sort() == problemExists {
+		f.wrong["name"] = append(f.wrong["name"], sentence(p.Detail))
+	} else {
+		f.refuse(p)
+	}
+	return show(p.Status)
+}
+
+// gone tells that the object was deleted meanwhile; what was typed can make it anew.
+func (v *visit) gone(res resource, key model.Key) error {
+	f, err := v.formFor(res, nil)
+	if err != nil {
+		return err
+	}
+	f.take(v.r.PostForm)
+	f.Rev = 0
+	f.General = append(f.General, sentence(model.Describe(key)+" was deleted by somebody else meanwhile. What you typed is here: save it to make the "+key.Kind.Noun()+" anew"))
+	if f.typed.get("name") == "" {
+		f.typed["name"] = one(key.ID)
+	}
+	return v.showNew(res, http.StatusConflict, f)
+}
+
+func (v *visit) newPage(res resource) error {
+	if !v.mayMake(res) {
+		return v.notYours(res)
+	}
+	f, err := v.formFor(res, nil)
+	if err != nil {
+		return err
+	}
+	f.typed = values{}
+	for name, list := range res.start {
+		f.typed[name] = list
+	}
+	for _, field := range fieldsOf(f.Sections) {
+		if given := slices.DeleteFunc(slices.Clone(field.Options), func(o option) bool { return o.Value == "" }); field.Lone && len(given) == 1 {
+			f.typed[field.Name] = one(given[0].Value)
+		}
+	}
+	if held := v.held(); held != nil {
+		f.take(held)
+	}
+	return v.showNew(res, http.StatusOK, f)
+}
+
+func (v *visit) notYours(res resource) error {
+	v.message(v.w, v.r, http.StatusForbidden, "Not allowed", "Your account may not make any "+res.kind.Noun()+" here. A SuperAdmin can give the right.")
+	return nil
+}
+
+func (v *visit) showNew(res resource, status int, f *form) error {
+	noun := res.kind.Noun()
+	return v.show(status, "edit", view{
+		Title: "New " + noun, Crumbs: append(v.crumbs(), link{Text: res.title, Href: res.at(v.site())}), Tabs: v.tabs(),
+		Data: editData{form: f, Action: res.fresh(v.site()), Back: res.at(v.site()), Verb: "Make " + noun, Noun: noun},
+	})
+}
+
+func (v *visit) create(res resource) error {
+	f, err := v.formFor(res, nil)
+	if err != nil {
+		return err
+	}
+	f.take(v.r.PostForm)
+	body, ok := f.patch()
+	if !ok {
+		return v.showNew(res, http.StatusUnprocessableEntity, f)
+	}
+	if v.site() != "" && res.kind != model.KindHostKey {
+		body["site"] = v.site()
+	}
+	if _, named := body["name"]; !named && res.kind == model.KindEntry {
+		body["name"] = "" // made of list and network
+	}
+	o, secret, err := v.who.Create(v.r.Context(), res.kind, v.site(), body)
+	if err != nil {
+		switch sortOf(err) {
+		case problemUnauthenticated, problemMustChange, "forbidden":
+			return err
+		}
+		return v.refuseForm(err, f, func(status int) error { return v.showNew(res, status, f) })
+	}
+	if secret != "" {
+		return v.tellOnce(shown{Title: "Copy the " + res.kind.Noun() + " now", Lead: "It is shown this once; nobody can read it again.", Lines: []string{secret}, Next: res.of(o.Key())})
+	}
+	return v.redirect(res.of(o.Key()), "made")
+}
+
+// deleteData is what the page shows that asks before an object goes.
+type deleteData struct {
+	Noun, Name, Loss string
+	Action, Back     string
+	Rev              uint64
+	Wrong            string
+	Typed            string
+	UsedBy           []link
+	More             int
+	Blocked          string
+}
+
+func (v *visit) askDelete(res resource) error { return v.deletePage(res, http.StatusOK, deleteData{}) }
+
+func (v *visit) deletePage(res resource, status int, data deleteData) error {
+	key := res.key(v)
+	o, err := v.who.Get(key)
+	if err != nil {
+		return err
+	}
+	data.Noun, data.Name, data.Action, data.Back = key.Kind.Noun(), o.Header().Name, res.of(key)+"/delete", res.of(key)
+	if data.Rev == 0 {
+		data.Rev = o.Header().Rev
+	}
+	if res.loss != nil {
+		data.Loss = res.loss(v, o)
+	}
+	return v.show(status, "delete", view{
+		Title: "Delete " + data.Noun + " " + data.Name, Crumbs: append(v.crumbs(), link{Text: res.title, Href: res.at(key.Site)}, link{Text: data.Name, Href: data.Back}), Data: data,
+	})
+}
+
+func (v *visit) delete(res resource) error {
+	key := res.key(v)
+	form := v.r.PostForm
+	rev, _ := strconv.ParseUint(form.Get("rev"), 10, 64)
+	if o, err := v.who.Get(key); err != nil {
+		return err
+	} else if form.Get("confirm") != o.Header().Name {
+		return v.deletePage(res, http.StatusUnprocessableEntity, deleteData{Rev: rev, Typed: form.Get("confirm"), Wrong: "That is not the name. Type it as it stands above."})
+	}
+	err := v.who.Delete(v.r.Context(), key, rev)
+	var p *rest.Problem
+	switch {
+	case err == nil:
+		return v.redirect(res.at(key.Site), "deleted")
+	case !asProblem(err, &p):
+		return err
+	case p.Sort() == problemConflict:
+		return v.deletePage(res, p.Status, deleteData{Blocked: "It was changed by " + p.Conflict.By + " meanwhile. Look at it again before you delete it."})
+	case p.Sort() == problemReferenced:
+		data := deleteData{Rev: rev, Blocked: sentence(p.Detail)}
+		for _, k := range p.UsedBy.First {
+			data.UsedBy = append(data.UsedBy, link{Text: model.Describe(k), Href: pageOf(k)})
+		}
+		data.More = p.UsedBy.Count - len(p.UsedBy.First)
+		return v.deletePage(res, p.Status, data)
+	}
+	return err
+}
+
+// pageOf is the page of an object; the overview for one that has none.
+func pageOf(key model.Key) string {
+	for _, res := range resources() {
+		if res.kind == key.Kind {
+			return res.of(key)
+		}
+	}
+	return "/"
+}

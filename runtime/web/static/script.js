@@ -1,0 +1,124 @@
+// What the pages do better with a script, and do without one as well: times in the reader's
+// zone, search while typing, live parts, keys. It asks only the server that it came from.
+"use strict";
+
+const tidy = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+function dress(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    if (!isNaN(at)) time.textContent = tidy.format(at);
+  }
+  for (const button of root.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
+}
+
+// part asks for a part of a page and puts it in the place of the one that is shown.
+let asked = 0;
+async function part(place, url, live) {
+  const mine = ++asked;
+  let answer;
+  try {
+    answer = await fetch(url, { headers: { "X-Part": place.dataset.part, ...(live && { "X-Live": "1" }) }, redirect: "error" });
+  } catch {
+    return;
+  }
+  if (mine !== asked) return;
+  if (answer.status === 401) return location.reload();
+  if (!answer.ok) return;
+  const text = await answer.text();
+  if (mine !== asked) return;
+  if (place.shown === text) return;
+  const focused = place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  place.shown = text;
+  place.innerHTML = text;
+  dress(place);
+  if (focused) place.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function searches() {
+  const place = document.getElementById("part");
+  for (const form of document.querySelectorAll("form[data-search]")) {
+    let wait;
+    const look = () => {
+      const url = new URL(form.action || location.href);
+      url.search = new URLSearchParams(new FormData(form)).toString();
+      history.replaceState(null, "", url);
+      part(place, url);
+    };
+    form.addEventListener("input", () => { clearTimeout(wait); wait = setTimeout(look, 120); });
+    form.addEventListener("submit", (event) => { event.preventDefault(); clearTimeout(wait); look(); });
+  }
+}
+
+function lives() {
+  const place = document.querySelector("[data-every]");
+  if (!place) return;
+  setInterval(() => {
+    // Who reads with the keyboard, or has selected something, is not disturbed.
+    if (document.hidden || place.contains(document.activeElement) || String(getSelection())) return;
+    part(place, location.href, true);
+  }, place.dataset.every * 1000);
+}
+
+function countdown() {
+  const place = document.querySelector("[data-left]");
+  if (!place) return;
+  const end = new Date(place.dataset.left);
+  const tick = () => {
+    const left = Math.max(0, Math.round((end - Date.now()) / 1000));
+    place.textContent = left > 0 ? `This session lasts for ${Math.floor(left / 60)} min ${String(left % 60).padStart(2, "0")} s more.` : "This session is over. What you typed stays; a new setup code goes on.";
+    place.classList.toggle("soon", left <= 60);
+  };
+  tick();
+  setInterval(tick, 1000);
+}
+
+function rows() { return [...document.querySelectorAll("table.list tbody tr a:first-of-type")].filter((a) => a.closest("td") === a.closest("tr").cells[0]); }
+
+function move(by) {
+  const list = rows();
+  if (!list.length) return;
+  const at = list.indexOf(document.activeElement);
+  list[at < 0 ? 0 : Math.min(Math.max(at + by, 0), list.length - 1)].focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && !/^(checkbox|radio)$/.test(event.target.type);
+  if (event.key === "Escape" && event.target.type === "search") event.target.blur();
+  if (event.key === "ArrowDown" && event.target.type === "search") { event.preventDefault(); return move(1); }
+  if (typing) return;
+  if (event.key === "/") { const q = document.getElementById("q"); if (q) { event.preventDefault(); q.focus(); q.select(); } }
+  else if (event.key === "?") document.getElementById("keys").showModal();
+  else if (event.key === "j" || event.key === "ArrowDown" && event.target.closest("table.list")) { event.preventDefault(); move(1); }
+  else if (event.key === "k" || event.key === "ArrowUp" && event.target.closest("table.list")) { event.preventDefault(); move(-1); }
+});
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (button) {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    const said = button.querySelector(".seen-not");
+    button.title = said.textContent = "Copied";
+    setTimeout(() => { button.title = said.textContent = "Copy"; }, 2000);
+  }
+});
+
+// A form that was changed is not left by accident, and is sent once.
+for (const form of document.querySelectorAll("form.edit")) {
+  form.addEventListener("input", () => { form.touched = true; });
+  addEventListener("beforeunload", (event) => { if (form.touched) event.preventDefault(); });
+}
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  form.touched = false;
+  if (form.method !== "post") return;
+  if (form.sent) event.preventDefault();
+  form.sent = true;
+  setTimeout(() => { form.sent = false; }, 5000);
+});
+
+dress(document);
+searches();
+lives();
+countdown();

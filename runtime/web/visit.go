@@ -1,0 +1,253 @@
+package web
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"ss-setup/runtime/model"
+	"ss-setup/runtime/rest"
+)
+
+// The sorts of problems that pages tell apart; package rest has all.
+const (
+	problemUnauthenticated = "unauthenticated"
+	problemCode            = "code-required"
+	problemMustChange      = "password-must-change"
+	problemConflict        = "conflict"
+	problemNotFound        = "not-found"
+	problemExists          = "exists"
+	problemReferenced      = "referenced"
+)
+
+// maxForm bounds what a form may send: a certificate with its chain is the largest.
+const maxForm = 512 << 10
+
+// visit is a request of somebody who has logged in.
+type visit struct {
+	*Pages
+	w   http.ResponseWriter
+	r   *http.Request
+	who *rest.Visitor
+}
+
+// handler answers a visit, or says why not: an error is shown as a page.
+type handler func(*visit) error
+
+// page makes a route for who has logged in.
+func (p *Pages) page(pattern string, fn handler) {
+	p.mux.HandleFunc(pattern, p.onceSetUp(func(w http.ResponseWriter, r *http.Request) {
+		if !p.readForm(w, r) {
+			return
+		}
+		enter := p.API.Enter
+		if r.Header.Get("X-Live") != "" {
+			enter = p.API.Watch
+		}
+		who, err := enter(r)
+		if sortOf(err) == problemUnauthenticated {
+			p.signInFirst(w, r)
+			return
+		}
+		v := &visit{p, w, r, who}
+		switch {
+		case err != nil:
+		case r.Method == http.MethodPost && !p.ownForm(r, rest.SessionCookie):
+			v.stale()
+			return
+		case who.MustChange() && !strings.HasPrefix(r.URL.Path, "/account") && r.URL.Path != "/logout":
+			http.Redirect(w, r, "/account", http.StatusSeeOther)
+			return
+		default:
+			err = fn(v)
+		}
+		if sortOf(err) == problemUnauthenticated {
+			p.signInFirst(w, r)
+		} else if err != nil {
+			v.fail(err)
+		}
+	}))
+}
+
+// onceSetUp leads to the wizard as long as the node is new.
+func (p *Pages) onceSetUp(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		done, err := p.Codes.Done()
+		switch {
+		case err != nil:
+			p.Log.Error("whether the node is set up could not be looked up", "error", err)
+			p.message(w, r, http.StatusInternalServerError, "The server's objects could not be read", "The log of ss-server tells why.")
+		case !done:
+			http.Redirect(w, r, SetupPath, http.StatusSeeOther)
+		default:
+			next(w, r)
+		}
+	}
+}
+
+func (p *Pages) readForm(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodPost {
+		return true
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		p.message(w, r, http.StatusBadRequest, "That form could not be read", "Go back and send it again; it may hold at most 512 KiB.")
+		return false
+	}
+	return true
+}
+
+// token is what the forms of a session carry. It is made of the session's cookie, so it ends
+// with it.
+func (p *Pages) token(r *http.Request, cookie string) string {
+	c, err := r.Cookie(cookie)
+	if err != nil {
+		return ""
+	}
+	mac := hmac.New(sha256.New, p.csrfKey[:])
+	mac.Write([]byte(c.Value))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// ownForm tells a form that a page of this session sent.
+func (p *Pages) ownForm(r *http.Request, cookie string) bool {
+	want := p.token(r, cookie)
+	return want != "" && hmac.Equal([]byte(want), []byte(r.PostForm.Get("csrf")))
+}
+
+// stale answers a form of another session: what was typed comes back, with the token of this
+// one.
+func (v *visit) stale() {
+	if id, ok := v.hold(v.r.PostForm); ok {
+		http.Redirect(v.w, v.r, withQuery(v.r.URL.Path, "draft", id), http.StatusSeeOther)
+		return
+	}
+	v.message(v.w, v.r, http.StatusForbidden, "That form is of another session", "Open the page again, look at it, and send the form anew. Nothing was changed.")
+}
+
+// draft is a form whose session ended before it was saved.
+type draft struct {
+	path   string
+	values url.Values
+}
+
+// hold keeps a form for the page of its path.
+func (p *Pages) hold(form url.Values) (id string, ok bool) {
+	path := form.Get("page")
+	if path == "" || !localPath(path) {
+		return "", false
+	}
+	return p.drafts.put(draft{path, withoutSecrets(form)}), true
+}
+
+// held is the form that was kept for this page, nil if none was.
+func (v *visit) held() url.Values {
+	d, ok := v.drafts.get(v.r.URL.Query().Get("draft"))
+	if !ok || d.path != v.r.URL.Path {
+		return nil
+	}
+	return d.values
+}
+
+// withoutSecrets leaves out what must not lie about, and what belongs to the session.
+func withoutSecrets(form url.Values) url.Values {
+	out := url.Values{}
+	for name, values := range form {
+		if name != "csrf" && !strings.HasSuffix(name, ".clear") {
+			out[name] = values
+		}
+	}
+	return out
+}
+
+// signInFirst shows the log-in. A form that was sent waits in it.
+func (p *Pages) signInFirst(w http.ResponseWriter, r *http.Request) {
+	ask := loginForm{Next: r.URL.RequestURI()}
+	if r.Method == http.MethodPost {
+		ask.Next = r.PostForm.Get("page")
+		if ask.Next != "" {
+			ask.Held = withoutSecrets(r.PostForm).Encode()
+		}
+		ask.Ended = true
+	} else if _, err := r.Cookie(rest.SessionCookie); err == nil {
+		ask.Ended = true
+	}
+	if r.Header.Get("X-Part") != "" {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	if r.Method == http.MethodGet && !ask.Ended {
+		http.Redirect(w, r, withQuery("/login", "next", ask.Next), http.StatusSeeOther)
+		return
+	}
+	p.askLogin(w, r, http.StatusUnauthorized, ask)
+}
+
+// redirect leads to another page after something was done; notice names what to tell there.
+func (v *visit) redirect(to, notice string) error {
+	if notice != "" {
+		to = withQuery(to, "notice", notice)
+	}
+	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
+	return nil
+}
+
+func withQuery(path, name, value string) string {
+	return path + "?" + url.Values{name: {value}}.Encode()
+}
+
+// localPath tells a path of this server from an address of another.
+func localPath(path string) bool {
+	u, err := url.Parse(path)
+	return err == nil && u.Scheme == "" && u.Host == "" && strings.HasPrefix(path, "/") &&
+		!strings.HasPrefix(path, "//") && !strings.ContainsAny(path, "\\\r\n\t")
+}
+
+// sortOf is the sort of a problem; empty for other errors and for none.
+func sortOf(err error) string {
+	var p *rest.Problem
+	if errors.As(err, &p) {
+		return p.Sort()
+	}
+	return ""
+}
+
+// fail shows an error as a page.
+func (v *visit) fail(err error) { v.problem(v.w, v.r, err) }
+
+func (p *Pages) problem(w http.ResponseWriter, r *http.Request, err error) {
+	var problem *rest.Problem
+	if !asProblem(err, &problem) {
+		p.Log.Error("a page failed", "path", r.URL.Path, "error", err)
+		p.message(w, r, http.StatusInternalServerError, "The server failed", "Its log tells why.")
+		return
+	}
+	if after := problem.GetHeaders().Get("Retry-After"); after != "" {
+		w.Header().Set("Retry-After", after)
+	}
+	p.message(w, r, problem.Status, problem.Title, sentence(problem.Detail))
+}
+
+// sentence begins with a capital and ends with a full stop.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	text = strings.ToUpper(text[:1]) + text[1:]
+	if !strings.HasSuffix(text, ".") {
+		text += "."
+	}
+	return text
+}
+
+// site is the one in the path.
+func (v *visit) site() string { return v.r.PathValue("site") }
+
+// key is the object in the path.
+func (v *visit) key(k model.Kind) model.Key { return rest.KeyOf(k, v.site(), v.r.PathValue("id")) }
+
+func asProblem(err error, p **rest.Problem) bool { return errors.As(err, p) }

@@ -1,0 +1,130 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"ss-setup/runtime/rest"
+	"ss-setup/runtime/setup"
+	"ss-setup/runtime/setup/answers"
+)
+
+// SetupPath is the first-run wizard.
+const SetupPath = "/init/setup"
+
+// Codes redeems setup codes and knows the session that one opened.
+type Codes interface {
+	Redeem(typed string, from netip.Addr) (setup.Session, error)
+	Session(token string) (expires time.Time, ok bool)
+	// Done tells that the node is set up: codes open nothing any more.
+	Done() (bool, error)
+}
+
+// SetUp makes what the wizard was told: *setup.Made, or an error that is answers.ErrInvalid
+// or setup.ErrDone.
+type SetUp func(ctx context.Context, from netip.Addr, a *answers.Answers) (setup.Made, error)
+
+// Facts are what the overview tells of the node.
+type Facts struct {
+	// Started is when the server began to run.
+	Started time.Time
+	// Snapshot is when the configuration was last copied; zero if never.
+	Snapshot time.Time
+	// CertificateEnds is the end of the certificate that the pages are served with.
+	CertificateEnds time.Time
+	// Update is a version that could be installed; empty if none is known.
+	Update string
+}
+
+// Options are what the pages work with.
+type Options struct {
+	API   *rest.API
+	Codes Codes
+	SetUp SetUp
+	// History has what the plots show; nil for no plots.
+	History *History
+	// Facts tells of the node; nil for nothing.
+	Facts   func() Facts
+	Version string
+	Log     *slog.Logger
+	Now     func() time.Time // nil is the machine's clock
+}
+
+// Pages are all pages. Make them with New.
+type Pages struct {
+	Options
+	assets  *assets
+	render  *renderer
+	csrfKey [sha256.Size]byte
+	// drafts are forms whose session ended, halves log-ins that wait for a code, secrets what
+	// is shown once after a redirect.
+	drafts  *shelf[draft]
+	halves  *shelf[half]
+	secrets *shelf[shown]
+	wizard  wizard
+	mux     *http.ServeMux
+}
+
+// New makes the pages.
+func New(o Options) *Pages {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Pages{
+		Options: o, assets: newAssets(), mux: http.NewServeMux(),
+		drafts: newShelf[draft](o.Now, 15*time.Minute, 200), halves: newShelf[half](o.Now, 3*time.Minute, 200),
+		secrets: newShelf[shown](o.Now, 5*time.Minute, 200),
+	}
+	_, _ = rand.Read(p.csrfKey[:]) // never fails
+	p.render = newRenderer(p)
+	p.routes()
+	return p
+}
+
+// ServeHTTP answers every path that is not the REST interface's or a probe's.
+func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.mux.ServeHTTP(w, r) }
+
+// routes is the map of the pages.
+func (p *Pages) routes() {
+	p.mux.HandleFunc("GET /static/{name}", p.assets.serve)
+	p.mux.HandleFunc("GET "+SetupPath, p.whileNew(p.showWizard))
+	p.mux.HandleFunc("POST "+SetupPath, p.whileNew(p.stepWizard))
+	p.mux.HandleFunc("GET "+donePath, p.showDone)
+	p.mux.HandleFunc("GET /login", p.onceSetUp(p.showLogin))
+	p.mux.HandleFunc("POST /login", p.onceSetUp(p.login))
+	p.mux.HandleFunc("POST /theme", p.setTheme)
+	p.mux.HandleFunc("GET /help", p.help)
+
+	p.page("POST /logout", p.logout)
+	p.page("GET /{$}", p.overview)
+	p.page("GET /account", p.account)
+	p.page("POST /account/password", p.setPassword)
+	p.page("POST /account/totp", p.beginTOTP)
+	p.page("GET /account/totp", p.showTOTP)
+	p.page("POST /account/totp/use", p.useTOTP)
+	p.page("POST /account/totp/remove", p.removeTOTP)
+	p.page("GET /once/{id}", p.showOnce)
+
+	p.page("GET /sites/{site}/state", p.siteState)
+	for _, verb := range []string{"start", "stop", "drain"} {
+		p.page("GET /sites/{site}/"+verb, p.askRunSite(verb))
+		p.page("POST /sites/{site}/"+verb, p.runSite(verb))
+	}
+	p.page("GET /users", p.usersOfSomeSite)
+	p.page("GET /sites/{site}/sessions", p.sessions)
+	p.page("POST /sites/{site}/sessions/kick", p.kick)
+	p.page("GET /sessions", p.sessionsOfSomeSite)
+	p.page("GET /audit", p.audit)
+	for _, res := range resources() {
+		p.resource(res)
+	}
+	p.mux.HandleFunc("/", p.nowhere)
+}

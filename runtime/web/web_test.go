@@ -1,0 +1,539 @@
+package web
+
+import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base32"
+	"encoding/binary"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ss-setup/runtime/model"
+	"ss-setup/runtime/sftpd"
+)
+
+func TestWhoIsNotSignedInIsAskedToAndComesWhereHeWanted(t *testing.T) {
+	w := furnished(t)
+	b := w.browser().get("/sites/main/users").says(http.StatusOK, "Sign in")
+	if !strings.HasPrefix(b.path, "/login?next=") {
+		t.Fatal(b.path)
+	}
+	b.send(url.Values{"name": {"sa"}, "password": {goodPassword}}).says(http.StatusOK, "Users", "anna")
+	if b.path != "/sites/main/users" {
+		t.Error(b.path)
+	}
+}
+
+func TestAWrongPasswordIsToldWithoutSayingWhatWasWrongAndCounts(t *testing.T) {
+	w := furnished(t)
+	for _, name := range []string{"sa", "nobody"} {
+		b := w.browser().get("/login").send(url.Values{"name": {name}, "password": {"wrong"}})
+		b.says(http.StatusUnauthorized, "Name or password is wrong", `value="`+name+`"`, "sapassreset")
+		if len(b.cookies) > 0 {
+			t.Error("a cookie came back", b.cookies)
+		}
+	}
+	if w.guard.offences != 2 {
+		t.Errorf("the Protector heard of %d offences", w.guard.offences)
+	}
+}
+
+func TestLogInsThatFailAgainAndAgainHaveToWait(t *testing.T) {
+	w := furnished(t)
+	b := w.browser().get("/login")
+	for range 10 {
+		b.send(url.Values{"name": {"sa"}, "password": {"wrong"}})
+	}
+	b.send(url.Values{"name": {"sa"}, "password": {"wrong"}}).says(http.StatusTooManyRequests, "Too many log-ins have failed")
+	if b.header.Get("Retry-After") == "" {
+		t.Error("it is not told how long")
+	}
+}
+
+func TestABannedAddressReachesNoPage(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa")
+	w.guard.banned = true
+	b.get("/sites").says(http.StatusForbidden, "The address is banned")
+	b.get("/login").send(url.Values{"name": {"sa"}, "password": {goodPassword}}).says(http.StatusForbidden, "banned")
+}
+
+func TestTheSessionCookieIsOneThatNoScriptAndNoOtherSiteCanUse(t *testing.T) {
+	w := furnished(t)
+	r := httptest.NewRequest(http.MethodPost, "https://server/login", strings.NewReader(url.Values{"name": {"sa"}, "password": {goodPassword}}.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	rec := httptest.NewRecorder()
+	w.pages.ServeHTTP(rec, r)
+	c := rec.Result().Cookies()
+	if len(c) != 1 || c[0].Name != "__Host-ss-session" || !c[0].Secure || !c[0].HttpOnly || c[0].SameSite != http.SameSiteStrictMode || c[0].Path != "/" || c[0].Domain != "" {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestAnAppIsSetUpAndAskedForAtTheNextLogIn(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa").get("/account").says(http.StatusOK, "Set up an app")
+	b.post("/account/totp", url.Values{"csrf": {csrfOf(b)}, "password.clear": {goodPassword}}).says(http.StatusOK, "Scan it", "<svg class=\"qr\"")
+	secret := regexp.MustCompile(`data-copy="([A-Z2-7]{32})"`).FindStringSubmatch(b.page)
+	if secret == nil {
+		t.Fatal(b.page)
+	}
+	b.send(url.Values{"code": {"000000"}}).says(http.StatusUnprocessableEntity, "It is not the code of the app")
+	b.send(url.Values{"code": {codeOf(t, secret[1], w.now())}}).says(http.StatusOK, "Keep these recovery codes")
+	recovery := regexp.MustCompile(`data-copy="([A-Z2-7-]{19})"`).FindAllStringSubmatch(b.page, -1)
+	if len(recovery) != 8 {
+		t.Fatalf("%d recovery codes", len(recovery))
+	}
+	w.pass(time.Minute)
+	again := w.browser().get("/login").send(url.Values{"name": {"sa"}, "password": {goodPassword}}).says(http.StatusOK, "Code of the authenticator app").keepsQuiet(goodPassword)
+	again.send(url.Values{"code": {"123456"}}).says(http.StatusUnauthorized, "The code is not right")
+	again.send(url.Values{"code": {codeOf(t, secret[1], w.now())}}).says(http.StatusOK, "Overview")
+	other := w.browser().get("/login").send(url.Values{"name": {"sa"}, "password": {goodPassword}})
+	other.send(url.Values{"recovery": {recovery[0][1]}}).says(http.StatusOK, "Overview")
+}
+
+// codeOf is the code that an app shows, after RFC 6238.
+func codeOf(t *testing.T, secret string, now time.Time) string {
+	t.Helper()
+	key, err := base32.StdEncoding.DecodeString(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mac := hmac.New(sha1.New, key)
+	if err := binary.Write(mac, binary.BigEndian, uint64(now.Unix()/30)); err != nil {
+		t.Fatal(err)
+	}
+	sum := mac.Sum(nil)
+	at := sum[len(sum)-1] & 15
+	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[at:])&0x7fffffff%1_000_000)
+}
+
+var csrfInput = regexp.MustCompile(`name="csrf" value="([^"]+)"`)
+
+func csrfOf(b *browser) string {
+	if found := csrfInput.FindStringSubmatch(b.page); found != nil {
+		return found[1]
+	}
+	return ""
+}
+
+func TestWhoMustChangeThePasswordReachesNothingElse(t *testing.T) {
+	w := furnished(t)
+	w.as("sa").get("/admins/otto").send(url.Values{"password.mustChange": {"on"}}).says(http.StatusOK, "Saved")
+	b := w.browser().get("/login").send(url.Values{"name": {"otto"}, "password": {goodPassword}}).says(http.StatusOK, "Choose another password")
+	b.get("/sites/main/users").says(http.StatusOK, "Choose another password")
+	b.send(url.Values{"current.clear": {goodPassword}, "new.clear": {"another battery"}, "again.clear": {"anther battery"}}).says(http.StatusUnprocessableEntity, "It is not the same")
+	b.send(url.Values{"current.clear": {goodPassword}, "new.clear": {"short"}, "again.clear": {"short"}}).says(http.StatusUnprocessableEntity, "at least")
+	b.send(url.Values{"current.clear": {goodPassword}, "new.clear": {"another battery"}, "again.clear": {"another battery"}}).says(http.StatusOK, "The password was changed")
+	b.get("/sites/main/users").says(http.StatusOK, "anna")
+}
+
+func TestAFormWithoutTheTokenOfItsSessionChangesNothing(t *testing.T) {
+	w := furnished(t)
+	b, other := w.as("sa"), w.as("sa")
+	b.get("/sites/main/users/anna")
+	other.get("/sites/main/users/anna")
+	for name, token := range map[string]string{"none": "", "guessed": "AAAA", "of another session": csrfOf(other)} {
+		_, form := b.get("/sites/main/users/anna").form()
+		form.Set("csrf", token)
+		form.Set("email", "evil@example.com")
+		b.post("/sites/main/users/anna", form)
+		if got := w.user("anna").Email; got != "anna@example.com" {
+			t.Fatalf("%s: the address is %s", name, got)
+		}
+		b.says(http.StatusOK, "evil@example.com")
+	}
+	b.post("/logout", url.Values{}).says(http.StatusForbidden, "of another session")
+}
+
+func TestWhatIsRefusedStandsBesideItsFieldAndWhatWasTypedStays(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa").get("/sites/main/users/anna").says(http.StatusOK, `value="anna@example.com"`)
+	b.send(url.Values{"email": {"no address"}, "description": {"from Bonn <script>"}, "quota.hard": {"many"}})
+	b.says(http.StatusUnprocessableEntity, `id="f-quota-hard-wrong"`, "it is no size", `value="no address"`, `value="from Bonn <script>"`)
+	if strings.Contains(b.page, "<script>\"") {
+		t.Error("not escaped")
+	}
+	b.send(url.Values{"quota.hard": {"10 GiB"}}).says(http.StatusUnprocessableEntity, `id="f-email-wrong"`, "is not an e-mail address", `value="10 GiB"`, `aria-invalid="true"`)
+	b.send(url.Values{"email": {"anna@example.org"}}).says(http.StatusOK, "Saved", `value="10 GiB"`)
+	if u := w.user("anna"); u.Quota.Hard != 10<<30 || u.Email != "anna@example.org" || len(u.Home.Permissions) != 10 || u.Description != "from Bonn <script>" {
+		t.Errorf("%+v", u)
+	}
+}
+
+func TestAUserIsMadeWithKeyPasswordAndFolders(t *testing.T) {
+	w := furnished(t)
+	key := "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG5S0dHYC3ebWbnYoEexdBN0AyC1eqCUWMUHcN1C7qbf carl@laptop"
+	b := w.as("otto").get("/sites/main/new/users").says(http.StatusOK, "New user")
+	b.send(url.Values{
+		"name": {"carl"}, "home.vfs": {"files"}, "password.clear": {"short"}, "keys": {key},
+		"folders.0.mount": {"/in"}, "folders.0.vfs": {"files"}, "folders.0.path": {"/inbox"}, "folders.0.permissions": {"list", "upload"},
+	}).says(http.StatusUnprocessableEntity, `id="f-password-clear-wrong"`, `value="carl"`, "carl@laptop", `value="/inbox"`)
+	b.send(url.Values{"password.clear": {"long enough for all"}}).says(http.StatusOK, "Made.", "Can sign in")
+	u := w.user("carl")
+	if len(u.Keys) != 1 || u.Keys[0].Name != "carl@laptop" || u.Password.Hash == "" || len(u.Folders) != 1 || u.Folders[0].Mount != "/in" || len(u.Folders[0].Permissions) != 2 {
+		t.Errorf("%+v", u)
+	}
+	// What is saved again without a change stays as it is.
+	added := u.Keys[0].Added
+	w.pass(10 * time.Minute)
+	b.send(url.Values{"folders.0.mount": {""}, "folders.0.path": {""}, "description": {"x"}}).says(http.StatusOK, "Saved")
+	if u := w.user("carl"); len(u.Folders) != 0 || !u.Keys[0].Added.Equal(added) || u.Password.Hash == "" {
+		t.Errorf("%+v", u)
+	}
+	b.get("/sites/main/new/users").send(url.Values{"name": {"CARL"}}).says(http.StatusConflict, `id="f-name-wrong"`, "exists already")
+}
+
+func TestTwoAdminsWhoChangeOneUserLoseNothing(t *testing.T) {
+	w := furnished(t)
+	first, second := w.as("sa").get("/sites/main/users/anna"), w.as("otto").get("/sites/main/users/anna")
+	first.send(url.Values{"email": {"first@example.com"}, "description": {"by the first"}}).says(http.StatusOK, "Saved")
+	second.send(url.Values{"email": {"second@example.com"}, "maxSessions": {"3"}})
+	second.says(http.StatusConflict, "superadmin/sa", "first@example.com", "second@example.com", "by the first", "only superadmin/sa changed it", "only you changed it")
+	if w.user("anna").Email != "first@example.com" {
+		t.Fatal("the second overwrote the first")
+	}
+	// Both changed the address; the second's choice is preset, he takes the first's.
+	second.send(url.Values{"take-email": {"theirs"}}).says(http.StatusOK, "Saved")
+	u := w.user("anna")
+	if u.Email != "first@example.com" || u.Description != "by the first" || u.MaxSessions != 3 {
+		t.Errorf("%s, %s, %d", u.Email, u.Description, u.MaxSessions)
+	}
+}
+
+func TestAThirdWhoIsQuickerWhileTheSecondChoosesIsShownAsWell(t *testing.T) {
+	w := furnished(t)
+	first, second := w.as("sa").get("/sites/main/users/anna"), w.as("otto").get("/sites/main/users/anna")
+	first.send(url.Values{"email": {"first@example.com"}})
+	second.send(url.Values{"email": {"second@example.com"}}).says(http.StatusConflict, "first@example.com")
+	w.as("sa").get("/sites/main/users/anna").send(url.Values{"email": {"third@example.com"}})
+	second.send(nil).says(http.StatusConflict, "third@example.com", "second@example.com")
+	second.send(nil).says(http.StatusOK, "Saved")
+	if got := w.user("anna").Email; got != "second@example.com" {
+		t.Error(got)
+	}
+}
+
+func TestWhatWasTypedForAUserThatIsGoneCanMakeItAnew(t *testing.T) {
+	w := furnished(t)
+	first, second := w.as("sa"), w.as("otto").get("/sites/main/users/anna")
+	first.get("/sites/main/users/anna/delete").says(http.StatusOK, "goes for ever")
+	first.send(url.Values{"confirm": {"ana"}}).says(http.StatusUnprocessableEntity, "That is not the name", `value="ana"`)
+	first.send(url.Values{"confirm": {"anna"}}).says(http.StatusOK, "Deleted")
+	second.send(url.Values{"description": {"typed for long"}}).says(http.StatusConflict, "was deleted by somebody else", `value="typed for long"`)
+	second.send(nil).says(http.StatusOK, "Made.")
+	if got := w.user("anna").Description; got != "typed for long" {
+		t.Error(got)
+	}
+}
+
+func TestAFormOutlivesTheEndOfItsSession(t *testing.T) {
+	for name, end := range map[string]func(*world){
+		"left alone for too long": func(w *world) { w.pass(time.Hour) },
+		"the server restarted":    func(w *world) { w.pass(13 * time.Hour); w.restart() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := furnished(t)
+			b := w.as("otto").get("/sites/main/users/anna")
+			end(w)
+			b.send(url.Values{"description": {"typed for an hour"}, "password.clear": {"a secret password"}})
+			b.says(http.StatusUnauthorized, "Your session is over", "what you typed waits here").keepsQuiet("a secret password")
+			b.send(url.Values{"name": {"otto"}, "password": {"wrong"}}).says(http.StatusUnauthorized, "Name or password is wrong")
+			b.send(url.Values{"name": {"otto"}, "password": {goodPassword}}).says(http.StatusOK, "You are signed in again", `value="typed for an hour"`)
+			if w.user("anna").Description != "" {
+				t.Fatal("it was saved without being asked for")
+			}
+			b.send(nil).says(http.StatusOK, "Saved")
+			if got := w.user("anna").Description; got != "typed for an hour" {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+func TestRolesSeeAndChangeWhatTheirRightsSay(t *testing.T) {
+	w := furnished(t)
+	vera, otto := w.as("vera"), w.as("otto")
+	vera.get("/").keepsQuiet("/superadmins", "New site", "/tokens")
+	vera.get("/sites").says(http.StatusOK, "main").keepsQuiet("other", "New site")
+	vera.get("/sites/main/users").says(http.StatusOK, "anna").keepsQuiet("New user")
+	vera.get("/sites/main/users/anna").says(http.StatusOK, "You may look at this, not change it").keepsQuiet("Save changes", "Delete user")
+	form := url.Values{"csrf": {csrfOf(vera)}, "rev": {"1"}, "email": {"evil@example.com"}}
+	vera.post("/sites/main/users/anna", form).says(http.StatusForbidden, "may not change any user")
+	vera.post("/sites/main/users/anna/delete", url.Values{"csrf": form["csrf"], "confirm": {"anna"}, "rev": {"1"}}).says(http.StatusForbidden, "may not delete")
+	vera.post("/sites/main/stop", url.Values{"csrf": form["csrf"]}).says(http.StatusForbidden, "may not stop")
+	for _, path := range []string{"/sites/other", "/sites/other/users", "/sites/other/users/hidden-bert", "/sites/nowhere/users", "/superadmins", "/admins/otto", "/tokens", "/settings", "/new/sites"} {
+		otto.get(path).says(http.StatusForbidden).keepsQuiet("bert@hidden")
+	}
+	if !w.sites.running["main"] || w.user("anna").Email != "anna@example.com" {
+		t.Error("something was changed")
+	}
+}
+
+func TestASiteIsStoppedOnlyAfterItWasSaidWhatEnds(t *testing.T) {
+	w := furnished(t)
+	w.sites.sessions["main"] = []sftpd.Session{{ID: 1, User: "anna", Client: `<img src=x onerror="alert(1)">`}, {ID: 2, User: "anna"}}
+	b := w.as("sa")
+	b.get("/sites").says(http.StatusOK, "Running", "Listening")
+	b.get("/sites/main/sessions").says(http.StatusOK, "anna")
+	if strings.Contains(b.page, "<img") {
+		t.Error("what a client calls itself is not shown as text")
+	}
+	b.get("/sites/main/stop").says(http.StatusOK, "2 sessions end")
+	if !w.sites.running["main"] {
+		t.Fatal("it was stopped by looking")
+	}
+	b.send(nil).says(http.StatusOK, "The site was stopped", "Stopped")
+	b.get("/sites/main/start").send(nil).says(http.StatusOK, "The site was started", "Running")
+	b.get("/sites/main/sessions").send(nil).says(http.StatusOK, "The sessions were ended")
+	if n := len(w.sites.sessions["main"]); n != 1 {
+		t.Errorf("%d sessions are left", n)
+	}
+}
+
+func TestEveryKindOfObjectCanBeListedMadeAndChanged(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa")
+	for _, c := range []struct {
+		fresh   string
+		typed   url.Values
+		change  url.Values
+		told    string
+		deletes string
+	}{
+		{"/new/sites", url.Values{"name": {"third"}, "title": {"The third"}, "limits.perUser": {"5"}, "protector.level": {"strict"}}, url.Values{"ssh.banner": {"Hello\r\nyou"}, "speed.0.up": {"1 MiB"}}, "third", "third"},
+		{"/sites/main/new/groups", url.Values{"name": {"staff"}}, url.Values{"description": {"x"}}, "staff", "staff"},
+		{"/sites/main/new/vfs", url.Values{"name": {"more"}, "root": {"/srv/ss-server/main/more"}}, url.Values{"quota.hard": {"1.5 GiB"}}, "more", "more"},
+		{"/sites/main/new/bindings", url.Values{"name": {"second"}, "node": {"n1"}, "port": {"2022"}}, url.Values{"disabled": {"on"}}, "second", "second"},
+		{"/sites/main/new/hostkeys", url.Values{"name": {"spare"}}, url.Values{"disabled": {"on"}}, "SHA256:", "spare"},
+		{"/sites/main/new/entries", url.Values{"network": {"192.0.2.0/24"}}, url.Values{"notes": {"x"}, "expires": {"2027-01-01T10:00"}}, "192.0.2.0/24", "block:192.0.2.0/24"},
+		{"/new/entries", url.Values{"network": {"198.51.100.7"}}, url.Values{"notes": {"x"}}, "198.51.100.7", "block:198.51.100.7"},
+		{"/new/nodes", url.Values{"name": {"n2"}}, url.Values{"description": {"x"}}, "n2", "n2"},
+		{"/new/superadmins", url.Values{"name": {"sb"}, "email": {"sb@example.com"}, "password.clear": {goodPassword}}, url.Values{"reason": {"x"}}, "sb", "sb"},
+		{"/new/admins", url.Values{"name": {"ada"}, "password.clear": {goodPassword}, "sites": {"main"}, "rights.view": {"user"}, "rights.edit": {"user", "group"}}, url.Values{"email": {"ada@example.com"}}, "ada", "ada"},
+	} {
+		b.get(c.fresh).send(c.typed).says(http.StatusOK, "Made.", c.told)
+		b.send(c.change).says(http.StatusOK, "Saved.")
+		at := strings.SplitN(b.path, "?", 2)[0]
+		b.get(at[:strings.LastIndex(at, "/")]).says(http.StatusOK, c.told)
+		for _, key := range []string{"ed25519", "ecdsa"} {
+			if at == "/sites/third" { // what belongs to a site goes first
+				b.get(at+"/hostkeys/"+key+"/delete").send(url.Values{"confirm": {key}}).says(http.StatusOK, "Deleted.")
+			}
+		}
+		b.get(at+"/delete").send(url.Values{"confirm": {c.deletes}}).says(http.StatusOK, "Deleted.")
+	}
+	b.get("/new/tokens").send(url.Values{"name": {"robot"}, "super": {"on"}}).says(http.StatusOK, "Copy the token now", "sst_robot_")
+	once := b.path
+	w.as("otto").get(once).says(http.StatusNotFound).keepsQuiet("sst_robot_")
+	b.get("/settings").send(url.Values{"web.sessionMinutes": {"20"}, "mail.host": {"mail.example.com"}, "mail.from": {"x@example.com"}, "mail.password.clear": {"hush-hush"}}).says(http.StatusOK, "Saved", "one is set").keepsQuiet("hush-hush")
+}
+
+func TestWhatOthersNeedIsNotDeletedAndTheyAreNamed(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa").get("/sites/main/vfs/files/delete").says(http.StatusOK, "stay where they are")
+	b.send(url.Values{"confirm": {"files"}}).says(http.StatusConflict, "is used by 1 others", `href="/sites/main/users/anna"`)
+}
+
+func TestNamesOfAllSortsLeadToTheirPages(t *testing.T) {
+	w := furnished(t)
+	for _, name := range []string{"new", "delete", "o'neil", "änne & co", "a%2Fb", "100%", "x+y@example.com"} {
+		b := w.as("sa").get("/sites/main/new/users").send(url.Values{"name": {name}, "home.vfs": {"files"}})
+		b.says(http.StatusOK, "Made.", name)
+		b.send(url.Values{"description": {"found"}}).says(http.StatusOK, "Saved")
+		if w.user(name).Description != "found" {
+			t.Errorf("%q was not changed", name)
+		}
+	}
+}
+
+func TestAListIsSearchedSortedAndPaged(t *testing.T) {
+	w := furnished(t)
+	var users []model.Object
+	for i := range 250 {
+		users = append(users, &model.User{Head: model.Head{Name: fmt.Sprintf("user-%03d", i)}, Site: "main", Email: fmt.Sprintf("u%d@bonn.example", i)})
+	}
+	w.write(users...)
+	b := w.as("sa").get("/sites/main/users").says(http.StatusOK, "251 in all", "user-098", "Next 100").keepsQuiet("user-150")
+	next := regexp.MustCompile(`href="([^"]*after=[^"]*)"`).FindStringSubmatch(b.page)
+	b.get(plain(next[1])).says(http.StatusOK, "user-150")
+	b.get("/sites/main/users?q=U17@BONN").says(http.StatusOK, "1 found", "user-017").keepsQuiet("user-018")
+	b.get("/sites/main/users?sort=-name").says(http.StatusOK, "user-249").keepsQuiet("user-001")
+	b.get("/sites/main/users?q=%3Cscript%3E").says(http.StatusOK, "Nothing has “<script>” in it")
+	r := httptest.NewRequest(http.MethodGet, "https://server/sites/main/users?q=user-01", nil)
+	r.Header.Set("X-Part", "rows")
+	b.do(r).says(http.StatusOK, "10 found").keepsQuiet("<html", "<main")
+}
+
+func TestAPageThatLooksAgainByItselfKeepsNoSessionAlive(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa")
+	for range 10 {
+		w.pass(5 * time.Minute)
+		r := httptest.NewRequest(http.MethodGet, "https://server/", nil)
+		r.Header.Set("X-Part", "live")
+		r.Header.Set("X-Live", "1")
+		b.do(r)
+	}
+	if b.status != http.StatusUnauthorized || strings.Contains(b.page, "<html") {
+		t.Error(b.status)
+	}
+}
+
+// allPages are the pages that a SuperAdmin can open.
+func allPages(w *world) []string {
+	paths := []string{"/", "/account", "/audit", "/help", "/sites", "/sites/main", "/sites/main/stop", "/sites/main/drain", "/sites/main/start", "/sites/main/sessions", "/sites/main/users/anna/delete", "/nowhere"}
+	for _, res := range resources() {
+		switch {
+		case res.single:
+			paths = append(paths, "/"+res.path)
+		case res.kind.Scoped():
+			paths = append(paths, res.at("main"), res.fresh("main"))
+		default:
+			paths = append(paths, res.at(""), res.fresh(""))
+		}
+	}
+	return append(paths, "/sites/main/users/anna", "/sites/main/vfs/files", "/superadmins/sa", "/admins/otto", "/nodes/n1")
+}
+
+func TestNoPageHasAnythingInlineOrFromElsewhere(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa")
+	elsewhere := regexp.MustCompile(`(?i)(src|href|action)="(https?:)?//`)
+	inline := regexp.MustCompile(`(?i)<script>|<style|\son[a-z]+=|\sstyle=|javascript:`)
+	for _, path := range allPages(w) {
+		b.get(path)
+		if path != "/audit" && path != "/nowhere" && b.status != http.StatusOK {
+			t.Errorf("%s: %d", path, b.status)
+		}
+		if found := append(elsewhere.FindAllString(b.page, -1), inline.FindAllString(b.page, -1)...); found != nil {
+			t.Errorf("%s has %q", path, found)
+		}
+	}
+}
+
+func TestEveryPageIsALandmarkedDocumentWhoseInputsHaveLabels(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa")
+	id := regexp.MustCompile(`\sid="([^"]+)"`)
+	visible := regexp.MustCompile(`<(?:input type="(?:text|password|search|checkbox|radio|datetime-local)"|select|textarea)[^>]*>`)
+	refers := regexp.MustCompile(`(?:aria-describedby|aria-labelledby|for)="([^"]+)"`)
+	for _, path := range append(allPages(w), "/login") {
+		page := b.get(path).page
+		for _, once := range []string{"<!DOCTYPE html>", `<html lang="en"`, "<title>", "<main", "<h1>"} {
+			if strings.Count(page, once) != 1 {
+				t.Errorf("%s: %d times %s", path, strings.Count(page, once), once)
+			}
+		}
+		if strings.Contains(page, "<no value>") || strings.Contains(page, "ZgotmplZ") {
+			t.Errorf("%s: a hole in the page", path)
+		}
+		var ids []string
+		for _, m := range id.FindAllStringSubmatch(page, -1) {
+			if slices.Contains(ids, m[1]) {
+				t.Errorf("%s: two have the id %s", path, m[1])
+			}
+			ids = append(ids, m[1])
+		}
+		for _, m := range refers.FindAllStringSubmatch(page, -1) {
+			for _, to := range strings.Fields(m[1]) {
+				if !slices.Contains(ids, to) {
+					t.Errorf("%s: %s leads nowhere", path, m[0])
+				}
+			}
+		}
+		for _, tag := range visible.FindAllString(page, -1) {
+			m := id.FindStringSubmatch(tag)
+			if m == nil || !strings.Contains(page, `for="`+m[1]+`"`) {
+				t.Errorf("%s: no label for %s", path, tag)
+			}
+		}
+	}
+}
+
+func TestTheFirstPageIsSmall(t *testing.T) {
+	w := furnished(t)
+	var users []model.Object
+	for i := range 150 {
+		users = append(users, &model.User{Head: model.Head{Name: fmt.Sprintf("user.with-a-long-name-%03d", i)}, Site: "main", Email: fmt.Sprintf("user.with.a.long.name.%d@mail.example.com", i), Profile: model.Profile{Home: model.Folder{VFS: "files", Path: "/{user}"}}})
+	}
+	w.write(users...)
+	total := len(w.as("sa").get("/sites/main/users").page)
+	page := total
+	for _, a := range w.pages.assets.byName {
+		total += len(a.gzip)
+	}
+	if total > 60_000 {
+		t.Errorf("%d bytes, of them the page %d", total, page)
+	}
+}
+
+func TestAssetsAreFoundAndCachedForEver(t *testing.T) {
+	w := furnished(t)
+	b := w.browser().get("/login")
+	for _, path := range regexp.MustCompile(`(?:href|src)="(/static/[^"#]+)`).FindAllStringSubmatch(b.page, -1) {
+		b.get(path[1])
+		if b.status != http.StatusOK || !strings.Contains(b.header.Get("Cache-Control"), "immutable") || strings.Contains(b.page, "url(") || strings.Contains(b.page, "@import") {
+			t.Errorf("%s: %d %v", path[1], b.status, b.header)
+		}
+	}
+	b.get("/static/style.css").says(http.StatusNotFound)
+}
+
+func TestColoursAreChosenAndKept(t *testing.T) {
+	w := furnished(t)
+	b := w.browser().get("/login").says(http.StatusOK, `data-theme="auto"`)
+	b.post("/theme", url.Values{"theme": {"dark"}, "page": {"/help"}}).says(http.StatusOK, `data-theme="dark"`)
+	if b.path != "/help" {
+		t.Error(b.path)
+	}
+	b.post("/theme", url.Values{"theme": {"auto"}, "page": {"//evil.example/"}}).says(http.StatusOK, `data-theme="auto"`)
+}
+
+func TestNoLogInLeadsToAnotherServer(t *testing.T) {
+	w := furnished(t)
+	for _, next := range []string{"//evil.example/", "https://evil.example/", `/\evil.example`, "javascript:alert(1)"} {
+		b := w.browser().get("/login?next=" + url.QueryEscape(next)).send(url.Values{"name": {"sa"}, "password": {goodPassword}})
+		if b.path != "/" {
+			t.Errorf("%s leads to %s", next, b.path)
+		}
+	}
+}
+
+func TestEveryKindThatRESTNamesHasAWayHere(t *testing.T) {
+	later := []model.Kind{model.KindLDAP, model.KindCertificate, model.KindLegacy} // pages that are not there yet
+	for _, k := range model.Kinds() {
+		has := slices.ContainsFunc(resources(), func(res resource) bool { return res.kind == k })
+		if has == slices.Contains(later, k) {
+			t.Errorf("%s: page %v", k, has)
+		}
+	}
+}
+
+func FuzzForm(f *testing.F) {
+	for _, seed := range []string{"email=x&rev=1&was=%7B%7D", "folders.0.mount=%2Fin&folders.499.mount=x", "was=null&quota.hard=1e99", "keys=a%0Ab&speed.0.up=%00", "%zz"} {
+		f.Add(seed)
+	}
+	sections := append(profileSections(nil), signIn(), accountSection("The user"))
+	f.Fuzz(func(t *testing.T, sent string) {
+		values, err := url.ParseQuery(sent)
+		if err != nil {
+			return
+		}
+		form := formOf(sections, map[string]any{"rev": 1.0, "keys": []any{map[string]any{"key": "a b"}}})
+		form.take(values)
+		if _, ok := form.patch(); !ok && len(form.Wrong()) == 0 {
+			t.Error("refused, and nobody is told why")
+		}
+		for _, s := range form.Sections {
+			form.Inputs(s)
+		}
+	})
+}

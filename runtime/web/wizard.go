@@ -1,0 +1,655 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"ss-setup/runtime/auth"
+	"ss-setup/runtime/model"
+	"ss-setup/runtime/setup"
+	"ss-setup/runtime/setup/answers"
+)
+
+// donePath is the page behind the last step of the wizard.
+const donePath = "/init/done"
+
+// setupCookie carries the session that a setup code opened: the prefix makes browsers insist
+// on HTTPS and on this very host.
+const setupCookie = "__Host-ss-setup"
+
+// The steps of the wizard. The app is part of the second.
+const (
+	nodeStep = iota + 1
+	adminStep
+	siteStep
+	checkStep
+	lastStep = checkStep
+)
+
+var stepNames = []string{"Node", "SuperAdmin", "First site", "Check"}
+
+// wizard keeps what was told until the last step: nothing of it is saved before.
+type wizard struct {
+	mu    sync.Mutex
+	token string
+	plan  *plan
+	// done is what the page behind the last step shows, by the token of the session.
+	done *doneData
+}
+
+// plan is what the wizard was told so far.
+type plan struct {
+	values  values
+	reached int
+	// password and userPassword are hashes: what was typed does not lie about.
+	password, userPassword string
+	// secret is that of the authenticator app; proved when a code of it was typed.
+	secret           string
+	proved           bool
+	recovery, hashes []string
+}
+
+// doneData is what the last page shows.
+type doneData struct {
+	setup.Made
+	token    string
+	at       time.Time
+	Recovery []string
+	Login    string
+}
+
+// codeForm is what the page that asks for the setup code shows.
+type codeForm struct {
+	Typed   string
+	Wrong   bool
+	WaitFor int
+	// Carry is what was typed in a session that has ended.
+	Carry string
+	Ended bool
+}
+
+// wizardData is what a step shows.
+type wizardData struct {
+	*form
+	Step    int
+	Steps   []stepMark
+	Expires time.Time
+	Carry   string
+	Next    string
+	Review  []reviewed
+	App     *code
+	Secret  string
+	URI     string
+	// Problem is what is wrong with the code of the app.
+	Problem string
+	HA      bool
+	Mine    []hidden
+}
+
+type stepMark struct {
+	Number     int
+	Name, Href string
+	Here, Done bool
+}
+
+// reviewed is one answer on the last step.
+type reviewed struct {
+	Label, Value string
+	Step         int
+}
+
+// whileNew closes the wizard of a node that is set up.
+func (p *Pages) whileNew(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		done, err := p.Codes.Done()
+		switch {
+		case err != nil:
+			p.Log.Error("whether the node is set up could not be looked up", "error", err)
+			p.message(w, r, http.StatusInternalServerError, "The server's objects could not be read", "The log of ss-server tells why.")
+		case done:
+			p.message(w, r, http.StatusGone, "SS Server is set up already", "This page is for the first run only. Sign in to change anything.")
+		default:
+			next(w, r)
+		}
+	}
+}
+
+// session is that of a setup code, if there is one.
+func (p *Pages) setupSession(r *http.Request) (token string, expires time.Time, ok bool) {
+	cookie, err := r.Cookie(setupCookie)
+	if err != nil {
+		return "", time.Time{}, false
+	}
+	expires, ok = p.Codes.Session(cookie.Value)
+	return cookie.Value, expires, ok
+}
+
+// planOf is the plan of a session; a new one begins with what carry has.
+func (w *wizard) planOf(token, carry string) *plan {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.plan != nil && w.token == token {
+		return w.plan
+	}
+	w.token, w.plan = token, &plan{reached: nodeStep}
+	if json.Unmarshal([]byte(carry), &w.plan.values) != nil || w.plan.values == nil {
+		w.plan.values = values{"way": {"standalone"}, "first_site": {"on"}, "first_site.name": {answers.DefaultSite}, "superadmin.name": {answers.DefaultSuperAdmin}}
+		if id, err := answers.NewNodeID(rand.Reader); err == nil {
+			w.plan.values["node_id"] = one(id)
+		}
+	}
+	return w.plan
+}
+
+func (p *Pages) showWizard(w http.ResponseWriter, r *http.Request) {
+	token, expires, ok := p.setupSession(r)
+	if !ok {
+		_, err := r.Cookie(setupCookie)
+		p.askCode(w, r, http.StatusOK, codeForm{Ended: err == nil})
+		return
+	}
+	plan := p.wizard.planOf(token, "")
+	p.wizard.mu.Lock()
+	defer p.wizard.mu.Unlock()
+	step, err := strconv.Atoi(r.URL.Query().Get("step"))
+	if err != nil || step < nodeStep || step > plan.reached {
+		step = plan.reached
+	}
+	if r.URL.Query().Get("part") == "app" && plan.secret != "" {
+		p.showApp(w, r, http.StatusOK, plan, expires, "")
+		return
+	}
+	p.showStep(w, r, http.StatusOK, plan, expires, step, p.stepForm(plan, step))
+}
+
+func (p *Pages) askCode(w http.ResponseWriter, r *http.Request, status int, f codeForm) {
+	p.show(w, r, status, "code", view{Title: "Set up SS Server", Data: f})
+}
+
+// stepForm is the form of a step with what was told.
+func (p *Pages) stepForm(plan *plan, step int) *form {
+	f := formOf(p.stepSections(plan, step), nil)
+	f.typed = values{}
+	for name, list := range plan.values {
+		f.typed[name] = list
+	}
+	return f
+}
+
+// stepSections are the questions of a step.
+func (p *Pages) stepSections(plan *plan, step int) []section {
+	switch step {
+	case nodeStep:
+		return []section{{Fields: []field{
+			{Name: "way", Label: "How will this node run?", Type: radioInput, Options: []option{
+				{Value: "standalone", Text: "On its own", Help: "One server. This is what most need."},
+				{Value: "join", Text: "As one of a cluster", Help: "Several servers with one configuration."},
+			}},
+			{Name: "node_id", Label: "Name of the node", Type: monoInput, Required: true, Help: "It stands in logs and tells nodes apart: small letters, digits and hyphens. Keep this one, or write your own."},
+			{Name: "description", Label: "Description", Type: textInput, Placeholder: "Files for customers, rack 4", Help: "What the node is for, for whoever finds it in two years."},
+		}}}
+	case adminStep:
+		kept := "At least 10 characters."
+		if plan.password != "" {
+			kept = "It was taken. Leave both empty to keep it."
+		}
+		return []section{{Fields: []field{
+			{Name: "superadmin.name", Label: "Name", Type: textInput, Required: true, Help: "Who may everything, with these pages and the REST interface."},
+			{Name: "superadmin.password.clear", Label: "Password", Type: secretInput, Help: kept},
+			{Name: "again.clear", Label: "Password again", Type: secretInput},
+			{Name: "recovery_email", Label: "Recovery e-mail", Type: textInput, Required: true, Placeholder: "you@example.com", Help: "Where a lost password is recovered with."},
+			{Name: "app", Label: "Ask for a code of an authenticator app, too", Type: flagInput, Help: "The next page shows a code to scan. It is tested before it counts."},
+		}}}
+	case siteStep:
+		kept := "At least 10 characters; or leave it empty and give a public key."
+		if plan.userPassword != "" {
+			kept = "It was taken. Leave it empty to keep it."
+		}
+		return []section{
+			{Fields: []field{{Name: "first_site", Label: "Make a first site now", Type: flagInput, Help: "A site is a server of its own that users connect to by SFTP. More can be made later."}}},
+			{Title: "Site", Fields: []field{
+				{Name: "first_site.name", Label: "Name", Type: monoInput, Placeholder: answers.DefaultSite, Help: "In addresses and logs."},
+				{Name: "sftp_port", Label: "Port", Type: numberInput, Placeholder: "22, or 2222 where that is taken", Help: "Where users connect. The machine's own SSH server has 22 nearly always."},
+				{Name: "first_site.folder", Label: "Folder for files", Type: monoInput, Placeholder: "below /srv/ss-server", Help: "It is made if it is not there."},
+				{Name: "first_site.encrypted", Label: "Encrypt the files", Type: flagInput, Help: "Only this server reads them then; its key ring is in every backup. It cannot be changed later."},
+			}},
+			{Title: "First user", Help: "Leave the name empty to make users later.", Fields: []field{
+				{Name: "first_site.user.name", Label: "Name", Type: textInput, Placeholder: "anna"},
+				{Name: "first_site.user.password.clear", Label: "Password", Type: secretInput, Help: kept},
+				{Name: "first_site.user.public_keys", Label: "Public keys", Type: linesInput, Placeholder: "ssh-ed25519 AAAAC3Nza… anna@laptop", Help: "One a line, as in a .pub file."},
+			}},
+		}
+	}
+	return nil
+}
+
+var stepLeads = map[int]string{
+	nodeStep:  "What this server is called, and whether it runs alone.",
+	adminStep: "The account that you sign in with from now on.",
+	siteStep:  "Where users connect, and who is the first of them.",
+	checkStep: "Nothing is saved yet. This is what will be made.",
+}
+
+func (p *Pages) showStep(w http.ResponseWriter, r *http.Request, status int, plan *plan, expires time.Time, step int, f *form) {
+	data := p.wizardData(plan, expires, step)
+	data.form = f
+	if step == checkStep {
+		data.Review, data.Next = p.review(plan), "Set the server up"
+	}
+	p.show(w, r, status, "wizard", view{Token: p.token(r, setupCookie), Title: stepNames[step-1], Lead: stepLeads[step], Data: data})
+}
+
+func (p *Pages) wizardData(plan *plan, expires time.Time, step int) *wizardData {
+	carry, _ := json.Marshal(plan.values) // strings cannot fail
+	data := &wizardData{Step: step, Expires: expires, Carry: string(carry), Next: "Continue"}
+	for i, name := range stepNames {
+		mark := stepMark{Number: i + 1, Name: name, Here: i+1 == step, Done: i+1 < plan.reached}
+		if i+1 <= plan.reached {
+			mark.Href = stepPath(i + 1)
+		}
+		data.Steps = append(data.Steps, mark)
+	}
+	return data
+}
+
+func stepPath(step int) string { return withQuery(SetupPath, "step", strconv.Itoa(step)) }
+
+// stepWizard takes a setup code, or a step.
+func (p *Pages) stepWizard(w http.ResponseWriter, r *http.Request) {
+	if !p.readForm(w, r) {
+		return
+	}
+	if r.PostForm.Has("code") && !r.PostForm.Has("step") {
+		p.redeem(w, r)
+		return
+	}
+	token, expires, ok := p.setupSession(r)
+	if !ok {
+		p.askCode(w, r, http.StatusForbidden, codeForm{Ended: true, Carry: p.carried(r)})
+		return
+	}
+	if !p.ownForm(r, setupCookie) {
+		p.message(w, r, http.StatusForbidden, "That form is of another session", "Open the page again and send the form anew. Nothing was changed.")
+		return
+	}
+	plan := p.wizard.planOf(token, r.PostForm.Get("carry"))
+	step, _ := strconv.Atoi(r.PostForm.Get("step"))
+	switch {
+	case r.PostForm.Has("part"):
+		p.takeApp(w, r, plan, expires)
+	case step == checkStep:
+		p.finish(w, r, plan, token, expires)
+	case step >= nodeStep && step < checkStep && step <= plan.reached:
+		p.takeStep(w, r, plan, expires, step)
+	default:
+		http.Redirect(w, r, SetupPath, http.StatusSeeOther)
+	}
+}
+
+// carried is what a form of a session that has ended told, with what it carried.
+func (p *Pages) carried(r *http.Request) string {
+	all := values{}
+	if json.Unmarshal([]byte(r.PostForm.Get("carry")), &all) != nil || all == nil {
+		all = values{}
+	}
+	step, _ := strconv.Atoi(r.PostForm.Get("step"))
+	keep(all, p.stepSections(&plan{}, step), r.PostForm)
+	text, _ := json.Marshal(all) // strings cannot fail
+	return string(text)
+}
+
+// keep puts what was typed in a step into all that was told.
+func keep(all values, sections []section, sent url.Values) {
+	for _, f := range fieldsOf(sections) {
+		if f.Type == secretInput {
+			continue
+		}
+		delete(all, f.Name)
+		if text := sent.Get(f.Name); text != "" {
+			all[f.Name] = one(strings.ReplaceAll(text, "\r\n", "\n"))
+		}
+	}
+}
+
+// redeem opens the wizard with a setup code.
+func (p *Pages) redeem(w http.ResponseWriter, r *http.Request) {
+	f := codeForm{Typed: r.PostForm.Get("code"), Carry: r.PostForm.Get("carry")}
+	who, err := p.API.Arrive(r)
+	if err != nil {
+		p.problem(w, r, err)
+		return
+	}
+	session, err := p.Codes.Redeem(f.Typed, who.From())
+	var wait *setup.TooManyError
+	switch {
+	case errors.As(err, &wait):
+		f.WaitFor = int(wait.Wait/time.Second) + 1
+		w.Header().Set("Retry-After", strconv.Itoa(f.WaitFor))
+		p.askCode(w, r, http.StatusTooManyRequests, f)
+		return
+	case errors.Is(err, setup.ErrInvalid):
+		p.Log.Warn("a setup code was refused", "from", who.From())
+		who.Refused("setup.code")
+		f.Wrong = true
+		p.askCode(w, r, http.StatusForbidden, f)
+		return
+	case err != nil:
+		p.Log.Error("the setup code could not be looked up", "error", err)
+		p.message(w, r, http.StatusInternalServerError, "The setup code could not be looked up", "The log of ss-server tells why.")
+		return
+	}
+	p.Log.Info("the wizard was opened with a setup code", "from", who.From())
+	p.wizard.planOf(session.Token, f.Carry)
+	http.SetCookie(w, &http.Cookie{
+		Name: setupCookie, Value: session.Token, Path: "/", Expires: session.Expires, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	})
+	http.Redirect(w, r, SetupPath, http.StatusSeeOther)
+}
+
+// takeStep keeps what a step was told and goes on, or back.
+func (p *Pages) takeStep(w http.ResponseWriter, r *http.Request, plan *plan, expires time.Time, step int) {
+	p.wizard.mu.Lock()
+	defer p.wizard.mu.Unlock()
+	sections := p.stepSections(plan, step)
+	keep(plan.values, sections, r.PostForm)
+	if r.PostForm.Get("go") == "back" {
+		http.Redirect(w, r, stepPath(max(step-1, nodeStep)), http.StatusSeeOther)
+		return
+	}
+	f := p.stepForm(plan, step)
+	if step == nodeStep && plan.values.get("way") == "join" {
+		data := p.wizardData(plan, expires, step)
+		data.form, data.HA = f, true
+		for _, name := range []string{"node_id", "description"} {
+			data.Mine = append(data.Mine, hidden{name, plan.values.get(name)})
+		}
+		p.show(w, r, http.StatusOK, "wizard", view{Token: p.token(r, setupCookie), Title: "Clusters come later", Lead: "Joining a cluster comes with clustering in a later release. This release runs on its own.", Data: data})
+		return
+	}
+	if err := p.takePasswords(r.Context(), plan, step, r.PostForm, f); err != nil {
+		p.Log.Error("a password could not be hashed", "error", err)
+		f.General = append(f.General, "The password could not be taken; the log of ss-server tells why.")
+	}
+	p.check(plan, step, f)
+	if len(f.wrong) > 0 || len(f.General) > 0 {
+		p.showStep(w, r, http.StatusUnprocessableEntity, plan, expires, step, f)
+		return
+	}
+	plan.reached = max(plan.reached, step+1)
+	if step == adminStep && plan.values.get("app") != "" && !plan.proved {
+		if plan.secret == "" {
+			plan.secret = auth.NewSecret()
+		}
+		http.Redirect(w, r, SetupPath+"?part=app", http.StatusSeeOther)
+		return
+	}
+	http.Redirect(w, r, stepPath(step+1), http.StatusSeeOther)
+}
+
+// takePasswords takes the passwords of a step: they are checked, and kept as hashes.
+func (p *Pages) takePasswords(ctx context.Context, plan *plan, step int, sent url.Values, f *form) error {
+	switch step {
+	case adminStep:
+		typed := sent.Get("superadmin.password.clear")
+		if typed != sent.Get("again.clear") {
+			f.wrong["again.clear"] = append(f.wrong["again.clear"], "It is not the same; type the password twice.")
+			return nil
+		}
+		if typed == "" {
+			return nil
+		}
+		hash, err := hashed(ctx, "superadmin.password", plan.values.get("superadmin.name"), typed, f)
+		if hash != "" {
+			plan.password = hash
+		}
+		return err
+	case siteStep:
+		typed := sent.Get("first_site.user.password.clear")
+		if typed == "" {
+			return nil
+		}
+		hash, err := hashed(ctx, "first_site.user.password", plan.values.get("first_site.user.name"), typed, f)
+		if hash != "" {
+			plan.userPassword = hash
+		}
+		return err
+	}
+	return nil
+}
+
+// hashed is the hash of a password that is good enough; else what is wrong stands in f.
+func hashed(ctx context.Context, name, who, typed string, f *form) (string, error) {
+	if err := auth.DefaultPolicy().Check(who, typed); err != nil {
+		f.wrong[name+".clear"] = append(f.wrong[name+".clear"], sentence(strings.TrimPrefix(err.Error(), auth.ErrPolicy.Error()+": ")))
+		return "", nil
+	}
+	a := &answers.Answers{SuperAdmin: &answers.SuperAdmin{Password: typed}}
+	err := a.Hash(ctx)
+	return a.SuperAdmin.Password, err
+}
+
+// check puts what is wrong with the answers of a step beside its fields.
+func (p *Pages) check(plan *plan, step int, f *form) {
+	a, wrong := plan.answers()
+	a.Complete()
+	own := fieldsOf(f.Sections)
+	for _, e := range append(wrong, a.Check()...) {
+		// A password that was just refused is not also missing.
+		refused := strings.TrimSuffix(e.Field, ".password") + ".password.clear"
+		if (e.Field == "superadmin.password" || e.Field == "first_site.user") && len(f.wrong[refused]) > 0 {
+			continue
+		}
+		place := strings.NewReplacer("[", ".", "]", "").Replace(e.Field)
+		switch {
+		case e.Field == "superadmin.password" && plan.password == "":
+			e.Cure = "choose one"
+		case e.Field == "first_site.user":
+			place, e.Cure = "first_site.user.password", "give a password or a public key"
+		}
+		for _, field := range own {
+			name := strings.TrimSuffix(field.Name, ".clear")
+			if place == name || strings.HasPrefix(place, name+".") && name != "first_site" {
+				f.wrong[field.Name] = append(f.wrong[field.Name], sentence(e.Problem+"; "+e.Cure))
+			}
+		}
+	}
+}
+
+// answers are what the plan says, as answers of a file would.
+func (pl *plan) answers() (a *answers.Answers, wrong []model.FieldError) {
+	get := pl.values.get
+	a = &answers.Answers{
+		NodeID: get("node_id"), Description: get("description"), RecoveryEmail: get("recovery_email"),
+		SuperAdmin: &answers.SuperAdmin{Name: get("superadmin.name"), Password: pl.password},
+	}
+	if pl.proved && get("app") != "" {
+		a.SuperAdmin.TOTP = model.TOTP{Secret: model.Secret{Clear: pl.secret}, Recovery: pl.hashes}
+	}
+	if get("first_site") == "" {
+		return a, wrong
+	}
+	if port := strings.TrimSpace(get("sftp_port")); port != "" {
+		var err error
+		if a.SFTPPort, err = strconv.Atoi(port); err != nil || a.SFTPPort < 1 {
+			a.SFTPPort = 0
+			wrong = append(wrong, model.FieldError{Field: "sftp_port", Problem: "it is no port", Cure: "use 1 to 65535"})
+		}
+	}
+	a.FirstSite = &answers.Site{Name: get("first_site.name"), Folder: get("first_site.folder"), Encrypted: get("first_site.encrypted") != ""}
+	if name := get("first_site.user.name"); name != "" {
+		a.FirstSite.User = &answers.User{Name: name, Password: pl.userPassword, PublicKeys: lines(get("first_site.user.public_keys"))}
+	}
+	return a, wrong
+}
+
+func (p *Pages) showApp(w http.ResponseWriter, r *http.Request, status int, plan *plan, expires time.Time, wrong string) {
+	data := p.wizardData(plan, expires, adminStep)
+	data.form, data.Secret, data.Problem = formOf(nil, nil), plan.secret, wrong
+	data.URI = auth.SecretURI("SS Server", plan.values.get("superadmin.name"), plan.secret)
+	data.App = qrOf(data.URI)
+	p.show(w, r, status, "wizard", view{Token: p.token(r, setupCookie), Title: "Authenticator app", Lead: "Scan the code with the app, then type the six digits that it shows. Only then will the app be asked for.", Data: data})
+}
+
+// takeApp tests the app before it counts.
+func (p *Pages) takeApp(w http.ResponseWriter, r *http.Request, plan *plan, expires time.Time) {
+	p.wizard.mu.Lock()
+	defer p.wizard.mu.Unlock()
+	switch r.PostForm.Get("go") {
+	case "back":
+		http.Redirect(w, r, stepPath(adminStep), http.StatusSeeOther)
+		return
+	case "skip":
+		delete(plan.values, "app")
+		http.Redirect(w, r, stepPath(siteStep), http.StatusSeeOther)
+		return
+	}
+	if _, err := auth.CheckCode(plan.secret, r.PostForm.Get("app-code"), p.Now(), 0); err != nil {
+		p.showApp(w, r, http.StatusUnprocessableEntity, plan, expires, "That is not the code of the app. Look whether the clocks of phone and server are right, and type the code of now.")
+		return
+	}
+	plan.proved = true
+	plan.recovery, plan.hashes = auth.NewRecovery(recoveryCodes)
+	http.Redirect(w, r, stepPath(siteStep), http.StatusSeeOther)
+}
+
+// recoveryCodes are how many a person gets.
+const recoveryCodes = 8
+
+// review is what will be made, answer by answer.
+func (p *Pages) review(plan *plan) (out []reviewed) {
+	add := func(step int, label, value string) {
+		if value != "" {
+			out = append(out, reviewed{label, value, step})
+		}
+	}
+	get := plan.values.get
+	a, _ := plan.answers()
+	a.Complete()
+	add(nodeStep, "Node", strings.Trim(a.NodeID+", "+a.Description, ", "))
+	add(adminStep, "SuperAdmin", a.SuperAdmin.Name+", "+a.RecoveryEmail)
+	app := "no"
+	if plan.proved && get("app") != "" {
+		app = "yes, tested"
+	}
+	add(adminStep, "Authenticator app", app)
+	if s := a.FirstSite; s != nil {
+		add(siteStep, "Site", s.Name)
+		port := "22, or 2222 where that is taken"
+		if a.SFTPPort != 0 {
+			port = strconv.Itoa(a.SFTPPort)
+		}
+		add(siteStep, "Port", port)
+		files := s.Folder
+		if s.Encrypted {
+			files += ", encrypted"
+		}
+		add(siteStep, "Files", files)
+		user := "none yet"
+		if s.User != nil {
+			user = s.User.Name
+		}
+		add(siteStep, "First user", user)
+	} else {
+		add(siteStep, "First site", "none yet")
+	}
+	return out
+}
+
+// finish makes everything, all of it or nothing.
+func (p *Pages) finish(w http.ResponseWriter, r *http.Request, plan *plan, token string, expires time.Time) {
+	p.wizard.mu.Lock()
+	defer p.wizard.mu.Unlock()
+	if r.PostForm.Get("go") == "back" {
+		http.Redirect(w, r, stepPath(siteStep), http.StatusSeeOther)
+		return
+	}
+	for step := nodeStep; step < checkStep; step++ {
+		f := p.stepForm(plan, step)
+		if p.check(plan, step, f); len(f.wrong) > 0 {
+			p.showStep(w, r, http.StatusUnprocessableEntity, plan, expires, step, f)
+			return
+		}
+	}
+	a, _ := plan.answers()
+	// Who closes the browser now must not leave half a set-up.
+	who, err := p.API.Arrive(r)
+	if err != nil {
+		p.problem(w, r, err)
+		return
+	}
+	made, err := p.SetUp(context.WithoutCancel(r.Context()), who.From(), a)
+	switch {
+	case errors.Is(err, setup.ErrDone):
+		p.message(w, r, http.StatusGone, "SS Server is set up already", "Somebody was quicker. Sign in to change anything.")
+		return
+	case errors.Is(err, answers.ErrInvalid):
+		p.refuseSetUp(w, r, plan, expires, err)
+		return
+	case err != nil:
+		p.Log.Error("the set-up failed", "error", err)
+		f := p.stepForm(plan, checkStep)
+		f.General = append(f.General, sentence("the set-up failed and nothing was changed: "+err.Error()))
+		p.showStep(w, r, http.StatusInternalServerError, plan, expires, checkStep, f)
+		return
+	}
+	p.wizard.done = &doneData{Made: made, token: token, at: p.Now(), Recovery: plan.recovery}
+	if !plan.proved || plan.values.get("app") == "" {
+		p.wizard.done.Recovery = nil
+	}
+	p.wizard.plan, p.wizard.token = nil, ""
+	http.Redirect(w, r, donePath, http.StatusSeeOther)
+}
+
+// refuseSetUp shows the step whose answer only the machine could judge: a port, a folder.
+func (p *Pages) refuseSetUp(w http.ResponseWriter, r *http.Request, plan *plan, expires time.Time, err error) {
+	text := strings.TrimPrefix(err.Error(), answers.ErrInvalid.Error()+": ")
+	name, message, _ := strings.Cut(text, ": ")
+	for step := nodeStep; step < checkStep; step++ {
+		f := p.stepForm(plan, step)
+		own := fieldsOf(f.Sections)
+		if slices.ContainsFunc(own, func(field field) bool { return field.Name == name }) {
+			f.wrong[name] = append(f.wrong[name], sentence(message))
+			p.showStep(w, r, http.StatusUnprocessableEntity, plan, expires, step, f)
+			return
+		}
+	}
+	f := p.stepForm(plan, checkStep)
+	f.General = append(f.General, sentence(text))
+	p.showStep(w, r, http.StatusUnprocessableEntity, plan, expires, checkStep, f)
+}
+
+// doneLife is how long the page behind the last step can be looked at.
+const doneLife = 15 * time.Minute
+
+// showDone tells what runs, to the browser that set the server up.
+func (p *Pages) showDone(w http.ResponseWriter, r *http.Request) {
+	p.wizard.mu.Lock()
+	done := p.wizard.done
+	p.wizard.mu.Unlock()
+	cookie, err := r.Cookie(setupCookie)
+	if err != nil || done == nil || cookie.Value != done.token || p.Now().Sub(done.at) > doneLife {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	told := *done
+	if told.User != "" {
+		host := r.Host
+		if i := strings.LastIndexByte(host, ':'); i > 0 && !strings.HasSuffix(host, "]") {
+			host = host[:i]
+		}
+		if told.Address != "" {
+			host = told.Address
+		}
+		told.Login = "sftp -P " + strconv.Itoa(told.Port) + " " + told.User + "@" + host
+	}
+	p.show(w, r, http.StatusOK, "done", view{Title: "SS Server is set up", Data: &told})
+}

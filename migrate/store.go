@@ -29,6 +29,7 @@ type Present struct {
 	settings *model.Settings
 	rest     []model.Object // tokens, and what belongs to the whole server
 	hostKeys map[string][]*model.HostKey
+	bindings []*model.Binding
 }
 
 // ReadPresent reads a backup of the configuration in force. nil is a machine that has
@@ -67,7 +68,7 @@ func (p *Present) Abort() error { return nil }
 func (p *Present) Put(o backup.Object) error {
 	kind := model.Kind(o.Kind)
 	switch kind {
-	case model.KindUser, model.KindGroup, model.KindVFS, model.KindBinding, model.KindLDAP, model.KindAdmin, model.KindSite:
+	case model.KindUser, model.KindGroup, model.KindVFS, model.KindLDAP, model.KindAdmin, model.KindSite:
 		p.Replaced[kind]++
 		return nil
 	}
@@ -90,6 +91,9 @@ func (p *Present) Put(o backup.Object) error {
 		p.Replaced[kind]++
 	case *model.Token:
 		p.rest = append(p.rest, object)
+	case *model.Binding:
+		p.bindings = append(p.bindings, object)
+		p.Replaced[kind]++
 	default:
 		if object.Key().Site == "" {
 			p.rest = append(p.rest, object)
@@ -106,6 +110,7 @@ func (p *Present) options(o importer.Options) importer.Options {
 	if p.Node != "" {
 		o.Node = p.Node
 	}
+	o.Bindings = p.bindings
 	o.HostKeys = func(site string) []*model.HostKey { return p.hostKeys[site] }
 	if len(p.supers) > 0 {
 		o.SuperAdmin = func(name string) bool { return p.supers[model.Fold(name)] != nil }

@@ -14,7 +14,7 @@ import (
 
 // publicKey reads a user's key in any way that it may be written.
 func (c *Conversion) publicKey(k UserKey) (out model.PublicKey, problem string) {
-	out.Name = oneLine(k.Name)
+	out.Name, out.Expires = oneLine(k.Name), k.Expires
 	if len(out.Name) > 200 {
 		out.Name = strings.ToValidUTF8(out.Name[:200], "")
 	}

@@ -13,11 +13,12 @@ import (
 type Scheme uint8
 
 // The schemes. Plain hashes name their own scheme, as $2a$...; V4 is the one of versions 4
-// and 5 (auth.V4Hash); Foreign is any other.
+// and 5 (auth.V4Hash); Clear is no hash but the password; Foreign is any other.
 const (
 	Plain Scheme = iota
 	V4
 	Foreign
+	Clear
 )
 
 // Password is a hash.
@@ -41,6 +42,11 @@ func (c *Conversion) password(item *report.Item, p Password, keys bool) model.Pa
 		}
 		return model.Password{}
 	}
+	if p.Scheme == Clear {
+		out := c.clear(item, p.Hash)
+		out.MustChange = p.MustChange
+		return out
+	}
 	if p.Scheme == V4 {
 		if hash, ok := auth.V4Hash(p.Salt, p.Hash); ok {
 			out.Hash, out.Legacy = hash, true
@@ -50,6 +56,9 @@ func (c *Conversion) password(item *report.Item, p Password, keys bool) model.Pa
 	}
 	if len(p.Hash) <= 1024 && !strings.ContainsAny(p.Hash, " \t\r\n") && strings.HasPrefix(p.Hash, "$") && c.hasher.Known(p.Hash) {
 		out.Hash = p.Hash
+		if weak(p.Hash) {
+			item.Warn(report.Passwords, "its password is kept in a way that is quick to guess until the next log-in", "set it again where the user does not log in soon")
+		}
 		return out
 	}
 	out.MustSet = true

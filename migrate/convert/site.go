@@ -49,6 +49,7 @@ type Site struct {
 	vfs      map[string]storage
 	groups   map[string][]model.LDAPGroup // by the directory's ID
 	profiles map[string]profile
+	local    map[string]string // groups, by the name that they had
 	// dropped tells that the site is not there, nor may anything in it be.
 	dropped bool
 	// bindings are all that were made, open those of them in use, users those that are there.
@@ -84,7 +85,7 @@ const (
 // BeginSite makes a site.
 func (c *Conversion) BeginSite(old OldSite) (*Site, error) {
 	item := c.report.Item(report.Site, "", old.ID)
-	s := &Site{c: c, Name: Slug(old.ID), vfs: map[string]storage{}, groups: map[string][]model.LDAPGroup{}, profiles: map[string]profile{}}
+	s := &Site{c: c, Name: Slug(old.ID), vfs: map[string]storage{}, groups: map[string][]model.LDAPGroup{}, profiles: map[string]profile{}, local: map[string]string{}}
 	for n := 2; !c.claim(model.KindSite, "", s.Name); n++ {
 		s.Name = fmt.Sprintf("%.50s-%d", Slug(old.ID), n)
 	}

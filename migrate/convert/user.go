@@ -54,6 +54,15 @@ type Account struct {
 	// the source says of those in the home.
 	NoRights   []string
 	HomeRights Rights
+	// Groups are those of the site that give the account what it has not of its own.
+	Groups []string
+	// Soft and Hard bound what its home may hold, in bytes.
+	Soft, Hard int64
+	// Chains are the ways in, where Auth cannot say them.
+	Chains []model.AuthChain
+	Locks  []Lock
+	// Notes are what the account loses or gains, without a lock.
+	Notes []Lock
 	// ActsAs is as whom of the operating system the old server read its files, HalfRename
 	// that it could rename only files, or only folders.
 	ActsAs     string
@@ -80,7 +89,10 @@ const (
 )
 
 // UserKey is a public key.
-type UserKey struct{ Name, Text string }
+type UserKey struct {
+	Name, Text string
+	Expires    time.Time
+}
 
 // Override is permissions of a path.
 type Override struct {
@@ -134,8 +146,9 @@ func (l locker) lock(rule report.Rule, why, cure string) {
 // profile is what users and groups have alike, and why the account may not be used.
 func (s *Site) profile(item *report.Item, a *Account, l *layout) (model.Profile, model.Account, error) {
 	p := model.Profile{Home: l.home, Folders: l.folders, Speed: speeds(item, a.Speed), Overrides: overrides(item, a.Overrides)}
+	p.Quota = quota(item, a.Soft, a.Hard)
 	p.MaxSessions = int(min(max(a.MaxSessions, 0), 100_000))
-	if l.home.VFS == "" && l.noHome == "" && !a.isGroup() {
+	if l.home.VFS == "" && l.noHome == "" && !a.isGroup() && len(a.Groups) == 0 {
 		item.Warn(report.References, "it has no home", "give it one, or a group that has one")
 	}
 	account := model.Account{Disabled: a.Disabled}
@@ -147,6 +160,9 @@ func (s *Site) profile(item *report.Item, a *Account, l *layout) (model.Profile,
 	var weaker string
 	if p.Auth, weaker = authChains(item, a.Auth, a.AuthAll); weaker != "" {
 		locks.lock(report.Protocols, weaker, "choose how it logs in and enable it")
+	}
+	if len(a.Chains) > 0 {
+		p.Auth = a.Chains
 	}
 	var ok bool
 	if p.AllowFrom, ok = networks(item, a.Allow); !ok {
@@ -177,6 +193,16 @@ func overrides(item *report.Item, list []Override) (out []model.PathPermissions)
 
 // words are those of which nobody here knows what they meant.
 func (l locker) words(a *Account) {
+	for _, n := range a.Notes {
+		if n.Rule == report.UserKeys || n.Rule == report.Rights {
+			l.item.Lose(report.Action, n.Rule, n.Why, n.Cure)
+			continue
+		}
+		l.item.Action(n.Rule, n.Why, n.Cure)
+	}
+	for _, reason := range a.Locks {
+		l.lock(reason.Rule, reason.Why, reason.Cure)
+	}
 	if a.Status != "" {
 		l.lock(report.NotUnderstood, fmt.Sprintf("its state %.40q is not known here", a.Status), "look at it and enable it")
 	}
@@ -297,7 +323,22 @@ func (s *Site) group(item *report.Item, a *Account, l *layout) error {
 	if a.Sort == DirectoryGroup {
 		s.directoryGroup(item, a, dn, name)
 	}
+	s.local[a.Name] = name
 	return nil
+}
+
+// memberOf are the groups of an account as they are called here. What a group that is not
+// there forbade must not be allowed: the account is locked.
+func (s *Site) memberOf(a *Account) (out []string) {
+	for _, group := range a.Groups {
+		name, ok := s.local[group]
+		if !ok {
+			a.Locks = append(a.Locks, Lock{report.References, fmt.Sprintf("its group %.80q is not there", group), "give it another group and enable it"})
+		} else if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // firstOfDN is the first value of a name in a directory: staff of cn=staff,dc=example. A
@@ -338,12 +379,13 @@ func (s *Site) directory(a *Account) string {
 }
 
 func (s *Site) user(item *report.Item, a *Account, l *layout) error {
+	groups := s.memberOf(a)
 	p, account, err := s.profile(item, a, l)
 	if err != nil {
 		return err
 	}
 	u := &model.User{
-		Site: s.Name, Email: strings.TrimSpace(a.Email), Description: plainText(a.Description), Profile: p, Account: account,
+		Site: s.Name, Email: strings.TrimSpace(a.Email), Description: plainText(a.Description), Profile: p, Account: account, Groups: groups,
 	}
 	if !s.named(item, a, u) {
 		return nil

@@ -58,6 +58,8 @@ type Options struct {
 	// Where they are nil nobody compares.
 	Folder    func(path string) bool
 	Addresses []netip.Addr
+	// Bindings are where the machine listens before the import.
+	Bindings []*model.Binding
 	// Weak are host keys whose private half everybody knows.
 	Weak *hostkey.Denylist
 	// Passwords are tried at PFX certificates and encrypted keys.

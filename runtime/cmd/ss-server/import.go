@@ -33,9 +33,10 @@ import (
 func importCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "import",
-		Usage:     "put the configuration of a backup of version 4, 5 or 6 in the place of this one, all of it or nothing; a running server starts anew",
-		ArgsUsage: "FILE",
+		Usage:     "put the configuration of a backup of version 4, 5 or 6, or of another server, in the place of this one, all of it or nothing; a running server starts anew",
+		ArgsUsage: "FILE_OR_FOLDER",
 		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "from", Usage: "what it is, if its content does not tell: one of " + strings.Join(migrate.Products(), ", ")},
 			&cli.BoolFlag{Name: "dry-run", Usage: "only tell what would be imported, changed and dropped"},
 			&cli.BoolFlag{Name: "accept-drops", Usage: "go on without asking when somebody cannot log in afterwards, something does not serve, or is not understood"},
 			&cli.BoolFlag{Name: "take-superadmins", Usage: "put the backup's SuperAdmins in the place of those of the same name here"},
@@ -63,7 +64,7 @@ func importFile(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	source, err := migrate.Open(c.Context, c.Args().First())
+	source, err := migrate.OpenFrom(c.Context, c.Args().First(), c.String("from"))
 	if err != nil {
 		return err
 	}

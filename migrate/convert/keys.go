@@ -33,9 +33,11 @@ func (c *Conversion) publicKey(k UserKey) (out model.PublicKey, problem string) 
 		if out.Name == "" {
 			out.Name = oneLine(comment)
 		}
+		if out.Key = text; !strings.HasPrefix(text, "ssh-rsa ") && c.opt.Weak.Len() == 0 {
+			return out, "" // nothing is known that may be wrong with it
+		}
 	}
 	// Keys of security tokens are none that a server has.
-	out.Key = text
 	key, err := hostkey.Parse([]byte(text), "")
 	switch {
 	case err != nil && inPEM:

@@ -211,7 +211,12 @@ type siteRun struct {
 // each hands over the documents of a collection of the virtual server.
 func (in *siteRun) each(name string, take func(doc *document.Value) error) error {
 	for _, folder := range in.s.folders {
-		if err := in.run.each(folder, name, take); err != nil {
+		at := folder
+		if in.site != nil {
+			at = in.site.Name
+		}
+		strange := func() { in.c.Unplaced(kindOf(name), at, "", noObject) }
+		if err := in.walk(folder, name, nil, take, strange); err != nil {
 			return err
 		}
 	}

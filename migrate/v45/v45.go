@@ -150,6 +150,9 @@ func kindOf(collection string) report.Kind {
 	return cmp.Or(kinds[collection], report.Other)
 }
 
+// noObject is said of documents that are none.
+const noObject = "it is no object"
+
 // run is one import.
 type run struct {
 	ctx context.Context
@@ -162,7 +165,7 @@ type run struct {
 }
 
 func (i *run) each(site, name string, take func(doc *document.Value) error) error {
-	return i.walk(site, name, nil, take, func() { i.c.Unplaced(kindOf(name), site, "", "it is no object") })
+	return i.walk(site, name, nil, take, func() { i.c.Unplaced(kindOf(name), site, "", noObject) })
 }
 
 // again is each for a second look at documents that each tells of; look may pass some over.

@@ -160,6 +160,9 @@ func kindOf(collection string) report.Kind {
 	return cmp.Or(kinds[collection], report.Other)
 }
 
+// noObject is said of documents that are none.
+const noObject = "it is no object"
+
 // run is one import.
 type run struct {
 	ctx context.Context
@@ -172,7 +175,7 @@ type run struct {
 
 // each hands over the documents of a collection, and tells what nobody asked for.
 func (i *run) each(site, name string, take func(doc *document.Value) error) error {
-	return i.walk(site, name, nil, take, func() { i.c.Unplaced(kindOf(name), site, "", "it is no object") })
+	return i.walk(site, name, nil, take, func() { i.c.Unplaced(kindOf(name), site, "", noObject) })
 }
 
 // again is each for a second look at documents that each tells of; look may pass some over.

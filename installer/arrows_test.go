@@ -9,18 +9,20 @@ import (
 // arrows says which packages of ours each group may import; docs/architecture.md
 // draws it. A package belongs to the longest prefix that fits.
 var arrows = map[string][]string{
-	"installer/machine":   {"runtime/version"},
-	"installer/txn":       {"installer/machine"},
-	"installer/bundle":    {},
-	"installer/receipt":   {},
-	"installer/answers":   {"runtime/config", "runtime/setup/answers"},
-	"installer/support":   {},
-	"installer/step":      {"installer/machine", "installer/txn", "installer/bundle", "installer/receipt", "runtime/config"},
-	"installer/plan":      {"installer/step", "installer/machine", "installer/txn", "installer/bundle", "installer/receipt", "runtime/config", "runtime/service"},
-	"installer/preflight": {"installer/machine", "installer/txn", "installer/bundle"},
-	"installer/cli":       {"installer/", "runtime/config", "runtime/service", "runtime/setup/answers", "runtime/version"},
-	"installer/cmd":       {"installer/cli"},
-	"runtime/cmd":         {"runtime/"},
+	"installer/machine": {"runtime/version"},
+	"installer/txn":     {"installer/machine"},
+	"installer/bundle":  {},
+	"installer/receipt": {},
+	"installer/answers": {"runtime/config", "runtime/setup/answers"},
+	"installer/support": {},
+	"installer/step":    {"installer/machine", "installer/txn", "installer/bundle", "installer/receipt", "runtime/config"},
+	"installer/plan":    {"installer/step", "installer/machine", "installer/txn", "installer/bundle", "installer/receipt", "runtime/config", "runtime/service"},
+	// The one part of ss-setup that knows importers.
+	"installer/plan/legacy": {"migrate", "migrate/", "runtime/hostkey"},
+	"installer/preflight":   {"installer/machine", "installer/txn", "installer/bundle"},
+	"installer/cli":         {"installer/", "migrate/report", "runtime/config", "runtime/service", "runtime/setup/answers", "runtime/version"},
+	"installer/cmd":         {"installer/cli"},
+	"runtime/cmd":           {"runtime/"},
 	// The main package alone hands importers to the server.
 	"runtime/cmd/ss-server": {"runtime/", "migrate", "migrate/"},
 	"runtime":               {"runtime/"},

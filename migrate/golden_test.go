@@ -13,7 +13,7 @@ import (
 var update = flag.Bool("update", false, "write what the imports of testdata give as what they must")
 
 // TestEveryRuleHasAnImportToShow imports each folder of testdata - a backup that was
-// unpacked, and passwords.txt where it needs some - and compares objects and report with
+// unpacked, passwords.txt where it needs some, and the system in os.txt - and compares objects and report with
 // what stands beside it.
 func TestEveryRuleHasAnImportToShow(t *testing.T) {
 	cases, err := filepath.Glob(filepath.Join("testdata", "import", "*"))
@@ -25,6 +25,9 @@ func TestEveryRuleHasAnImportToShow(t *testing.T) {
 			var o importer.Options
 			if text, err := os.ReadFile(filepath.Join(dir, "passwords.txt")); err == nil {
 				o.Passwords = strings.Fields(string(text))
+			}
+			if system, err := os.ReadFile(filepath.Join(dir, "os.txt")); err == nil {
+				o.OS = strings.TrimSpace(string(system))
 			}
 			got := importPath(t, folder(t, filepath.Join(dir, "backup")).zip(t), o).text(t)
 			golden := filepath.Join(dir, "want.txt")

@@ -109,6 +109,9 @@ func importPath(t testing.TB, path string, o importer.Options) imported {
 	if o.NewNode == "" {
 		o.NewNode = "here"
 	}
+	if o.OS == "" {
+		o.OS = "linux"
+	}
 	var k keeper
 	about := s.About()
 	about.File = filepath.Base(about.File)

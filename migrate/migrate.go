@@ -11,28 +11,72 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"ss-setup/migrate/archive"
+	"ss-setup/migrate/filezilla"
 	"ss-setup/migrate/importer"
+	"ss-setup/migrate/openssh"
+	"ss-setup/migrate/sftpgo"
 	"ss-setup/migrate/v45"
 	"ss-setup/migrate/v6"
+	"ss-setup/migrate/virtualusers"
 )
 
-// products open a file if it is theirs, and refuse it with archive.ErrNotBackup if it is
-// another's.
-var products = []func(context.Context, *archive.File) (importer.Source, error){
-	func(ctx context.Context, f *archive.File) (importer.Source, error) { return v6.Open(ctx, f) },
-	func(ctx context.Context, f *archive.File) (importer.Source, error) { return v45.Open(ctx, f) },
+// A product opens a file if it is its own, and refuses it with archive.ErrNotBackup if it
+// is another's.
+type product struct {
+	// name is what --from calls it.
+	name string
+	open func(context.Context, *archive.File) (importer.Source, error)
+	// json tells that it reads nothing else, but for what is packed.
+	json bool
+	// named tells that it is asked only by name: any text looks like its own.
+	named bool
+	// inPlace tells that it looks for files by their names, so that a folder, which may be
+	// the root of a machine, is not looked through.
+	inPlace bool
 }
 
-// Open recognises the backup of a path. It refuses with the errors of package archive,
-// whose words say what the file is and what to do.
-func Open(ctx context.Context, path string) (importer.Source, error) {
+var products = []product{
+	{name: "openssh", open: func(ctx context.Context, f *archive.File) (importer.Source, error) { return openssh.Open(ctx, f) }, inPlace: true},
+	{name: "sftpgo", open: func(ctx context.Context, f *archive.File) (importer.Source, error) { return sftpgo.Open(ctx, f) }},
+	{name: "filezilla", open: func(ctx context.Context, f *archive.File) (importer.Source, error) { return filezilla.Open(ctx, f) }},
+	{name: "proftpd", open: func(ctx context.Context, f *archive.File) (importer.Source, error) {
+		return virtualusers.OpenProFTPD(ctx, f)
+	}},
+	{name: "vsftpd", open: func(ctx context.Context, f *archive.File) (importer.Source, error) {
+		return virtualusers.OpenVsftpd(ctx, f)
+	}},
+	{name: "vsftpd-logins", open: func(ctx context.Context, f *archive.File) (importer.Source, error) {
+		return virtualusers.OpenLogins(ctx, f)
+	}, named: true},
+	{name: "v6", open: func(ctx context.Context, f *archive.File) (importer.Source, error) { return v6.Open(ctx, f) }, json: true},
+	{name: "v45", open: func(ctx context.Context, f *archive.File) (importer.Source, error) { return v45.Open(ctx, f) }, json: true},
+}
+
+// Products are the names that From may have.
+func Products() []string {
+	out := make([]string, len(products))
+	for i, p := range products {
+		out[i] = p.name
+	}
+	return out
+}
+
+// Open recognises the backup of a path, a file or a folder. It refuses with the errors of
+// package archive, whose words say what the file is and what to do.
+func Open(ctx context.Context, path string) (importer.Source, error) { return OpenFrom(ctx, path, "") }
+
+// OpenFrom is Open for the backup of one product, one of Products; of any if from is
+// empty.
+func OpenFrom(ctx context.Context, path, from string) (importer.Source, error) {
 	f, err := archive.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	s, err := Recognise(ctx, f)
+	s, err := recognise(ctx, f, from)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
@@ -41,13 +85,33 @@ func Open(ctx context.Context, path string) (importer.Source, error) {
 
 // Recognise finds the importer of an opened file. The source closes the file.
 func Recognise(ctx context.Context, f *archive.File) (importer.Source, error) {
+	return recognise(ctx, f, "")
+}
+
+func recognise(ctx context.Context, f *archive.File, from string) (importer.Source, error) {
+	list := products
+	if from != "" {
+		at := slices.IndexFunc(products, func(p product) bool { return p.name == from })
+		if at < 0 {
+			return nil, fmt.Errorf("nothing is imported from %q; --from takes one of %s", from, strings.Join(Products(), ", "))
+		}
+		list = products[at : at+1]
+	}
 	var refused error
-	for _, open := range products {
-		s, err := open(ctx, f)
+	for _, p := range list {
+		if p.json && f.Text || p.named && from == "" {
+			continue
+		}
+		if !p.inPlace {
+			if err := f.List(); err != nil {
+				return nil, err
+			}
+		}
+		s, err := p.open(ctx, f)
 		if err == nil {
 			return s, nil
 		}
-		if !errors.Is(err, archive.ErrNotBackup) {
+		if !errors.Is(err, archive.ErrNotBackup) || from != "" {
 			return nil, err
 		}
 		var other *archive.VersionError
@@ -55,10 +119,13 @@ func Recognise(ctx context.Context, f *archive.File) (importer.Source, error) {
 			refused = ofVersion(other.Version)
 		}
 	}
-	if refused == nil {
-		refused = fmt.Errorf("%w: nothing in it belongs to version 4, 5 or 6", archive.ErrNotBackup)
+	switch {
+	case refused != nil:
+		return nil, refused
+	case f.Text && from == "":
+		return nil, fmt.Errorf("%w: it is neither a zip archive nor JSON, nor a file of another server that is known here", archive.ErrNotBackup)
 	}
-	return nil, refused
+	return nil, fmt.Errorf("%w: nothing in it belongs to version 4, 5 or 6, or to another server that is known here", archive.ErrNotBackup)
 }
 
 // ofVersion says why a version is not imported; nil for one that is.

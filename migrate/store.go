@@ -29,6 +29,7 @@ type Present struct {
 	settings *model.Settings
 	rest     []model.Object // tokens, and what belongs to the whole server
 	hostKeys map[string][]*model.HostKey
+	bindings []*model.Binding
 }
 
 // ReadPresent reads a backup of the configuration in force. nil is a machine that has
@@ -67,7 +68,7 @@ func (p *Present) Abort() error { return nil }
 func (p *Present) Put(o backup.Object) error {
 	kind := model.Kind(o.Kind)
 	switch kind {
-	case model.KindUser, model.KindGroup, model.KindVFS, model.KindBinding, model.KindLDAP, model.KindAdmin, model.KindSite:
+	case model.KindUser, model.KindGroup, model.KindVFS, model.KindLDAP, model.KindAdmin, model.KindSite:
 		p.Replaced[kind]++
 		return nil
 	}
@@ -90,6 +91,9 @@ func (p *Present) Put(o backup.Object) error {
 		p.Replaced[kind]++
 	case *model.Token:
 		p.rest = append(p.rest, object)
+	case *model.Binding:
+		p.bindings = append(p.bindings, object)
+		p.Replaced[kind]++
 	default:
 		if object.Key().Site == "" {
 			p.rest = append(p.rest, object)
@@ -106,7 +110,11 @@ func (p *Present) options(o importer.Options) importer.Options {
 	if p.Node != "" {
 		o.Node = p.Node
 	}
+	o.Bindings = p.bindings
 	o.HostKeys = func(site string) []*model.HostKey { return p.hostKeys[site] }
+	if len(p.supers) > 0 {
+		o.SuperAdmin = func(name string) bool { return p.supers[model.Fold(name)] != nil }
+	}
 	return o
 }
 
@@ -142,8 +150,12 @@ type taker struct {
 	present *Present
 	report  *report.Report
 	put     func(model.Object) error
-	// keys are the objects put that something kept may clash with.
+	// keys are the objects put, but for those that nothing refers to.
 	keys map[model.Key]bool
+	// settings come last, behind the certificate that they may name.
+	settings *model.Settings
+	// ruled tells that there is a SuperAdmin who can log in.
+	ruled bool
 }
 
 // run has the importer give everything, and adds what the machine keeps.
@@ -171,17 +183,31 @@ func (t *taker) Take(o model.Object) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
+	if s, ok := o.(*model.Settings); ok {
+		t.settings = s
+		return nil
+	}
+	if missing := t.missing(o); missing != nil {
+		return &model.InvalidError{Key: o.Key(), Errors: missing}
+	}
 	return t.keep(o)
 }
 
 func (t *taker) keep(o model.Object) error {
 	key := o.Key()
-	if key.Site == "" {
-		if t.keys[key] {
-			return fmt.Errorf("%s is there twice", model.Describe(key))
-		}
-		t.keys[key] = true
+	if s, ok := o.(*model.SuperAdmin); ok {
+		t.ruled = t.ruled || s.Password.Hash != "" && !s.Disabled
 	}
+	switch key.Kind {
+	case model.KindUser, model.KindEntry, model.KindHostKey, model.KindBinding:
+		if key.Site != "" {
+			return t.put(o) // nothing refers to it, and there may be many
+		}
+	}
+	if t.keys[key] {
+		return fmt.Errorf("%s is there twice", model.Describe(key))
+	}
+	t.keys[key] = true
 	return t.put(o)
 }
 
@@ -225,7 +251,7 @@ func (t *taker) carry() error {
 		if t.keys[o.Key()] {
 			continue
 		}
-		if missing := t.missing(o); missing != "" {
+		if t.missing(o) != nil {
 			lost = append(lost, model.Describe(o.Key()))
 			continue
 		}
@@ -233,24 +259,30 @@ func (t *taker) carry() error {
 			return err
 		}
 	}
-	// Behind the certificates that they may name.
-	if s := t.present.settings; s != nil && !t.keys[s.Key()] {
-		if err := t.keep(s); err != nil {
+	if t.settings == nil {
+		t.settings = t.present.settings
+	}
+	if t.settings != nil {
+		if err := t.keep(t.settings); err != nil {
 			return err
 		}
+	}
+	if !t.ruled {
+		t.report.Lose(report.Line{Rule: report.Passwords, Outcome: report.Action, What: "no SuperAdmin can log in", Cure: "set a password on the machine: ss-server reset-password"})
 	}
 	t.tellReplaced(lost)
 	return nil
 }
 
-// missing names a site that an object needs and the import has not.
-func (t *taker) missing(o model.Object) string {
+// missing are the references of an object to what neither the import nor the machine has.
+// A store finds them only at its end, and a dry run never.
+func (t *taker) missing(o model.Object) (out []model.FieldError) {
 	for _, r := range o.References() {
 		if !t.keys[r.To] {
-			return r.To.String()
+			out = append(out, model.FieldError{Field: r.Field, Problem: "there is no " + model.Describe(r.To), Cure: "make it first, or choose another"})
 		}
 	}
-	return ""
+	return out
 }
 
 func (t *taker) tellReplaced(lost []string) {

@@ -110,10 +110,16 @@ func (m *machine) present(t testing.TB) *migrate.Present {
 // imports puts a backup in force.
 func (m *machine) imports(t testing.TB, path string) *report.Report {
 	t.Helper()
+	return m.importsWith(t, path, importer.Options{})
+}
+
+func (m *machine) importsWith(t testing.TB, path string, o importer.Options) *report.Report {
+	t.Helper()
+	o.NewNode = "new"
 	s, err := migrate.Open(context.Background(), path)
 	must(t, err)
 	defer s.Close()
-	built, r, err := migrate.Build(context.Background(), s, m.Place, m.present(t), importer.Options{NewNode: "new"}, func(string) {})
+	built, r, err := migrate.Build(context.Background(), s, m.Place, m.present(t), o, func(string) {})
 	must(t, err)
 	defer func() { must(t, built.Discard()) }()
 	must(t, built.AddKeys())
@@ -192,7 +198,7 @@ func TestASuperAdminWhoCouldNotLogInKeepsThePasswordOfHere(t *testing.T) {
 	m := newMachine(t)
 	m.setUp(t)
 	path := files{"vsites.json": someSite, "superadmins.json": `[{"id":"sa","email":"old@example.com","password":{"version":"V6","payload":"xxxx"}}]`}.zip(t)
-	m.imports(t, path)
+	m.importsWith(t, path, importer.Options{TakeSuperAdmins: true})
 	m.in(t, func(e *engine.Engine) {
 		must(t, e.Read(func(r *engine.Reader) error {
 			sa, err := engine.SuperAdmins.Get(r, "", "sa")

@@ -28,6 +28,13 @@ log: /var/log/x.log
 mirror: https://other.example/ss-server
 proxy: none
 ca_file: /etc/ca.pem
+import: /root/v6.zip
+import_password_file: /root/pfx
+accept_drops: true
+v6_url: https://127.0.0.1:7443
+v6_superadmin: boss
+v6_password: sesame
+v6_password_file: /root/v6.password
 `
 
 func values(t *testing.T, list []Answer) map[string]string {
@@ -40,7 +47,7 @@ func values(t *testing.T, list []Answer) map[string]string {
 }
 
 func TestAnAnswersFileIsReadWhole(t *testing.T) {
-	list, _, err := Parse("a.yaml", []byte(whole), false)
+	list, _, err := Parse("a.yaml", []byte(whole), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +73,7 @@ func TestAnAnswersFileIsReadWhole(t *testing.T) {
 
 func TestWrongAnswersAreToldWithFileLineAndWhatIsAllowed(t *testing.T) {
 	for content, want := range map[string]string{
-		"web_port: 7443\nwep_port: 1\n":             `a.yaml:2: there is no key "wep_port"; there are ca_file, channel, description, first_site, from,`,
+		"web_port: 7443\nwep_port: 1\n":             `a.yaml:2: there is no key "wep_port"; there are accept_drops, ca_file, channel, description, first_site, from,`,
 		"web_port: 70000\n":                         "a.yaml:1: web_port is 70000; it can be a number from 1 to 65535",
 		"web_port: \"7443\"\n":                      `a.yaml:1: web_port is "7443"; it can be a number from 1 to 65535`,
 		"\n\nweb_port: no\n":                        `a.yaml:3: web_port is "no"; it can be`,
@@ -85,7 +92,8 @@ func TestWrongAnswersAreToldWithFileLineAndWhatIsAllowed(t *testing.T) {
 		"license_code: S7AB\n":                      "a.yaml:1: license_code is not in this version",
 		"web_port: 1\nsuperadmin:\n  nam: sa\n":     `a.yaml:3: there is no key "superadmin.nam"; there are name, password, password_file`,
 		"cluster: {join: a}\n":                      "a.yaml:1: cluster is not in this version",
-		"accept_drops: true\n":                      "a.yaml:1: accept_drops is not in this version",
+		"cluster: x\n":                              "a.yaml:1: cluster is not in this version",
+		"v6_password: sesame\n":                     "a.yaml:1: a password in clear text",
 		"- web_port\n":                              "a.yaml:1: a list of keys is wanted",
 		"web_port\n":                                "a.yaml:1: a list of keys is wanted",
 		"web_port: 1\n---\nweb_port: 2\n":           "a.yaml:3: the file has a second document",

@@ -21,8 +21,10 @@ type Key struct {
 	// Text explains it.
 	Text string
 
-	kind  setup.Kind
-	check func(value string) error
+	// secret: it is never written.
+	secret bool
+	kind   setup.Kind
+	check  func(value string) error
 }
 
 // Flag is the flag of ss-setup install that the key is the twin of.
@@ -42,6 +44,13 @@ var Keys = []Key{
 	{Name: "license_server", Allowed: "NAME or NAME:PORT", Standard: "none", Text: "The license server; goes with license_mode: client.", check: licenseServer},
 	{Name: "service_user", Allowed: "the name of an account", Standard: "ss-server, which is made", Text: "Account that the server runs as."},
 	{Name: "open_firewall", Allowed: "true or false", Standard: "false", Text: "Open the ports in the firewall of this machine.", kind: setup.Boolean},
+	{Name: "import", Allowed: "a file", Standard: "none; of a version 6 on this machine its own configuration", Text: "The backup of version 4, 5, 6 or 7 that a new server is filled with."},
+	{Name: "import_password_file", Allowed: "a file", Standard: "none", Text: "Passwords of PFX certificates and encrypted keys in the backup, one a line."},
+	{Name: "accept_drops", Allowed: "true or false", Standard: "false", Text: "Go on when somebody cannot log in after an import, something does not serve, or is not understood.", kind: setup.Boolean},
+	{Name: "v6_url", Allowed: "an address, such as https://127.0.0.1:6443", Standard: "https://127.0.0.1:6443", Text: "Where the version 6 on this machine is asked for its backup."},
+	{Name: "v6_superadmin", Allowed: "a name", Standard: "sa", Text: "The SuperAdmin of version 6 that asks for it."},
+	{Name: "v6_password", Allowed: "a password", Standard: "none", Text: "The password of that SuperAdmin.", secret: true},
+	{Name: "v6_password_file", Allowed: "a file", Standard: "none", Text: "A file whose first line is that password."},
 	{Name: "health_timeout", Allowed: "a time, such as 30s or 2m", Standard: "30s", Text: "How long a service may take to answer.", check: duration},
 	{Name: "log", Allowed: "a file", Standard: "a new one in the log folder of ss-setup", Text: "Where the log of the run goes."},
 }
@@ -49,7 +58,7 @@ var Keys = []Key{
 // Later are keys that the design knows and this version does not have the part
 // for.
 var Later = []string{
-	"accept_drops", "cluster", "import", "license_code",
+	"cluster", "license_code",
 }
 
 // names lists the keys that a file may have now.
@@ -67,6 +76,9 @@ func names() string {
 	slices.Sort(list)
 	return strings.Join(list, ", ")
 }
+
+// Secret tells a key whose value is never written down.
+func (k Key) Secret() bool { return k.secret }
 
 func keyNamed(name string) (Key, bool) {
 	i := slices.IndexFunc(Keys, func(k Key) bool { return k.Name == name })

@@ -52,7 +52,7 @@ func takeAnswers(c *cli.Context) (first *setup.Answers, err error) {
 func usedAnswers(c *cli.Context) map[string]string {
 	used := map[string]string{}
 	for _, k := range answers.Keys {
-		if !c.IsSet(k.Flag()) {
+		if !c.IsSet(k.Flag()) || k.Secret() {
 			continue
 		}
 		value := fmt.Sprint(c.Value(k.Flag()))

@@ -47,8 +47,32 @@ func firstTerminal(files ...*os.File) *os.File {
 	return files[0]
 }
 
-// readLine waits for a line, or for the end of ctx.
+// readLine waits for an answer in lower case, or for the end of ctx.
 func (t *terminal) readLine(ctx context.Context) (string, error) {
+	line, err := t.read(ctx)
+	return strings.ToLower(strings.TrimSpace(line)), err
+}
+
+// line puts a question and returns what was typed; a secret is not shown.
+func (t *terminal) line(ctx context.Context, question string, secret bool) (string, error) {
+	fmt.Fprint(t.out, question)
+	if f, ok := t.in.(*os.File); ok && secret {
+		show, err := hideTyping(f)
+		if err != nil {
+			return "", fmt.Errorf("hide what is typed: %w", err)
+		}
+		defer fmt.Fprintln(t.out)
+		defer show()
+	}
+	line, err := t.read(ctx)
+	if err == io.EOF {
+		err = errCancelled
+	}
+	return line, err
+}
+
+// read waits for a line, or for the end of ctx.
+func (t *terminal) read(ctx context.Context) (string, error) {
 	if t.lines == nil {
 		t.lines = make(chan string)
 		go func() {
@@ -63,7 +87,7 @@ func (t *terminal) readLine(ctx context.Context) (string, error) {
 		if !ok {
 			return "", io.EOF
 		}
-		return strings.ToLower(strings.TrimSpace(line)), nil
+		return line, nil
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}

@@ -33,6 +33,7 @@ func (s *session) change(ctx context.Context, propose proposer) (*ending, error)
 		if end, err := s.recoverFirst(ctx); end != nil || err != nil {
 			return end, err
 		}
+		s.clearImport()
 	}
 	sit, err := s.look(ctx)
 	if err != nil {
@@ -158,7 +159,8 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 	end := &ending{Result: Result{
 		Outcome: string(res.Outcome), Version: p.To, Previous: p.From, Generation: p.Generation,
 		Seconds: took, Downtime: s.out.downtime, Log: s.logTo.name(),
-		Fresh: p.Action == plan.ActionFresh || p.Action == plan.ActionForce,
+		// What was imported has a SuperAdmin.
+		Fresh: (p.Action == plan.ActionFresh || p.Action == plan.ActionForce) && s.m.Import == nil,
 	}}
 	if res.Outcome != txn.Committed {
 		s.rememberFailure(p.Plan.Meta, res)
@@ -167,11 +169,19 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 	if err != nil {
 		return end, s.leftFailure(fmt.Errorf("%s: done, but not tidied up: %w", p.Summary, err))
 	}
-	end.message = success(p)
+	end.message = success(p) + s.toReview()
 	end.GoBack = p.GoBack
 	s.tellKept(end, p.Action)
 	s.tellStopped(ctx, end, p)
 	return end, nil
+}
+
+// toReview names the report of an import.
+func (s *session) toReview() string {
+	if s.m.Import == nil || len(s.m.Import.Reports) == 0 {
+		return ""
+	}
+	return "; what is left for you to review is at the end of " + s.m.Import.Reports[len(s.m.Import.Reports)-1]
 }
 
 // tellStopped reminds of services that did not run before and so do not run now.
@@ -181,7 +191,7 @@ func (s *session) tellStopped(ctx context.Context, end *ending, p *plan.Proposal
 	default:
 		return
 	}
-	if s.options.Offline {
+	if s.options.Offline || p.Generation == 0 { // back to an older product
 		return
 	}
 	var cures []string
@@ -307,6 +317,8 @@ func success(p *plan.Proposal) string {
 		return fmt.Sprintf("SS Server %s was updated to another build", p.To)
 	case plan.ActionRepair:
 		return fmt.Sprintf("SS Server %s was repaired", p.To)
+	case plan.ActionUpgrade:
+		return fmt.Sprintf("version 6 was upgraded to SS Server %s", p.To)
 	case plan.ActionFresh, plan.ActionAdopt, plan.ActionForce:
 		return fmt.Sprintf("SS Server %s is installed", p.To)
 	case plan.ActionUninstall:
@@ -314,6 +326,9 @@ func success(p *plan.Proposal) string {
 	case plan.ActionPurge:
 		return "SS Server was removed"
 	case plan.ActionRollback:
+		if p.Generation == 0 {
+			return fmt.Sprintf("version %s serves again; the data of SS Server %s stay as generation %d", p.To, p.From, p.Previous)
+		}
 		return fmt.Sprintf("SS Server %s is in force again, as generation %d; to go forward again, install %s: its data of then stay in generation %d",
 			p.To, p.Generation, p.From, p.Previous)
 	case "forget":

@@ -46,6 +46,9 @@ func (s *session) check(ctx context.Context, sit *plan.Situation, p *plan.Propos
 	if err := s.refusal(preflight.Failed(checks)); err != nil {
 		return nil, err
 	}
+	if err := s.prepareImport(ctx, sit, p); err != nil {
+		return nil, err
+	}
 	if !s.preflightOnly {
 		return nil, nil
 	}
@@ -116,10 +119,18 @@ func (s *session) preflightInput(sit *plan.Situation, p *plan.Proposal, b *bundl
 		Demands:  preflight.Release(m.UnpackedSize(), m.Payload.Size, m.Setup.Size),
 	}
 	var store int64
-	if p.Action != plan.ActionFresh && p.Action != plan.ActionForce {
+	if p.Action != plan.ActionFresh && p.Action != plan.ActionForce && p.Action != plan.ActionUpgrade {
 		store = sit.StoreSize()
 	}
 	in.Demands = append(in.Demands, preflight.Stores(store, 0)...)
+	in.Leaving = leaving(sit, p)
+	if p.Action != plan.ActionUpgrade && !sit.Installed() {
+		for _, old := range sit.OldInUse() {
+			in.Old = append(in.Old, preflight.Old{
+				Version: old.Major, Services: old.Names(), Cures: plan.StopOldCommands(s.m.Services.Name(), old.Services),
+			})
+		}
+	}
 	web, license := s.ports()
 	in.Ports = []preflight.Port{
 		{Service: machine.ServerService, Number: web, Flag: "--web-port"},

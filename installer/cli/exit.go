@@ -104,6 +104,7 @@ var known = []struct {
 	{plan.ErrNewerInstalled, NewerInstalled},
 	{plan.ErrUnsupported, Unsupported},
 	{plan.ErrDamaged, CheckFailed},
+	{plan.ErrNotExported, CheckFailed},
 	{machine.ErrNoServices, Unsupported},
 	{errors.ErrUnsupported, Unsupported},
 	{receipt.ErrNewer, NewerInstalled},
@@ -138,7 +139,7 @@ func failureOf(err error, otherwise Exit) *Failure {
 // withoutLabel leaves out the name of a sentinel where it says nothing that the
 // sentence and the exit code do not say.
 func withoutLabel(err error) error {
-	for _, label := range []error{plan.ErrUsage, plan.ErrNothingInstalled, plan.ErrDamaged, answers.ErrInvalid} {
+	for _, label := range []error{plan.ErrUsage, plan.ErrNothingInstalled, plan.ErrDamaged, plan.ErrNotExported, answers.ErrInvalid} {
 		if text, ok := strings.CutPrefix(err.Error(), label.Error()+": "); ok {
 			return errors.New(text)
 		}

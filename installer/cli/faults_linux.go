@@ -108,6 +108,9 @@ func (p *recordedProber) version(release string) (string, error) {
 // Greets implements step.Prober. A Recorder knows no bindings.
 func (p *recordedProber) Greets(context.Context, string) error { return nil }
 
+// Listens implements step.Prober. A Recorder knows no ports.
+func (p *recordedProber) Listens(int) bool { return false }
+
 // PortsFree implements step.Prober.
 func (p *recordedProber) PortsFree(_ context.Context, service string) error {
 	now, err := p.recorder.Recorded()

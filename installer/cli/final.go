@@ -149,7 +149,7 @@ func (s *session) tellSetUp(end *ending) {
 // setupCode has the server make a code for a first install, whose store is empty.
 // It is a secret of five minutes: shown, never logged.
 func (s *session) setupCode(ctx context.Context, end *ending) {
-	if end.SetUp != nil {
+	if end.SetUp != nil || s.m.Import != nil {
 		return // nobody needs one any more
 	}
 	server := machine.Program(step.ReleaseOf(s.m.FS, end.Generation), machine.ServerService)

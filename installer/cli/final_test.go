@@ -155,6 +155,8 @@ func (a answering) Probe(_ context.Context, service string, n int) (step.Health,
 	return step.Health{Bindings: a.bindings}, nil
 }
 
+func (answering) Listens(int) bool { return false }
+
 func (answering) Greets(context.Context, string) error    { return nil }
 func (answering) PortsFree(context.Context, string) error { return nil }
 

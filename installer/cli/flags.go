@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -139,7 +140,7 @@ func installFlags() []cli.Flag {
 		boolFlag("preflight-only", "run the checks, change nothing"),
 		boolFlag("no-start", "start nothing; what is enabled starts with the machine"),
 		managedByFlag(),
-	}, append(networkFlags(), changeFlags()...)...)
+	}, slices.Concat(importFlags(), networkFlags(), changeFlags())...)
 }
 
 // networkFlags say which releases are looked for, and how they are reached.
@@ -229,7 +230,8 @@ type settings struct {
 	generation                    int // of forget
 	// first is what the server is set up with after a first install, with passwords; nil
 	// for nothing.
-	first *setup.Answers
+	first   *setup.Answers
+	imports importSettings
 	// saveAnswers is where used goes: the keys of an answers file with the values
 	// of this run.
 	saveAnswers string
@@ -263,6 +265,9 @@ func readSettings(c *cli.Context, args []string, first *setup.Answers) (settings
 		return s, err
 	}
 	if err := s.takeFirst(c, first); err != nil {
+		return s, err
+	}
+	if err := s.takeImport(c); err != nil {
 		return s, err
 	}
 	if s.saveAnswers = c.String("save-answers"); s.saveAnswers != "" {

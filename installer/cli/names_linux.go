@@ -30,3 +30,6 @@ func asRoot(command string) string {
 	}
 	return "run: sudo " + command
 }
+
+// backupPlaces are where administrators of this system put backups.
+func backupPlaces() []string { return []string{"/var/backups", "/srv/backup"} }

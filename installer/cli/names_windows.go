@@ -40,3 +40,6 @@ func both(first, second string) string { return first + ", and then: " + second 
 func asRoot(command string) string {
 	return "in a terminal that was opened with Run as administrator, run: " + command
 }
+
+// backupPlaces are where administrators of this system put backups: no usual place.
+func backupPlaces() []string { return nil }

@@ -135,6 +135,7 @@ func (s *session) unrecovered(res txn.Result, err error) *Failure {
 	case res.Outcome == txn.Pending:
 		return s.leftFailure(fmt.Errorf("the interrupted run could not be finished: %w", res.Err))
 	}
+	s.clearImport()
 	return nil
 }
 

@@ -52,6 +52,8 @@ type session struct {
 	undoes []string
 	// staged is a folder of a package that goes when the run has ended.
 	staged string
+	// importing: a backup is staged to be imported.
+	importing bool
 	// claimed is the folder for downloads while it is this run's.
 	claimed *os.File
 }
@@ -191,6 +193,9 @@ const engineDigits = 16
 func (s *session) close() {
 	if s.lock != nil {
 		_ = s.lock.Release()
+	}
+	if s.importing {
+		s.clearImport()
 	}
 	s.unstage()
 	s.unclaim()

@@ -39,6 +39,8 @@ const (
 	UpdatesFile = SetupDir + "/updates.json"
 	// DownloadDir is where releases are downloaded to.
 	DownloadDir = SetupDir + "/download"
+	// ImportDir holds what is imported while a run goes on; it goes with the run.
+	ImportDir = SetupDir + "/import"
 
 	// LockFile is locked, never deleted, by whoever changes the machine.
 	LockFile = "/run/ss-setup.lock"

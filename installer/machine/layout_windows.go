@@ -43,6 +43,8 @@ var (
 	UpdatesFile = filepath.Join(SetupDir, "updates.json")
 	// DownloadDir is where releases are downloaded to.
 	DownloadDir = filepath.Join(SetupDir, "download")
+	// ImportDir holds what is imported while a run goes on; it goes with the run.
+	ImportDir = filepath.Join(SetupDir, "import")
 
 	// BinDir is where commands for the PATH go; there is only one place.
 	BinDir         = ProgramDir

@@ -198,6 +198,10 @@ func (r *Recorder) startable(service string) (RecordedService, error) {
 	if err != nil {
 		return RecordedService{}, err
 	}
+	sum := sha256.Sum256(definition)
+	if !isOwn(service) {
+		return RecordedService{Definition: hex.EncodeToString(sum[:])}, nil
+	}
 	generation, err := r.follow(Current)
 	if err != nil {
 		return RecordedService{}, err
@@ -210,7 +214,6 @@ func (r *Recorder) startable(service string) (RecordedService, error) {
 	if !r.fs.Exists(program) {
 		return RecordedService{}, fmt.Errorf("%s is missing", program)
 	}
-	sum := sha256.Sum256(definition)
 	return RecordedService{
 		Generation: path.Base(generation), Release: path.Base(release), Definition: hex.EncodeToString(sum[:]),
 	}, nil

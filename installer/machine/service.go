@@ -30,6 +30,12 @@ type Services interface {
 	Stop(ctx context.Context, service string) error
 	// State asks about a service. An unknown service is not an error.
 	State(ctx context.Context, service string) (ServiceState, error)
+	// Find names the services whose names begin with prefix, in order, whether they run
+	// or not: those of another product, of which no list is known.
+	Find(prefix string) ([]string, error)
+	// StartLinks are the links by which a service starts with the machine, as they lie
+	// there, whoever made them; none where the manager keeps no files.
+	StartLinks(service string) ([]Link, error)
 	// Detach runs a program that outlives this process, its terminal and its
 	// login, and is started again when it dies of a signal. The program must be
 	// this one or a copy of it: where the manager cannot watch over it, it is

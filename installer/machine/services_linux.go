@@ -42,6 +42,8 @@ type conventions interface {
 	BootJob(j BootJob) Definition
 	// fileState is the part of a service's state that lies in files.
 	fileState(service string) (ServiceState, error)
+	Find(prefix string) ([]string, error)
+	StartLinks(service string) ([]Link, error)
 }
 
 // NewServices finds the machine's service manager. Below a root nothing runs, so

@@ -33,10 +33,14 @@ func decide(s *Situation, b *bundle.Bundle, o Options) (string, error) {
 		}
 		return ActionForce, nil
 	}
-	if err := checkOldVersions(s); err != nil {
-		return "", err
+	if !s.Installed() {
+		if action, err := checkOld(s, o); err != nil || action != "" {
+			return action, err
+		}
 	}
 	switch {
+	case o.Import != "" && !s.Installed() && s.dataFrom() != 0:
+		return "", s.importIsTooLate()
 	case !s.Installed() && s.dataFrom() != 0:
 		return ActionAdopt, nil
 	case !s.Installed():
@@ -81,16 +85,7 @@ func compareVersions(a, b string) int { return semver.Compare("v"+a, "v"+b) }
 
 func newer(a, b string) bool { return compareVersions(a, b) > 0 }
 
-func checkOldVersions(s *Situation) error {
-	if s.Installed() {
-		return nil
-	}
-	if len(s.OldVersions) > 0 {
-		old := s.OldVersions[len(s.OldVersions)-1] // the newest
-		if old.Major <= 3 {
-			return fmt.Errorf("%w: version %d in %s is too old to come from; install beside it with: ss-setup install -F", ErrUnsupported, old.Major, old.Where)
-		}
-		return fmt.Errorf("%w: version %d is installed in %s, and this release cannot take it over; stop and disable its services, then run: ss-setup install -F", ErrUnsupported, old.Major, old.Where)
-	}
-	return nil
+// importIsTooLate refuses to replace data that were kept by the way.
+func (s *Situation) importIsTooLate() error {
+	return fmt.Errorf("%w: the data of generation %d are here and would be taken over; to import and set them aside run: ss-setup install -F --import FILE", ErrUsage, s.dataFrom())
 }

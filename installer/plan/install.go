@@ -38,6 +38,9 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 	if err != nil {
 		return nil, err
 	}
+	if action == ActionUpgrade && o.Offline {
+		return nil, fmt.Errorf("%w: version 6 is upgraded while it runs; leave out --root and --no-start", ErrUsage)
+	}
 	if err := s.checkChanges(action, o); err != nil {
 		return nil, err
 	}
@@ -54,6 +57,9 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 		p.Summary = fmt.Sprintf("SS Server %s is installed already; to mend it run: ss-setup install --repair", s.Version)
 		if o.FirstSetUp != nil {
 			p.Summary += "; a server that is not set up yet takes the answers by: ss-server setup --answers FILE"
+		}
+		if o.Import != "" {
+			p.Summary += "; to put the backup in the place of its configuration run: ss-server import " + o.Import
 		}
 		if newer(s.Version, b.Manifest.Version) {
 			p.Summary = fmt.Sprintf("SS Server %s is installed already, which is newer than %s of this package, and stays", s.Version, b.Manifest.Version)
@@ -117,7 +123,7 @@ func newInstall(s *Situation, b *bundle.Bundle, o Options, action string) *insta
 	if action == ActionRepair {
 		i.release = fmt.Sprintf("%s+r%d", b.Release(), i.generation)
 	}
-	if action != ActionFresh && action != ActionForce {
+	if action != ActionFresh && action != ActionForce && action != ActionUpgrade {
 		i.data = s.dataFrom()
 	}
 	i.account = i.serverAccount()
@@ -181,6 +187,15 @@ func (i *install) explain(p *Proposal) {
 		p.Summary = fmt.Sprintf("update SS Server %s to another build of %s", i.s.Version, version)
 	case ActionRepair:
 		p.Summary = "repair SS Server " + version
+	case ActionUpgrade:
+		old, _ := i.s.newestOld()
+		p.Summary = fmt.Sprintf("upgrade version %d to SS Server %s", old.Major, version)
+		p.Notes = append(p.Notes,
+			fmt.Sprintf("Version %d stays on the disk, stopped and disabled; what is changed in it while this runs does not come along.", old.Major))
+		if i.s.dataFrom() != 0 {
+			p.Notes = append(p.Notes, fmt.Sprintf("The data of generation %d are set aside.", i.s.dataFrom()))
+		}
+		p.GoBack = "ss-setup rollback"
 	case ActionForce:
 		p.Summary = fmt.Sprintf("install SS Server %s anew and set generation %d aside", version, i.s.dataFrom())
 		p.Confirm = append(p.Confirm, Question{
@@ -190,6 +205,9 @@ func (i *install) explain(p *Proposal) {
 	}
 	if i.o.FirstSetUp != nil && !i.setsUp() {
 		p.Notes = append(p.Notes, "What the answers say of the first set-up is for a first install, and is not looked at. A server that is not set up yet takes it by: ss-server setup --answers FILE")
+	}
+	if i.o.Import != "" && i.imports() == "" {
+		p.Notes = append(p.Notes, "The backup is for a first install, and is not imported. To put it in the place of the configuration run: ss-server import "+i.o.Import)
 	}
 	if i.s.config && i.o.LicenseMode != "" {
 		p.Notes = append(p.Notes, fmt.Sprintf("Where licenses come from stays as it is in %s: configuration that is there is never rewritten; change it there.", licensedConfig))
@@ -271,12 +289,16 @@ func (i *install) plan() step.Plan {
 	for _, store := range i.stores() {
 		add(&step.MigrateStore{Store: store, Release: i.release})
 	}
+	if what := i.imports(); what != "" {
+		add(&step.ImportBackup{Store: i.stores()[0], Release: i.release, What: what})
+	}
+	add(i.leaveOld()...)
 	p.Gate = len(p.Steps)
 	add(&step.SwitchGeneration{From: i.s.Current, To: i.generation})
 	if len(i.run) > 0 {
 		add(&step.StartServices{Services: i.run})
 	}
-	add(&step.WaitHealth{Services: i.run, Generation: i.generation, Version: i.b.Manifest.Version, From: i.s.served()})
+	add(&step.WaitHealth{Services: i.run, Generation: i.generation, Version: i.b.Manifest.Version, From: i.s.served(), Ports: i.servedByOld()})
 	if f := i.o.FirstSetUp; f != nil && i.setsUp() {
 		add(&step.SetUp{Release: i.release, Node: f.Node, SuperAdmin: f.SuperAdmin, Site: f.Site, User: f.User, Folder: f.Folder})
 	}
@@ -304,7 +326,7 @@ func (s *Situation) served() int {
 
 // setsUp tells whether a server that may not be set up yet is started.
 func (i *install) setsUp() bool {
-	first := i.action == ActionFresh || i.action == ActionForce || i.action == ActionAdopt
+	first := (i.action == ActionFresh || i.action == ActionForce || i.action == ActionAdopt) && i.imports() == ""
 	return first && slices.Contains(i.run, machine.ServerService)
 }
 
@@ -381,8 +403,9 @@ func (i *install) receipt() step.Step {
 		Options: options,
 		Verb:    i.action, Generation: i.generation, Previous: i.s.dataFrom(), Version: i.b.Manifest.Version,
 		Release: i.release, Digest: i.b.Digest, Offline: i.o.Offline, ManagedBy: i.managedBy(),
-		Accounts: []string{i.account, i.accountOf(machine.LicensedService)},
-		Config:   []string{serverConfig, licensedConfig, serverKey, licensedKey},
+		Predecessor: i.predecessorFor(),
+		Accounts:    []string{i.account, i.accountOf(machine.LicensedService)},
+		Config:      []string{serverConfig, licensedConfig, serverKey, licensedKey},
 	}
 	for _, name := range []string{machine.ServerService, machine.LicensedService} {
 		enabled := i.enables() || i.s.Services[name].Enabled
@@ -428,7 +451,7 @@ func (i *install) forgiven() []string {
 // ended. The one that was in force until now stays.
 func (i *install) collected() []int {
 	out := []int{}
-	if i.action == ActionForce {
+	if i.action == ActionForce || i.action == ActionUpgrade {
 		return out
 	}
 	now, _ := i.s.generation(i.s.Current)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -36,6 +37,8 @@ type world struct {
 	t        *testing.T
 	services fakeServices
 	state    receipt.State
+	// predecessor is the older product of which receipts tell.
+	predecessor string
 }
 
 func newWorld(t *testing.T) *world {
@@ -100,7 +103,8 @@ func (w *world) generation(n, previous int, b *bundle.Bundle) {
 
 	r := receipt.Receipt{
 		Generation: n, Previous: previous, Version: b.Manifest.Version, Release: b.Release(), ManifestDigest: b.Digest,
-		Created: noon, Verb: "install", Accounts: []string{"ss-server", "ss-licensed"},
+		Predecessor: json.RawMessage(w.predecessor),
+		Created:     noon, Verb: "install", Accounts: []string{"ss-server", "ss-licensed"},
 	}
 	for _, name := range []string{machine.ServerService, machine.LicensedService} {
 		d := w.services.Definition(name)
@@ -125,6 +129,15 @@ func (w *world) entry(path string) receipt.Entry {
 	e, err := step.EntryOf(w.Machine, path)
 	must(w.t, err)
 	return e
+}
+
+// old is a machine on which version 6 is installed, in use or stopped and disabled.
+func (w *world) old(inUse bool) {
+	w.t.Helper()
+	w.file("/opt/Syncplify/ServerV6/bin/ss6-webrest", "program")
+	for _, name := range []string{"ss6-webrest", "ss6-worker"} {
+		w.services[name] = machine.ServiceState{Installed: true, Enabled: inUse, Active: inUse}
+	}
 }
 
 func (w *world) data(n int) {
@@ -226,6 +239,26 @@ func (s fakeServices) Definition(name string) machine.Definition {
 
 func (s fakeServices) State(_ context.Context, name string) (machine.ServiceState, error) {
 	return s[name], nil
+}
+
+// Find implements machine.Services.
+func (s fakeServices) Find(prefix string) ([]string, error) {
+	var names []string
+	for name := range s {
+		if strings.HasPrefix(name, prefix) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// StartLinks implements machine.Services.
+func (s fakeServices) StartLinks(name string) ([]machine.Link, error) {
+	if !s[name].Enabled {
+		return nil, nil
+	}
+	return s.Definition(name).Enable, nil
 }
 
 func (fakeServices) Reload(context.Context) error                             { return errChange }

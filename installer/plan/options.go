@@ -16,6 +16,7 @@ var (
 	ErrNewerInstalled   = errors.New("a newer version is installed")
 	ErrUnsupported      = errors.New("not supported")
 	ErrDamaged          = errors.New("the installation is damaged")
+	ErrNotExported      = errors.New("the old version cannot be exported")
 )
 
 // The ports that services listen on unless told otherwise.
@@ -51,6 +52,10 @@ type Options struct {
 
 	// FirstSetUp is what a first install sets the server up with; nil for nothing.
 	FirstSetUp *FirstSetUp `json:"first_set_up,omitempty"`
+
+	// Import is the backup that a new store is filled with; empty for none, or for that
+	// of the version 6 on this machine.
+	Import string `json:"import,omitempty"`
 
 	// Offline: the machine is a folder, or one on which nothing can be or is to be
 	// started.
@@ -92,11 +97,25 @@ func (o Options) checkInstall() error {
 			return fmt.Errorf("%w: %s is %d; a port is a number from 1 to 65535", ErrUsage, p.flag, p.port)
 		}
 	}
+	if err := o.checkImport(); err != nil {
+		return err
+	}
 	if err := checkServiceUser(o.ServiceUser); err != nil {
 		return err
 	}
 	if o.web() == o.license() {
 		return fmt.Errorf("%w: --web-port and --license-port are both %d; choose two", ErrUsage, o.web())
+	}
+	return nil
+}
+
+func (o Options) checkImport() error {
+	switch {
+	case o.Import == "":
+	case o.FirstSetUp != nil:
+		return fmt.Errorf("%w: what is imported brings its own SuperAdmins and sites; take superadmin and first_site out of the answers, or leave out --import", ErrUsage)
+	case o.Offline:
+		return fmt.Errorf("%w: nothing is imported where nothing is started; import on the machine after its first start with: ss-server import FILE", ErrUsage)
 	}
 	return nil
 }

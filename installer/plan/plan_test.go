@@ -26,6 +26,15 @@ var worlds = map[string]func(w *world, base int){
 		w.state.End(base+2, "update", noon)
 		w.installed(base+3, base+2, bundleOf(w.t, "7.0.1", "second"))
 	},
+	"version 6": func(w *world, _ int) { w.old(true) },
+	// Generation 2 was upgraded from version 6.
+	"upgraded": func(w *world, base int) {
+		w.old(false)
+		w.predecessor = `{"major":6,"where":"/opt/Syncplify/ServerV6","services":[` +
+			`{"service":"ss6-webrest","links":[{"path":"/etc/systemd/system/multi-user.target.wants/ss6-webrest.service","target":"/etc/systemd/system/ss6-webrest.service"}],"active":true},` +
+			`{"service":"ss6-worker","active":true}],"ports":[22,6443]}`
+		w.installed(base+2, 0, bundleOf(w.t, "7.0.1", "second"))
+	},
 	"kept": func(w *world, base int) { w.kept(base + 2) },
 }
 
@@ -43,6 +52,10 @@ var verbs = map[string]struct {
 	"repair":        {"installed", installing("7.0.1", "second", Options{Repair: true})},
 	"force":         {"installed", installing("7.0.2", "third", Options{Force: true})},
 	"force-kept":    {"kept", installing("7.0.2", "third", Options{Force: true})},
+	"upgrade":       {"version 6", installing("7.0.1", "second", Options{})},
+	"upgrade-named": {"version 6", installing("7.0.1", "second", Options{Import: "/root/v6.zip"})},
+	"fresh-import":  {"nothing", installing("7.0.1", "second", Options{Import: "/root/v6.zip"})},
+	"rollback-old":  {"upgraded", func(_ *testing.T, s *Situation) (*Proposal, error) { return ForRollback(s, Options{}) }},
 	"same":          {"installed", installing("7.0.1", "second", Options{})},
 	"uninstall":     {"installed", uninstalling(Options{})},
 	"purge":         {"installed", uninstalling(Options{Purge: true})},
@@ -282,16 +295,87 @@ func TestOldVersionsAreFoundAndRefusedWithTheCure(t *testing.T) {
 		where := fmt.Sprintf("/opt/Syncplify/ServerV%d", major)
 		w.file(where+"/program", "")
 		s := w.look()
-		if len(s.OldVersions) != 1 || s.OldVersions[0] != (OldVersion{major, where}) {
+		if len(s.OldVersions) != 1 || s.OldVersions[0].Major != major || s.OldVersions[0].Where != where {
 			t.Fatalf("found %v", s.OldVersions)
 		}
 		_, err := ForInstall(s, bundleOf(t, "7.0.1", "second"), Options{})
-		if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), where) || !strings.Contains(err.Error(), "ss-setup install -F") {
+		want := ErrUnsupported
+		if major == 6 {
+			want = ErrNotExported // its services are gone
+		}
+		if !errors.Is(err, want) || !strings.Contains(err.Error(), where) || !strings.Contains(err.Error(), "ss-setup install -F") {
 			t.Errorf("version %d: %v", major, err)
 		}
 		p, err := ForInstall(s, bundleOf(t, "7.0.1", "second"), Options{Force: true})
 		if err != nil || p.Action != ActionFresh {
 			t.Errorf("version %d, forced: %v", major, err)
+		}
+	}
+}
+
+func TestAnUninstallTellsHowTheOldVersionIsStartedAgain(t *testing.T) {
+	_, s := situation(t, "upgraded", 0)
+	p, err := ForUninstall(s, Options{})
+	must(t, err)
+	if !strings.Contains(text(p), "systemctl enable --now ss6-webrest ss6-worker") {
+		t.Error(text(p))
+	}
+}
+
+// TestTheWayBackToAnOldVersionLastsAsLongAsItIsThere: updates keep what is known of it.
+func TestTheWayBackToAnOldVersionLastsAsLongAsItIsThere(t *testing.T) {
+	w, s := situation(t, "upgraded", 0)
+	p, err := ForInstall(s, bundleOf(t, "7.0.2", "third"), Options{})
+	must(t, err)
+	kept := ""
+	for _, st := range p.Plan.Steps {
+		if r, ok := st.(*step.WriteReceipt); ok {
+			kept = string(r.Predecessor)
+		}
+	}
+	if !strings.Contains(kept, "ss6-webrest") {
+		t.Errorf("the update's receipt knows %q of it", kept)
+	}
+	delete(w.services, "ss6-worker")
+	if _, err := ForRollback(w.look(), Options{}); !errors.Is(err, ErrNothingInstalled) || !strings.Contains(err.Error(), "ss6-worker is gone") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestWhatIsThereDecidesWhetherAnOldVersionIsUpgraded(t *testing.T) {
+	for name, c := range map[string]struct {
+		inUse, kept bool
+		services    []string
+		o           Options
+		action      string
+		err         error
+	}{
+		"in use":                           {inUse: true, action: ActionUpgrade},
+		"in use, a backup is named":        {inUse: true, o: Options{Import: "/x.zip"}, action: ActionUpgrade},
+		"in use, data of 7 are kept":       {inUse: true, kept: true, action: ActionUpgrade},
+		"disabled":                         {err: ErrNotExported},
+		"disabled, a backup is named":      {o: Options{Import: "/x.zip"}, action: ActionFresh},
+		"disabled, data of 7 are kept":     {kept: true, action: ActionAdopt},
+		"data are kept, and a backup":      {kept: true, o: Options{Import: "/x.zip"}, err: ErrUsage},
+		"forced":                           {inUse: true, o: Options{Force: true}, action: ActionFresh},
+		"version 5":                        {services: []string{"SMWebRestServicev5"}, inUse: true, err: ErrUnsupported},
+		"version 5, a backup is named":     {services: []string{"SMWebRestServicev5"}, inUse: true, o: Options{Import: "/x.zip"}, action: ActionFresh},
+		"a backup, and nothing is started": {inUse: true, o: Options{Import: "/x.zip", Offline: true}, err: ErrUsage},
+		"a backup, and a first set-up":     {o: Options{Import: "/x.zip", FirstSetUp: &FirstSetUp{SuperAdmin: "sa"}}, err: ErrUsage},
+	} {
+		w := newWorld(t)
+		if c.kept {
+			w.kept(2)
+		}
+		if c.services == nil {
+			w.old(c.inUse)
+		}
+		for _, name := range c.services {
+			w.services[name] = machine.ServiceState{Installed: true, Enabled: c.inUse, Active: c.inUse}
+		}
+		p, err := ForInstall(w.look(), bundleOf(t, "7.0.1", "second"), c.o)
+		if !errors.Is(err, c.err) || (c.err == nil) != (err == nil) || err == nil && p.Action != c.action {
+			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}
 }

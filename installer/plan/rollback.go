@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"ss-setup/installer/machine"
@@ -23,6 +24,9 @@ func ForRollback(s *Situation, o Options) (*Proposal, error) {
 		return nil, fmt.Errorf("%w, so there is nothing to go back from", ErrNothingInstalled)
 	}
 	target, ok := s.previous()
+	if before := s.predecessor(); !ok && before != nil {
+		return rollbackToOld(s, before, o)
+	}
 	if !ok {
 		return nil, fmt.Errorf("%w: generation %d has none before it to go back to%s", ErrNothingInstalled, s.Current, s.others())
 	}
@@ -37,6 +41,55 @@ func ForRollback(s *Situation, o Options) (*Proposal, error) {
 	}
 	p.Plan = rollbackPlan(s, target, o)
 	return p.seal(o, target.Release)
+}
+
+// rollbackToOld proposes going back to the older product that the first generation took
+// over from. Version 7 goes as by an uninstall that keeps its data.
+func rollbackToOld(s *Situation, before *Predecessor, o Options) (*Proposal, error) {
+	old, found := s.newestOld()
+	names := OldVersion{Services: before.Services}.Names()
+	for _, name := range names {
+		if !found || !slices.Contains(old.Names(), name) {
+			return nil, fmt.Errorf("%w: version %d was here before, but its service %s is gone, so there is nothing to go back to", ErrNothingInstalled, before.Major, name)
+		}
+	}
+	p := &Proposal{
+		Action: ActionRollback, From: s.Version, To: fmt.Sprint(before.Major), Previous: s.Current,
+		Summary: fmt.Sprintf("go back from SS Server %s (generation %d) to version %d", s.Version, s.Current, before.Major),
+		Notes:   []string{fmt.Sprintf("What was changed since the upgrade - users, passwords, keys, rights - is not known to version %d. Files that users stored stay where they are.", before.Major)},
+		Confirm: []Question{{
+			Text: fmt.Sprintf("Go back to version %d as it was at the upgrade?", before.Major),
+			Explain: fmt.Sprintf("SS Server %s is stopped and removed; its data stay as generation %d until ss-setup forget %d. Version %d starts again, now and with the machine.",
+				s.Version, s.Current, s.Current, before.Major),
+		}},
+	}
+	p.Plan = rollbackToOldPlan(s, before, o)
+	return p.seal(o, s.Release)
+}
+
+func rollbackToOldPlan(s *Situation, before *Predecessor, o Options) step.Plan {
+	p := step.Plan{Verb: "rollback"}
+	add := func(steps ...step.Step) { p.Steps = append(p.Steps, steps...) }
+	own := []string{machine.ServerService, machine.LicensedService}
+	var run []string
+	for _, service := range before.Services {
+		if service.Active {
+			run = append(run, service.Service)
+		}
+	}
+
+	add(&step.StopServices{Services: own, Generation: s.Current})
+	add(&step.DisableServices{Services: own}, &step.EnableServices{Services: before.Services})
+	p.Gate = len(p.Steps)
+	add(&step.LeaveGeneration{From: s.Current}, &step.StartOld{Services: run, Ports: before.Ports})
+	p.Commit = len(p.Steps)
+	add(&step.BeginRemoval{})
+	add(&step.StopServices{Services: own}) // a machine that went down here may have started them again
+	add(s.removePrograms(o)...)
+	add(s.restoreFolders(machine.ProgramDir)...)
+	add(step.NewRemoveTree(machine.OriginalsDir))
+	add(&step.WriteState{Ended: s.Current, EndedBy: ActionRollback, Kept: s.Current})
+	return p
 }
 
 // others says why the other generations that status lists are no way back.
@@ -116,7 +169,7 @@ func (s *Situation) receiptAfterRollback(target GenerationInfo, o Options) step.
 	w := &step.WriteReceipt{
 		Verb: "rollback", Generation: target.Number, Previous: target.Previous, Version: target.Version,
 		Release: target.Release, Digest: target.digest, Offline: o.Offline, Accounts: s.Receipt.Accounts,
-		ManagedBy: s.managedBy(),
+		ManagedBy: s.managedBy(), Predecessor: s.Receipt.Predecessor,
 	}
 	for _, svc := range s.Receipt.Services {
 		w.Services = append(w.Services, step.ServiceEntry(svc))

@@ -81,12 +81,6 @@ type GenerationInfo struct {
 	digest string
 }
 
-// OldVersion is a version before 7 that was found.
-type OldVersion struct {
-	Major int    `json:"major"`
-	Where string `json:"where"`
-}
-
 // Installed tells whether a release is in force.
 func (s *Situation) Installed() bool { return s.Current != 0 }
 
@@ -115,7 +109,9 @@ func Look(ctx context.Context, m *step.Machine) (*Situation, error) {
 			return nil, fmt.Errorf("ask for the state of %s: %w", name, err)
 		}
 	}
-	s.OldVersions = oldVersions(m.FS)
+	if s.OldVersions, err = oldVersions(ctx, m); err != nil {
+		return nil, err
+	}
 	s.bin = binDir(m.FS)
 	s.config = m.FS.Exists(serverConfig)
 	s.configured, s.licensePort = webPort(m.FS), licensePort(m.FS)

@@ -240,17 +240,17 @@ func (s *Situation) LostLink() (damage, cure string) {
 // numberedPath is a path that ends in a generation's number.
 var numberedPath = regexp.MustCompile(`(/ss-(?:server|licensed))/\d+"`)
 
-// oldVersions finds what earlier products left on Linux: v6 lies in
-// /opt/Syncplify/ServerV6 (facts: product, 1.2).
-func oldVersions(f *machine.FS) []OldVersion {
-	var out []OldVersion
+// oldFolders are where earlier products lie on Linux: v6 in /opt/Syncplify/ServerV6
+// (facts: product, 1.2).
+func oldFolders(f *machine.FS) map[int]string {
+	found := map[int]string{}
 	for major := 1; major <= 6; major++ {
 		where := fmt.Sprintf("/opt/Syncplify/ServerV%d", major)
 		if f.Exists(where) {
-			out = append(out, OldVersion{Major: major, Where: where})
+			found[major] = where
 		}
 	}
-	return out
+	return found
 }
 
 // unpackCommand is the command that takes a file out of a release's payload.

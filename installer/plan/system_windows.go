@@ -204,9 +204,15 @@ func (s *Situation) LostLink() (damage, cure string) {
 // numberedPath is a path that ends in a generation's number, as JSON has it.
 var numberedPath = regexp.MustCompile(`(\\\\(?:data|licensed))\\\\\d+"`)
 
-// oldVersions finds none yet: what earlier products leave on Windows is for the
-// issue that comes from them.
-func oldVersions(*machine.FS) []OldVersion { return nil }
+// oldFolders are where earlier products lie on Windows: v6 beside our own folder (facts:
+// product, 1.2). Of versions before it only services are known.
+func oldFolders(f *machine.FS) map[int]string {
+	where := filepath.Join(filepath.Dir(machine.ProgramDir), "Syncplify Server!")
+	if !f.Exists(where) {
+		return nil
+	}
+	return map[int]string{6: where}
+}
 
 // unpackCommand is none: no program that comes with every Windows reads a payload.
 func unpackCommand(_, _, _ string) string { return "" }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"ss-setup/installer/machine"
 	"ss-setup/installer/receipt"
@@ -49,6 +50,10 @@ func ForUninstall(s *Situation, o Options) (*Proposal, error) {
 		p.Summary = "remove SS Server; its data stay for a later install"
 		p.Notes = []string{"To remove the data too, run afterwards: ss-setup uninstall --purge"}
 	}
+	if before := s.predecessor(); before != nil {
+		p.Notes = append(p.Notes, fmt.Sprintf("Version %d, which was here before, stays stopped and disabled; to enable and start it: %s",
+			before.Major, strings.Join(StartOldCommands(s.services.Name(), before.Services), " && ")))
+	}
 	p.Plan = uninstallPlan(s, o)
 	return p.seal(o, s.Release)
 }
@@ -67,20 +72,7 @@ func uninstallPlan(s *Situation, o Options) step.Plan {
 	p.Gate, p.Commit = len(p.Steps), len(p.Steps)
 	add(&step.BeginRemoval{})
 	stop() // a machine that went down here may have started them again
-	if s.Installed() {
-		add(removeDefinitions(s)...)
-		add(removeCommands(s)...)
-	}
-	if machine.FallbackBinDir != machine.ProgramDir {
-		add(step.NewRemoveTree(machine.FallbackBinDir))
-	}
-	add(step.NewRemoveInstalled(machine.Current, ""), step.NewRemoveTree(machine.GenerationsDir), step.NewRemoveTree(machine.ReleasesDir))
-	if o.Offline {
-		add(step.NewRemoveEmpty(machine.ProgramDir)) // elsewhere the engine's copy goes last, and the folder with it
-	}
-	if len(s.opened) > 0 {
-		add(&step.CloseFirewall{Ports: s.opened})
-	}
+	add(s.removePrograms(o)...)
 	if !o.Purge {
 		add(s.restoreFolders(machine.ProgramDir)...)
 		add(step.NewRemoveTree(machine.OriginalsDir))
@@ -92,6 +84,26 @@ func uninstallPlan(s *Situation, o Options) step.Plan {
 	add(s.restoreFolders(ourFolders...)...)
 	add(&step.ForgetState{})
 	return p
+}
+
+// removePrograms takes away what runs, and what is known of it to the system.
+func (s *Situation) removePrograms(o Options) []step.Step {
+	var out []step.Step
+	if s.Installed() {
+		out = append(out, removeDefinitions(s)...)
+		out = append(out, removeCommands(s)...)
+	}
+	if machine.FallbackBinDir != machine.ProgramDir {
+		out = append(out, step.NewRemoveTree(machine.FallbackBinDir))
+	}
+	out = append(out, step.NewRemoveInstalled(machine.Current, ""), step.NewRemoveTree(machine.GenerationsDir), step.NewRemoveTree(machine.ReleasesDir))
+	if o.Offline {
+		out = append(out, step.NewRemoveEmpty(machine.ProgramDir)) // elsewhere the engine's copy goes last, and the folder with it
+	}
+	if len(s.opened) > 0 {
+		out = append(out, &step.CloseFirewall{Ports: s.opened})
+	}
+	return out
 }
 
 // restoreFolders gives back those of the folders that were there before.

@@ -2,6 +2,8 @@ package preflight
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"ss-setup/installer/machine"
 )
@@ -11,6 +13,7 @@ func checkPorts(p Probe, in Input) []Check {
 	if err != nil {
 		return []Check{unknown(Ports, err)}
 	}
+	listeners = slices.DeleteFunc(listeners, func(l machine.Listener) bool { return slices.Contains(in.Leaving, l) })
 	checks := make([]Check, 0, len(in.Ports))
 	for _, port := range in.Ports {
 		checks = append(checks, checkPort(listeners, port))
@@ -57,4 +60,18 @@ func another(listeners []machine.Listener, port Port) int {
 		first = 2200 + port.Number%100
 	}
 	return machine.FreePort(listeners, first)
+}
+
+// checkOld refuses to install beside an older product of which something runs, or would
+// after the next boot: both want the same ports and the same users.
+func checkOld(in Input) []Check {
+	var checks []Check
+	for _, old := range in.Old {
+		checks = append(checks, Check{
+			Name: OldServices, Status: Fail,
+			Message: fmt.Sprintf("version %d is not stopped and disabled: %s", old.Version, strings.Join(old.Services, ", ")),
+			Cure:    strings.Join(old.Cures, "\n"),
+		})
+	}
+	return checks
 }

@@ -37,6 +37,7 @@ const (
 	Ports       = "ports"
 	Masks       = "masked services"
 	Account     = "service account"
+	OldServices = "services of old versions"
 )
 
 // Check is the outcome of one check.
@@ -67,6 +68,14 @@ type Demand struct {
 	What  string
 }
 
+// Old is an older product that goes on to be installed, and of which nothing may run.
+type Old struct {
+	Version  int
+	Services []string
+	// Cures are the commands that stop and disable the services.
+	Cures []string
+}
+
 // Input is what a run is about to do.
 type Input struct {
 	// OS and Arch are those of the manifest, as in GOOS and GOARCH.
@@ -74,6 +83,10 @@ type Input struct {
 	// Demands are without reserve. Release and Stores make the usual ones.
 	Demands []Demand
 	Ports   []Port
+	// Leaving are the sockets of programs that the run stops first.
+	Leaving []machine.Listener
+	// Old are the older products of which something runs, or would after a boot.
+	Old []Old
 	// Services are those that are to be started.
 	Services []string
 	// Account runs the server in place of its own; empty for that.
@@ -117,6 +130,7 @@ func Run(ctx context.Context, p Probe, in Input) []Check {
 	if !in.Image {
 		checks = append(checks, checkPorts(p, in)...)
 	}
+	checks = append(checks, checkOld(in)...)
 	if !failed(checks, InitSystem) {
 		checks = append(checks, checkMasks(ctx, p, in)...)
 	}

@@ -43,12 +43,15 @@ type Receipt struct {
 	// Options are what was chosen, ports and service user above all, and holds
 	// for the next run too. Plan is the plan object that was run. What is in the
 	// two is known to the packages that make them.
-	Options   json.RawMessage `json:"options,omitempty"`
-	Plan      json.RawMessage `json:"plan,omitempty"`
-	Files     []Entry         `json:"files"`
-	Services  []Service       `json:"services"`
-	Accounts  []string        `json:"accounts"`
-	Originals []Original      `json:"originals,omitempty"`
+	Options json.RawMessage `json:"options,omitempty"`
+	Plan    json.RawMessage `json:"plan,omitempty"`
+	// Predecessor is the older product that serves again when the first generation is
+	// gone back from; none where there was none.
+	Predecessor json.RawMessage `json:"predecessor,omitempty"`
+	Files       []Entry         `json:"files"`
+	Services    []Service       `json:"services"`
+	Accounts    []string        `json:"accounts"`
+	Originals   []Original      `json:"originals,omitempty"`
 }
 
 // Type is what an entry is on disk.

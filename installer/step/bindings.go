@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"ss-setup/installer/machine"
@@ -91,4 +93,16 @@ func missingBinding(ctx context.Context, m *Machine, n int, owed []Binding) erro
 		}
 	}
 	return nil
+}
+
+// bindingsAt are those bindings whose port is one of some.
+func bindingsAt(list []Binding, ports []int) []Binding {
+	var found []Binding
+	for _, b := range list {
+		_, text, err := net.SplitHostPort(b.Address)
+		if port, bad := strconv.Atoi(text); err == nil && bad == nil && slices.Contains(ports, port) {
+			found = append(found, b)
+		}
+	}
+	return found
 }

@@ -106,6 +106,7 @@ func bareKit(t testing.TB) *kit {
 		k.ops = append(k.ops, fmt.Sprintf("%s %s", op, path))
 		return nil
 	}
+	k.services.fs = f
 	k.Machine = &Machine{
 		FS: f, Services: k.services, Accounts: &fakeAccounts{f}, Programs: &fakePrograms{fs: f}, Firewall: k.firewall,
 		Prober: &fakeProber{fs: f, services: k.services}, PreDir: machine.TxnDir + "/pre", HealthTimeout: 50 * time.Millisecond,
@@ -268,6 +269,21 @@ type fakeServices struct {
 	reloads int
 	// broken do not start.
 	broken map[string]bool
+	fs     *machine.FS
+}
+
+// StartLinks are those in the folders of units that are there.
+func (s *fakeServices) StartLinks(name string) ([]machine.Link, error) {
+	found, err := filepath.Glob(s.fs.Real("/etc/systemd/system/*.wants/" + name + ".service"))
+	var links []machine.Link
+	for _, path := range found {
+		target, err := os.Readlink(path)
+		if err != nil {
+			return nil, err
+		}
+		links = append(links, machine.Link{Path: strings.TrimPrefix(path, s.fs.Root), Target: target})
+	}
+	return links, err
 }
 
 func (s *fakeServices) Start(_ context.Context, name string) error {
@@ -359,7 +375,7 @@ func (p *fakePrograms) Run(_ context.Context, c Command) error {
 	if c.Line != nil && p.says != "" {
 		c.Line([]byte(p.says))
 	}
-	if c.Args[0] == "snapshot" && p.makes != "" {
+	if (c.Args[0] == "snapshot" || c.Args[0] == "import") && p.makes != "" {
 		return os.WriteFile(p.fs.Real(p.makes), []byte("a snapshot"), 0o600)
 	}
 	if p.err != nil || c.Args[0] != "migrate" {
@@ -393,6 +409,14 @@ func (p *fakeProber) Probe(ctx context.Context, service string, _ int) (Health, 
 	n, err := CurrentGeneration(p.fs)
 	return Health{Version: p.version, Generation: n, Ready: true, Bindings: p.bindings}, err
 }
+
+// Listens: the old services have a port each.
+func (p *fakeProber) Listens(port int) bool {
+	return port == oldWebPort && p.services.active["ss6-web"]
+}
+
+// oldWebPort is where ss6-web listens.
+const oldWebPort = 4711
 
 func (p *fakeProber) PortsFree(ctx context.Context, service string) error {
 	if state, _ := p.services.State(ctx, service); state.Active {

@@ -68,6 +68,8 @@ type Machine struct {
 	// passwords, and are never written down. SetUpDone is told what was made.
 	Answers   []byte
 	SetUpDone func(made []byte)
+	// Import is what import_backup imports; nil during recovery.
+	Import *Import
 	// Removing, when set, is told of a tree before it is removed.
 	Removing func(path string)
 	// AtRestart, when set, is told of what waits for the next restart of the machine,
@@ -130,6 +132,8 @@ type Prober interface {
 	Probe(ctx context.Context, service string, n int) (Health, error)
 	// Greets tells whether what listens at HOST:PORT says first that it speaks SSH.
 	Greets(ctx context.Context, address string) error
+	// Listens tells whether anybody listens on a port of this machine.
+	Listens(port int) bool
 	// PortsFree tells whether nothing listens any more where the service does.
 	PortsFree(ctx context.Context, service string) error
 }
@@ -219,6 +223,12 @@ func Kinds() txn.Kinds[*Machine] {
 		func() Step { return &RemoveTree{} },
 		func() Step { return &WriteState{} },
 		func() Step { return &ForgetState{} },
+		func() Step { return &ImportBackup{} },
+		func() Step { return &StopOld{} },
+		func() Step { return &StartOld{} },
+		func() Step { return &DisableServices{} },
+		func() Step { return &EnableServices{} },
+		func() Step { return &LeaveGeneration{} },
 	} {
 		kinds[make().Kind()] = make
 	}

@@ -171,6 +171,13 @@ func (p *HTTPProber) Greets(ctx context.Context, address string) error {
 	return nil
 }
 
+// Listens implements Prober. Where nobody can tell, nobody listens.
+func (p *HTTPProber) Listens(port int) bool {
+	listeners, err := machine.Listeners()
+	_, found := machine.OnPort(listeners, port)
+	return err == nil && found
+}
+
 // PortsFree implements Prober by listening there itself for an instant.
 func (p *HTTPProber) PortsFree(_ context.Context, service string) error {
 	addr, err := p.address(service)

@@ -231,6 +231,9 @@ type WriteReceipt struct {
 	// hashing it once more would take as long as unpacking the release.
 	Setup   InstalledSetup `json:"setup,omitzero"`
 	Folders []string       `json:"folders"`
+	// Predecessor is the older product that serves again when this and all generations
+	// before it are gone back from.
+	Predecessor json.RawMessage `json:"predecessor,omitempty"`
 }
 
 // InstalledSetup is where a run puts ss-setup, and its digest.
@@ -261,6 +264,7 @@ func (s *WriteReceipt) Do(_ context.Context, m *Machine) error {
 		Schema: receipt.Schema, Generation: s.Generation, Version: s.Version, Release: s.Release,
 		ManifestDigest: s.Digest, Previous: s.Previous, Created: m.Now().UTC(), Verb: s.Verb, Options: s.Options,
 		Offline: s.Offline, ManagedBy: s.ManagedBy, Plan: plan, Accounts: s.Accounts,
+		Predecessor: s.Predecessor,
 	}
 	if r.Services, err = s.services(m); err != nil {
 		return err

@@ -159,6 +159,8 @@ type WaitHealth struct {
 	Version    string   `json:"version"`
 	// From is the generation whose server ran until now; 0 is none.
 	From int `json:"from_generation,omitempty"`
+	// Ports are those on which an older product served users until now.
+	Ports []int `json:"ports,omitempty"`
 }
 
 // Kind implements Step.
@@ -186,7 +188,7 @@ func (s *WaitHealth) Do(ctx context.Context, m *Machine) error {
 		}
 	}
 	if slices.Contains(s.Services, machine.ServerService) {
-		if err := waitBindings(ctx, m, s.Generation, owedBindings(m, s.From), end); err != nil {
+		if err := s.waitBindings(ctx, m, end); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -197,6 +199,19 @@ func (s *WaitHealth) Do(ctx context.Context, m *Machine) error {
 		m.Healthy()
 	}
 	return nil
+}
+
+// waitBindings waits until users are served wherever they were.
+func (s *WaitHealth) waitBindings(ctx context.Context, m *Machine, end time.Time) error {
+	owed := owedBindings(m, s.From)
+	if len(s.Ports) > 0 {
+		h, err := m.Prober.Probe(ctx, machine.ServerService, s.Generation)
+		if err != nil {
+			return err
+		}
+		owed = bindingsAt(h.Bindings, s.Ports)
+	}
+	return waitBindings(ctx, m, s.Generation, owed, end)
 }
 
 // Undo has nothing to put back.

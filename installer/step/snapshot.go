@@ -37,21 +37,21 @@ type snapshotsBefore struct {
 
 // Prepare notes which snapshots there are.
 func (s *SnapshotStore) Prepare(_ context.Context, m *Machine) (any, error) {
-	names, err := snapshotNames(m)
+	names, err := snapshotNames(m, ofUpdate)
 	return snapshotsBefore{names}, err
 }
 
 // ofUpdate is how the names of snapshots end that an update made, whole or cut.
 var ofUpdate = regexp.MustCompile(`-update\.db\.zst(\..*)?$`)
 
-func snapshotNames(m *Machine) ([]string, error) {
+func snapshotNames(m *Machine, which *regexp.Regexp) ([]string, error) {
 	entries, err := m.FS.ReadDir(machine.SnapshotsDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	var names []string
 	for _, e := range entries {
-		if ofUpdate.MatchString(e.Name()) {
+		if which.MatchString(e.Name()) {
 			names = append(names, e.Name())
 		}
 	}
@@ -86,7 +86,7 @@ func (s *SnapshotStore) Undo(_ context.Context, m *Machine, undo json.RawMessage
 	if err := json.Unmarshal(undo, &before); err != nil {
 		return err
 	}
-	names, err := snapshotNames(m)
+	names, err := snapshotNames(m, ofUpdate)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -234,6 +235,36 @@ var undoable = map[string]stepCase{
 		},
 	},
 
+	"an import": {
+		step: &ImportBackup{Store: server(0, 2), Release: newRelease, What: "a backup"},
+		setup: func(k *kit) {
+			withGeneration2(k)
+			k.Import = &Import{File: "/backup.zip"}
+			k.file(machine.SnapshotsDir+"/store-20261121T030000Z-schema1-restore.db.zst", "of before")
+			k.Programs.(*fakePrograms).makes = machine.SnapshotsDir + "/store-20261122T080000Z-schema1-restore.db.zst"
+		},
+	},
+	"old services that end":  {step: &StopOld{Services: []string{"ss6-web", "ss6-idle"}, Ports: []int{oldWebPort}}, setup: withOld},
+	"old services that come": {step: &StartOld{Services: []string{"ss6-web"}, Ports: []int{oldWebPort}}},
+	"services that do not start with the machine any more": {
+		step: &DisableServices{Services: []string{"ss6-web", "ss6-idle"}}, setup: withOld,
+	},
+	"services that start with the machine again": {
+		step: &EnableServices{Services: []machine.Startup{
+			{Service: "ss6-web", Links: []machine.Link{oldLink}, Active: true},
+			{Service: "ss6-idle"},
+		}},
+		setup: func(k *kit) { k.dir(filepath.Dir(oldLink.Path), 0o755) },
+	},
+	"services that go on to start with the machine": {
+		step: &EnableServices{Services: []machine.Startup{{Service: "ss6-web", Links: []machine.Link{oldLink}}}}, setup: withOld,
+	},
+	"an entry that does not start any more": {step: &DisableServices{Services: []string{"ss-server"}}, setup: withEntries("ss-server")},
+	"an entry that starts again": {
+		step: &EnableServices{Services: []machine.Startup{{Service: "ss-server", Start: machine.StartAtBoot}}}, setup: withEntries("ss-server"),
+	},
+	"nothing in force": {step: &LeaveGeneration{From: 1}},
+
 	"a reload":                 {step: &ReloadServices{}},
 	"a reload on the way back": {step: &ReloadServices{OnUndo: true}},
 	"a stop":                   {step: &StopServices{Services: []string{"ss-server", "ss-licensed"}, Generation: 1}},
@@ -254,6 +285,15 @@ var undoable = map[string]stepCase{
 	}},
 	"open ports":             {step: &OpenFirewall{Ports: []int{22, 6443}}, setup: func(k *kit) { k.firewall.open = []int{22, 80} }},
 	"the point of no return": {step: &BeginRemoval{}},
+}
+
+// oldLink starts a service of an older product with the machine.
+var oldLink = machine.Link{Path: "/etc/systemd/system/multi-user.target.wants/ss6-web.service", Target: "/etc/systemd/system/ss6-web.service"}
+
+// withOld is a machine on which an older product serves.
+func withOld(k *kit) {
+	k.link(oldLink.Path, oldLink.Target)
+	k.services.active["ss6-web"] = true
 }
 
 // machineFor makes the machine of a case.

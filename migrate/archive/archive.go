@@ -88,8 +88,11 @@ func (e *Entry) Ext() string { return strings.ToLower(path.Ext(e.Name)) }
 type File struct {
 	Name string
 	// Zip tells an archive from a plain file, which has one entry.
-	Zip     bool
+	Zip bool
+	// Text tells a plain file that is not JSON.
+	Text    bool
 	Entries []*Entry
+	root    *os.Root // of a folder
 	closer  io.Closer
 }
 
@@ -101,8 +104,11 @@ func (f *File) Close() error {
 	return f.closer.Close()
 }
 
-// Open opens the backup of a path.
+// Open opens the backup of a path, which may be a folder.
 func Open(name string) (*File, error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return openFolder(name)
+	}
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("open the backup: %w", err)
@@ -137,7 +143,9 @@ func Read(r io.ReaderAt, size int64, name string) (*File, error) {
 	if bytes.HasPrefix(intro, []byte("PK\x03\x04")) || bytes.HasPrefix(intro, []byte("PK\x05\x06")) {
 		return readZip(r, size, name)
 	}
-	if text := bytes.TrimLeft(bytes.TrimPrefix(intro, []byte("\xef\xbb\xbf")), " \t\r\n"); len(text) > 0 && !utf16Like(intro) && text[0] != '{' && text[0] != '[' {
+	text := bytes.TrimLeft(bytes.TrimPrefix(intro, []byte("\xef\xbb\xbf")), " \t\r\n")
+	notJSON := len(text) > 0 && !utf16Like(intro) && text[0] != '{' && text[0] != '['
+	if notJSON && bytes.IndexByte(intro, 0) >= 0 {
 		return nil, fmt.Errorf("%w: it is neither a zip archive nor JSON", ErrNotBackup)
 	}
 	if size > MaxUnfolded {
@@ -145,7 +153,7 @@ func Read(r io.ReaderAt, size int64, name string) (*File, error) {
 	}
 	e := &Entry{Name: path.Base(strings.ReplaceAll(name, `\`, "/")), Size: size}
 	e.open = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, 0, size)), nil }
-	return &File{Name: name, Entries: []*Entry{e}}, nil
+	return &File{Name: name, Text: notJSON, Entries: []*Entry{e}}, nil
 }
 
 // utf16Like tells text that is refused with better words when it is read.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"ss-setup/migrate/report"
 	"ss-setup/runtime/model"
@@ -18,32 +17,28 @@ type Admin struct {
 	Allow       []Network
 	Disabled    bool
 	Status      string
-	Until       time.Time
+	Until       Moment
+	// NoRights are words for rights that are not known here.
+	NoRights []string
 	// Site is the one that an Admin belongs to here; Rights what may be done there.
 	Site   string
 	Rights model.Rights
 }
 
 // contact is what both have alike.
-func (c *Conversion) contact(item *report.Item, a Admin) model.Contact {
-	out := model.Contact{Email: strings.TrimSpace(a.Email), Password: c.password(item, a.Password), TOTP: c.totp(item, a.TOTP)}
+func (c *Conversion) contact(item *report.Item, a Admin) (out model.Contact) {
 	out.Disabled = a.Disabled
-	lock := func(why, cure string) {
-		item.Disable(report.Lists, why, cure)
-		if !out.Disabled {
-			out.Disabled, out.Reason = true, "import: "+why
-		}
-	}
+	locks := locker{item, &out.Account}
+	out.Email, out.Password = strings.TrimSpace(a.Email), c.password(item, a.Password, false)
+	out.TOTP = c.totp(locks, a.TOTP)
 	if a.Status != "" {
-		lock(fmt.Sprintf("its state %.40q is not known here", a.Status), "look at it and enable it")
+		locks.lock(report.NotUnderstood, fmt.Sprintf("its state %.40q is not known here", a.Status), "look at it and enable it")
 	}
 	var ok bool
 	if out.AllowFrom, ok = networks(item, a.Allow); !ok {
-		lock("nothing of its allow list can be read", "write the list anew and enable it")
+		locks.lock(report.Lists, "nothing of its allow list can be read", "write the list anew and enable it")
 	}
-	if !unknownTime(a.Until) {
-		out.DisableFrom = a.Until
-	}
+	locks.dates(Moment{}, a.Until)
 	return out
 }
 
@@ -64,17 +59,46 @@ func contactRepair(item *report.Item, to *model.Contact, without string) func(mo
 	}
 }
 
-// SuperAdmin takes over a SuperAdmin.
-func (c *Conversion) SuperAdmin(a Admin) error {
+// SuperAdmins takes over those of the source. Who has a name that this server's SuperAdmin
+// has does not get in by it: who hands in a backup is not who rules the server.
+func (c *Conversion) SuperAdmins(list []Admin) error {
+	for _, contested := range []bool{false, true} {
+		for _, a := range list {
+			if Contested(a.Name) != contested {
+				continue
+			}
+			if err := c.superAdmin(a); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Conversion) superAdmin(a Admin) error {
 	item := c.report.Item(report.SuperAdmin, "", a.Name)
 	defer item.Done()
-	s := &model.SuperAdmin{Contact: c.contact(item, a)}
-	s.Name = FitName(a.Name)
-	if !c.claim(model.KindSuperAdmin, "", s.Name) {
-		item.Drop(report.Duplicates, "there is another SuperAdmin of this name", "")
+	name := FitName(a.Name)
+	here := c.opt.SuperAdmin != nil && c.opt.SuperAdmin(name)
+	if here && !c.opt.TakeSuperAdmins {
+		item.Drop(report.Duplicates, "this server has a SuperAdmin of this name, who stays as is, with password and second factor", "import with --take-superadmins if the one of the backup is to come in the place")
 		return nil
 	}
-	if s.Name != a.Name {
+	if !c.claim(model.KindSuperAdmin, "", name) {
+		if !Contested(a.Name) {
+			item.Lose(report.Dropped, report.Duplicates, "there is another SuperAdmin of this name", "make one of the two under another name")
+			return nil
+		}
+		name = c.free(model.KindSuperAdmin, "", a.Name)
+	}
+	switch {
+	case here:
+		item.Lose(report.Changed, report.Rights, "it comes in the place of this server's SuperAdmin of this name", "make sure that both are one person")
+	case c.opt.SuperAdmin != nil:
+		item.Lose(report.Changed, report.Rights, "it rules this server from now on, besides those who did before", "take it away if it must not")
+	}
+	s := &model.SuperAdmin{Contact: c.contact(item, a)}
+	if s.Name = name; s.Name != a.Name {
 		item.Action(report.Names, fmt.Sprintf("it logs in as %q now", s.Name), "")
 	}
 	// Nobody can be written to there, and the field is required.
@@ -89,6 +113,7 @@ func (c *Conversion) Admins(list []Admin) error {
 		byName[model.Fold(a.Name)] = append(byName[model.Fold(a.Name)], i)
 	}
 	done := map[int]bool{}
+	var plain, contested [][]int
 	for i := range list {
 		if done[i] {
 			continue
@@ -100,6 +125,13 @@ func (c *Conversion) Admins(list []Admin) error {
 				same = append(same, j)
 			}
 		}
+		if byName[model.Fold(list[i].Name)][0] != i || Contested(list[i].Name) {
+			contested = append(contested, same)
+		} else {
+			plain = append(plain, same)
+		}
+	}
+	for _, same := range append(plain, contested...) {
 		if err := c.admin(list, same); err != nil {
 			return err
 		}
@@ -110,7 +142,7 @@ func (c *Conversion) Admins(list []Admin) error {
 // sameAdmin tells whether two Admins are one: who knows the password of one may do what
 // the other may.
 func sameAdmin(a, b Admin) bool {
-	return a.Password == b.Password && a.Password.Hash != "" && a.TOTP == b.TOTP && a.Disabled == b.Disabled && a.Status == b.Status && a.Until.Equal(b.Until) &&
+	return a.Password == b.Password && a.Password.Hash != "" && a.TOTP == b.TOTP && a.Disabled == b.Disabled && a.Status == b.Status && a.Until == b.Until &&
 		slices.Equal(a.Allow, b.Allow) && slices.Equal(a.Rights.View, b.Rights.View) && slices.Equal(a.Rights.Edit, b.Rights.Edit)
 }
 
@@ -120,7 +152,7 @@ func (c *Conversion) admin(list []Admin, same []int) error {
 	defer item.Done()
 	a := &model.Admin{Contact: c.contact(item, first), Rights: first.Rights}
 	for _, i := range same {
-		if !slices.Contains(a.Sites, list[i].Site) && c.taken[nameKey{model.KindSite, "", list[i].Site}] {
+		if !slices.Contains(a.Sites, list[i].Site) && c.hasSite(list[i].Site) {
 			a.Sites = append(a.Sites, list[i].Site)
 		}
 		if i != same[0] {
@@ -128,6 +160,9 @@ func (c *Conversion) admin(list []Admin, same []int) error {
 			other.Change(report.Duplicates, fmt.Sprintf("it is one with the Admin of site %s, with the rights in both", first.Site), "")
 			other.Done()
 		}
+	}
+	if len(first.NoRights) > 0 {
+		item.Change(report.Rights, "rights of names that are not known here are not given: "+some(first.NoRights), "give it the rights that it had")
 	}
 	if len(a.Sites) == 0 {
 		item.Drop(report.References, "its site is not there", "")

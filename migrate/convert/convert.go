@@ -36,6 +36,8 @@ type Conversion struct {
 	node  string // of this machine
 	home  string // the name that it has in the source
 	taken map[nameKey]bool
+	// sites are those that were taken over.
+	sites []*Site
 	users int
 	// rsa tells that an RSA host key was taken over.
 	rsa   bool
@@ -63,17 +65,19 @@ func New(source string, o importer.Options, to importer.Taker, r *report.Report)
 // Report is where everything is told.
 func (c *Conversion) Report() *report.Report { return c.report }
 
+// maxRepairs is how often an object is put right: what hides behind one fault may be another.
+const maxRepairs = 4
+
 // give hands an object over. One that cannot be is dropped with what is wrong with it,
 // unless repair, which may be nil, puts each of its fields right.
 func (c *Conversion) give(item *report.Item, o model.Object, repair func(model.FieldError) bool) error {
-	err := c.to.Take(o)
 	var invalid *model.InvalidError
-	if !errors.As(err, &invalid) {
-		return err
-	}
-	if repair != nil && mended(invalid.Errors, repair) {
-		if err = c.to.Take(o); !errors.As(err, &invalid) {
+	for n := 0; ; n++ {
+		if err := c.to.Take(o); !errors.As(err, &invalid) {
 			return err
+		}
+		if repair == nil || n == maxRepairs || !mended(invalid.Errors, repair) {
+			break
 		}
 	}
 	problems := make([]string, len(invalid.Errors))
@@ -107,15 +111,28 @@ func (c *Conversion) claim(kind model.Kind, site, name string) bool {
 
 // unique is name, or name with a number behind it where it is taken.
 func (c *Conversion) unique(item *report.Item, kind model.Kind, site, name string) string {
-	fitted := FitName(name)
-	for n := 2; !c.claim(kind, site, fitted); n++ {
-		fitted = FitName(fmt.Sprintf("%.*s %d", maxFitted-8, FitName(name), n))
-	}
+	fitted := c.free(kind, site, name)
 	if fitted != name {
 		item.Rename(name)
 		item.Change(report.Names, fmt.Sprintf("it is called %q here", fitted), "")
 	}
 	return fitted
+}
+
+// free claims the nearest name to one that nobody has.
+func (c *Conversion) free(kind model.Kind, site, name string) string {
+	fitted := FitName(name)
+	for n := 2; !c.claim(kind, site, fitted); n++ {
+		fitted = FitName(fmt.Sprintf("%.*s %d", maxFitted-8, FitName(name), n))
+	}
+	return fitted
+}
+
+// Contested tells names that another may have the better right to: those that are not
+// allowed here, and those that are taken for another's in which they are not only written
+// in other case. Whoever bears one is taken over behind all others.
+func Contested(name string) bool {
+	return FitName(name) != name || model.Fold(name) != strings.ToLower(name)
 }
 
 // maxFitted is the longest name that FitName makes, in characters.
@@ -338,6 +355,18 @@ func plainText(text string) string {
 	return text
 }
 
+// Unplaced counts an object that lies where nothing tells what it belongs to.
+func (c *Conversion) Unplaced(kind report.Kind, site, name, what string) {
+	item := c.report.Item(kind, site, name)
+	item.Lose(report.Dropped, report.NotUnderstood, what, "put it into the place that docs/formats.md tells, or make it anew here")
+	item.Done()
+}
+
+// Strange tells of a part of the source that nobody here knows.
+func (c *Conversion) Strange(name string) {
+	c.Unplaced(report.Other, "", name, "it is no part of a backup that is known here")
+}
+
 // basicUsers is how many users the smallest edition has.
 const basicUsers = 100
 
@@ -355,10 +384,50 @@ func (c *Conversion) Finish() {
 			fmt.Sprintf("there are %d users, and the edition %s allows %d; all of them are imported and none is disabled", c.users, edition, limit),
 			"compare with your license, and change to a higher edition if that is yours")
 	}
+	for _, s := range c.sites {
+		s.finish()
+	}
+	switch {
+	case len(c.sites) == 0:
+		c.report.Lose(report.Line{Rule: report.NotUnderstood, Outcome: report.Action, What: "no site was found that could be taken over", Cure: "compare the names in the backup with docs/formats.md"})
+	case c.users == 0:
+		c.report.Lose(report.Line{Rule: report.NotUnderstood, Outcome: report.Action, What: "no user was found that could be taken over", Cure: "compare the names in the backup with docs/formats.md"})
+	}
 }
 
-// unknownTime is how Delphi and MongoDB write no date.
-func unknownTime(t time.Time) bool { return t.IsZero() || t.Year() < 1970 }
+// finish tells what only the whole site shows.
+func (s *Site) finish() {
+	if s.open == 0 {
+		s.c.report.Lose(report.Line{Rule: report.Bindings, Outcome: report.Action, Kind: report.Site, Name: s.Name, What: "it has no binding that is in use, so nobody reaches it", Cure: "make or enable one"})
+	}
+	if s.users == 0 {
+		s.c.report.About(report.Line{Rule: report.References, Outcome: report.Warning, Kind: report.Site, Name: s.Name, What: "it has no users", Cure: "look whether those of another site belong here"})
+	}
+}
+
+// Moment is a date of an account or of an entry of a list.
+type Moment struct {
+	// Time is zero where there is none.
+	Time time.Time
+	// Unread is what stands there, if it is no date that can be read; Missing tells that
+	// there is none where there must be one.
+	Unread  string
+	Missing bool
+}
+
+// unread tells dates that mean nothing that is known here, and shows what stands there.
+// Delphi and MongoDB write no date as one before the time of these products.
+func (m Moment) unread() (shown string, is bool) {
+	switch {
+	case m.Unread != "":
+		return fmt.Sprintf("%.60q", m.Unread), true
+	case m.Missing:
+		return "nothing", true
+	case !m.Time.IsZero() && m.Time.Year() < 1990:
+		return m.Time.Format(time.DateOnly), true
+	}
+	return "", false
+}
 
 // CheckRelease warns of a source that is not the last release of its line.
 func (c *Conversion) CheckRelease(product, version, last string) {

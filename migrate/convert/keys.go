@@ -2,39 +2,80 @@ package convert
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"golang.org/x/crypto/ssh"
 
 	"ss-setup/migrate/report"
 	"ss-setup/runtime/hostkey"
 	"ss-setup/runtime/model"
 )
 
-// publicKey reads a user's key in any way that it may be written. One that is a line is
-// judged when the user is handed over.
-func publicKey(k UserKey) (out model.PublicKey, problem string) {
-	out.Name = oneLine(k.Name)
+// publicKey reads a user's key in any way that it may be written.
+func (c *Conversion) publicKey(k UserKey) (out model.PublicKey, problem string) {
+	out.Name, out.Expires = oneLine(k.Name), k.Expires
 	if len(out.Name) > 200 {
 		out.Name = strings.ToValidUTF8(out.Name[:200], "")
 	}
 	text := strings.TrimSpace(k.Text)
+	inPEM := strings.HasPrefix(text, "--")
 	switch {
 	case text == "":
 		return out, "it is empty"
 	case strings.HasPrefix(text, "ssh-dss "):
 		return out, brokenDSA
-	case !strings.Contains(text, "\n") && (strings.HasPrefix(text, "ssh-") || strings.HasPrefix(text, "ecdsa-") || strings.HasPrefix(text, "sk-")):
-		out.Key = text
-		return out, ""
+	case !inPEM:
+		var comment string
+		if text, comment, problem = plainKey(text); problem != "" {
+			return out, problem
+		}
+		if out.Name == "" {
+			out.Name = oneLine(comment)
+		}
+		if out.Key = text; !strings.HasPrefix(text, "ssh-rsa ") && c.opt.Weak.Len() == 0 {
+			return out, "" // nothing is known that may be wrong with it
+		}
 	}
+	// Keys of security tokens are none that a server has.
 	key, err := hostkey.Parse([]byte(text), "")
 	switch {
-	case err != nil:
+	case err != nil && inPEM:
 		return out, noKey
+	case err != nil:
+		return out, ""
 	case key.Type == hostkey.DSA:
 		return out, brokenDSA
 	}
+	if v := key.Judge(c.opt.Weak); slices.Contains(knownKeys, v.Code) {
+		return out, v.Reason
+	}
 	out.Key = key.Line()
 	return out, ""
+}
+
+// knownKeys are verdicts on keys that others can log in with.
+var knownKeys = []hostkey.Code{hostkey.ROCA, hostkey.Factors, hostkey.Listed}
+
+// harmless are options of a key that take away what nobody has here.
+var harmless = []string{"restrict", "no-pty", "no-port-forwarding", "no-agent-forwarding", "no-x11-forwarding", "no-user-rc"}
+
+// plainKey is the line of a key without options. One whose options bound it, or that
+// revokes a key, would open more than it did.
+func plainKey(text string) (line, comment, problem string) {
+	if strings.HasPrefix(text, "@") {
+		return "", "", "it is a line of known_hosts that marks a key"
+	}
+	key, comment, options, rest, err := ssh.ParseAuthorizedKey([]byte(text))
+	if err != nil || len(rest) > 0 {
+		return "", "", noKey
+	}
+	for _, o := range options {
+		if name, _, _ := strings.Cut(o, "="); !slices.Contains(harmless, strings.ToLower(name)) {
+			return "", "", fmt.Sprintf("its option %.40q cannot be kept, and without it the key could do more", name)
+		}
+	}
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))), comment, ""
 }
 
 const (
@@ -87,9 +128,9 @@ func (s *Site) HostKeys(list []HostKey) error {
 	for _, k := range made {
 		fresh = append(fresh, k.Algorithm+" "+k.Fingerprint)
 	}
-	if len(fresh) == 0 {
-		for name := range good {
-			fresh = append(fresh, name)
+	for _, j := range all {
+		if len(made) == 0 && j.verdict.OK() {
+			fresh = append(fresh, j.key.Algorithm()+" "+j.key.SHA256())
 		}
 	}
 	inUse := map[string]bool{}
@@ -99,10 +140,10 @@ func (s *Site) HostKeys(list []HostKey) error {
 		}
 	}
 	for _, k := range made {
+		s.c.report.Made(report.HostKeys, report.HostKey, s.Name, k.Name, fmt.Sprintf("%s with the fingerprint %s", k.Algorithm, k.Fingerprint), "tell the users of the site")
 		if err := s.c.take(k); err != nil {
 			return err
 		}
-		s.c.report.Made(report.HostKeys, report.HostKey, s.Name, k.Name, fmt.Sprintf("%s with the fingerprint %s", k.Algorithm, k.Fingerprint), "tell the users of the site")
 	}
 	return nil
 }

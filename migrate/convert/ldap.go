@@ -48,7 +48,6 @@ func (s *Site) LDAP(old Directory) error {
 	}
 	p := &model.LDAPProfile{Site: s.Name, StartTLS: old.StartTLS && !old.TLS, BindDN: oneLine(old.User), BaseDN: old.BaseDN, Filter: old.Filter}
 	p.Name = s.c.unique(item, model.KindLDAP, s.Name, name)
-	s.profiles[old.ID] = p.Name
 	var wrong []string
 	fail := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	s.servers(p, old, fail)
@@ -57,7 +56,7 @@ func (s *Site) LDAP(old Directory) error {
 			p.Domains = append(p.Domains, d)
 		}
 	}
-	s.search(p, fail)
+	s.search(item, p, fail)
 	switch {
 	case old.Password.Sealed:
 		fail("only the old server could read its password")
@@ -81,7 +80,12 @@ func (s *Site) LDAP(old Directory) error {
 		p.Reason = oneLine("import: " + strings.Join(wrong, "; "))
 		item.Disable(report.LDAPSettings, strings.Join(wrong, "; "), "put it right, test it and enable it; until then its users cannot log in")
 	}
-	return s.c.give(item, p, nil)
+	became := profile{p.Name, p.Disabled}
+	if err := s.c.give(item, p, nil); err != nil || item.Dropped() {
+		return err
+	}
+	s.profiles[old.ID] = became
+	return nil
 }
 
 // servers makes the addresses.
@@ -123,7 +127,7 @@ func (s *Site) servers(p *model.LDAPProfile, old Directory, fail func(string, ..
 }
 
 // search completes what the old products did not ask for.
-func (s *Site) search(p *model.LDAPProfile, fail func(string, ...any)) {
+func (s *Site) search(item *report.Item, p *model.LDAPProfile, fail func(string, ...any)) {
 	if p.BindDN != "" && !strings.Contains(p.BindDN, "@") && !strings.Contains(p.BindDN, "=") {
 		fail("its user %.80q is not a full name, as user@example.com", p.BindDN)
 	}
@@ -138,6 +142,9 @@ func (s *Site) search(p *model.LDAPProfile, fail func(string, ...any)) {
 			fail("it has no domain, so nothing tells where to search")
 		} else {
 			p.BaseDN = "dc=" + strings.ReplaceAll(strings.ToLower(domain), ".", ",dc=")
+		}
+		if len(p.Domains) > 1 {
+			item.Lose(report.Action, report.LDAPSettings, fmt.Sprintf("users are searched in the first of its domains alone, %s, and not in %s", domain, some(p.Domains[1:])), "set a base that has all of them, or make a profile for each")
 		}
 	}
 	if p.Filter == "" {
@@ -158,13 +165,13 @@ func (s *Site) mapGroups(item *report.Item, p *model.LDAPProfile, id string) {
 	delete(s.groups, id)
 	p.Autocreate = len(p.Groups) > 0 || missing > 0
 	if missing > 0 {
-		item.Action(report.Directory, counted(missing, "group")+" without a distinguished name", "add them to its groups")
+		item.Lose(report.Action, report.Directory, counted(missing, "group")+" without a distinguished name", "add them to its groups")
 	}
 }
 
 // missingProfile makes a disabled profile for accounts whose directory the source does
 // not describe.
-func (s *Site) missingProfile(id string) (string, error) {
+func (s *Site) missingProfile(id string) (profile, error) {
 	p := &model.LDAPProfile{Site: s.Name, Disabled: true, Filter: activeFilter}
 	what := "the source does not say how the directory is reached"
 	if p.Name = FitName(id); id == ActiveDirectory {
@@ -174,7 +181,8 @@ func (s *Site) missingProfile(id string) (string, error) {
 		p.Name = FitName(fmt.Sprintf("%.50s %d", base, n))
 	}
 	p.Reason = "import: " + what
-	s.profiles[id] = p.Name
+	became := profile{p.Name, true}
+	s.profiles[id] = became
 	for _, g := range s.groups[id] {
 		if g.DN != "" {
 			p.Groups = append(p.Groups, g)
@@ -182,7 +190,7 @@ func (s *Site) missingProfile(id string) (string, error) {
 	}
 	delete(s.groups, id)
 	s.c.report.Made(report.LDAPSettings, report.LDAP, s.Name, p.Name, what+", so this profile is disabled", "fill it in, test it and enable it; until then its users cannot log in")
-	return p.Name, s.c.take(p)
+	return became, s.c.take(p)
 }
 
 // EndLDAP comes when all profiles are there: directories that only groups name get one.

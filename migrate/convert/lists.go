@@ -1,10 +1,11 @@
 package convert
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"ss-setup/migrate/report"
 	"ss-setup/runtime/model"
@@ -19,7 +20,7 @@ type ListEntry struct {
 	Offences int64
 	// Temporary entries end at Expires.
 	Temporary bool
-	Expires   time.Time
+	Expires   Moment
 }
 
 // Entry takes over an entry of a list.
@@ -38,11 +39,15 @@ func (s *Site) entry(e ListEntry) error {
 	}
 	entry := &model.Entry{Site: s.Name, List: e.List, Network: p.String(), Notes: plainText(e.Notes), Reason: reason(e.Reason), Offences: int(min(max(e.Offences, 0), 1<<30))}
 	if e.Temporary {
-		if unknownTime(e.Expires) || !e.Expires.After(s.c.opt.Time()) {
+		switch shown, unread := e.Expires.unread(); {
+		case unread || e.Expires.Time.IsZero():
+			item.Change(report.Lists, "it was to end on a day that cannot be read, and has no end now: "+cmp.Or(shown, "nothing"), "set its end, or take it away")
+		case !e.Expires.Time.After(s.c.opt.Time()):
 			item.Drop(report.Lists, "its time is over", "")
 			return nil
+		default:
+			entry.Expires = e.Expires.Time
 		}
-		entry.Expires = e.Expires
 	}
 	if e.List == model.ListSafe && p.Bits() == 0 {
 		item.Drop(report.Lists, "it would have everybody on the safe list", "name the addresses of your own machines")
@@ -109,6 +114,9 @@ func (s *Site) Binding(old Binding) error {
 		b.Address = ""
 	case b.Address == "" && old.Version == 4:
 		b.Address = "0.0.0.0"
+	case (b.Address == "" || b.Address == "::") && old.Version == 6:
+		b.Address, b.Disabled = "::", true
+		item.Disable(report.Bindings, "it was for all addresses of IPv6 alone, which cannot be here: those of IPv4 would be open as well", "enable it if they may, and disable a binding of IPv4 that has its port")
 	}
 	if s.bindings++; s.bindings == 1 {
 		b.Name = "sftp"
@@ -124,6 +132,23 @@ func (s *Site) Binding(old Binding) error {
 		b.Disabled = true
 		item.Disable(report.Bindings, fmt.Sprintf("a binding of site %s listens there already", s.c.bound[at].Site), "choose another port or address and enable it")
 	}
-	s.c.bound = append(s.c.bound, b)
-	return s.c.give(item, b, nil)
+	s.atHome(item, b.Address)
+	s.c.bound = append(s.c.bound, model.Clone(b))
+	open := !b.Disabled
+	if err := s.c.give(item, b, nil); err != nil {
+		return err
+	}
+	if open && !item.Dropped() {
+		s.open++
+	}
+	return nil
+}
+
+// atHome tells of an address that this machine does not have.
+func (s *Site) atHome(item *report.Item, address string) {
+	addr, err := netip.ParseAddr(address)
+	if err != nil || addr.IsUnspecified() || len(s.c.opt.Addresses) == 0 || slices.Contains(s.c.opt.Addresses, addr) {
+		return
+	}
+	item.Action(report.Bindings, fmt.Sprintf("this machine does not have the address %s, so nobody can be served there", addr), "give the machine the address, or change the binding")
 }

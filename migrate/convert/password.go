@@ -13,11 +13,12 @@ import (
 type Scheme uint8
 
 // The schemes. Plain hashes name their own scheme, as $2a$...; V4 is the one of versions 4
-// and 5 (auth.V4Hash); Foreign is any other.
+// and 5 (auth.V4Hash); Clear is no hash but the password; Foreign is any other.
 const (
 	Plain Scheme = iota
 	V4
 	Foreign
+	Clear
 )
 
 // Password is a hash.
@@ -32,11 +33,19 @@ const (
 	mustBeSet = "its password was stored in a way that is not known here"
 )
 
-// password is the hash as this product keeps it.
-func (c *Conversion) password(item *report.Item, p Password) model.Password {
+// password is the hash as this product keeps it. With keys the account can log in without.
+func (c *Conversion) password(item *report.Item, p Password, keys bool) model.Password {
 	out := model.Password{MustChange: p.MustChange}
 	if p.Hash == "" {
+		if !keys {
+			item.Lose(report.Action, report.Passwords, "it has neither a password nor a key, so it cannot log in", "set a password")
+		}
 		return model.Password{}
+	}
+	if p.Scheme == Clear {
+		out := c.clear(item, p.Hash)
+		out.MustChange = p.MustChange
+		return out
 	}
 	if p.Scheme == V4 {
 		if hash, ok := auth.V4Hash(p.Salt, p.Hash); ok {
@@ -47,10 +56,17 @@ func (c *Conversion) password(item *report.Item, p Password) model.Password {
 	}
 	if len(p.Hash) <= 1024 && !strings.ContainsAny(p.Hash, " \t\r\n") && strings.HasPrefix(p.Hash, "$") && c.hasher.Known(p.Hash) {
 		out.Hash = p.Hash
+		if weak(p.Hash) {
+			item.Warn(report.Passwords, "its password is kept in a way that is quick to guess until the next log-in", "set it again where the user does not log in soon")
+		}
 		return out
 	}
 	out.MustSet = true
-	item.Action(report.Passwords, mustBeSet, setAgain)
+	if keys {
+		item.Action(report.Passwords, mustBeSet, setAgain)
+	} else {
+		item.Lose(report.Action, report.Passwords, mustBeSet, setAgain)
+	}
 	return out
 }
 
@@ -80,15 +96,16 @@ func Suspect(password string) string {
 	return strings.Join(found, ", ")
 }
 
-// totp takes over the secret of an authenticator app.
-func (c *Conversion) totp(item *report.Item, s Secret) model.TOTP {
+// totp takes over the secret of an authenticator app. Who had a second factor must not go
+// on with one alone.
+func (c *Conversion) totp(l locker, s Secret) model.TOTP {
 	if !s.Set() {
 		return model.TOTP{}
 	}
 	text := strings.TrimRight(strings.ToUpper(strings.ReplaceAll(s.Text, " ", "")), "=")
 	ok := !s.Sealed && len(text) >= 16 && len(text) <= 128 && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 	if !ok {
-		item.Action(report.SecondFactor, "the secret of its authenticator app cannot be read here, so no code is asked for", "set the app up again")
+		l.lock(report.SecondFactor, "the secret of its authenticator app cannot be read here, so no code could be asked for", "set the app up again and enable it")
 		return model.TOTP{}
 	}
 	return model.TOTP{Secret: model.Secret{Clear: text}}

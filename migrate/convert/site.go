@@ -13,8 +13,8 @@ import (
 type OldSite struct {
 	ID, Title string
 	Manual    bool
-	// Limits; 0 is none.
-	MaxConnections, MaxPerClient, MaxPerUser, IdleMinutes int64
+	// Limits. One that the source does not have is the default of this product.
+	MaxConnections, MaxPerClient, MaxPerUser, IdleMinutes Bound
 	Level                                                 string
 	Threshold, WindowMinutes, BanMinutes, GrowPercent     int64
 	Rule                                                  model.PasswordRule
@@ -23,6 +23,12 @@ type OldSite struct {
 	Speed                                                 []Speed
 	// Allow is the list of those who may connect; all if it is empty.
 	Allow []Network
+}
+
+// Bound is a limit; 0 is none.
+type Bound struct {
+	N   int64
+	Set bool
 }
 
 // Network is an address or network with a note.
@@ -42,10 +48,18 @@ type Site struct {
 
 	vfs      map[string]storage
 	groups   map[string][]model.LDAPGroup // by the directory's ID
-	profiles map[string]string
+	profiles map[string]profile
+	local    map[string]string // groups, by the name that they had
 	// dropped tells that the site is not there, nor may anything in it be.
-	dropped  bool
-	bindings int
+	dropped bool
+	// bindings are all that were made, open those of them in use, users those that are there.
+	bindings, open, users int
+}
+
+// profile is what became of an LDAP profile.
+type profile struct {
+	name     string
+	disabled bool
 }
 
 // storage is what became of a VFS.
@@ -54,6 +68,8 @@ type storage struct {
 	fate fate
 	// path is where in it every user begins.
 	path string
+	// why is said of those who use it, if it is lost, or if its folder cannot be here.
+	why string
 }
 
 type fate uint8
@@ -62,15 +78,16 @@ const (
 	usable fate = iota
 	encrypted
 	inert
-	lost // dropped for another reason
+	lost    // dropped for another reason
+	foreign // there, with a folder that no machine of this system has
 )
 
 // BeginSite makes a site.
 func (c *Conversion) BeginSite(old OldSite) (*Site, error) {
 	item := c.report.Item(report.Site, "", old.ID)
-	s := &Site{c: c, Name: Slug(old.ID), vfs: map[string]storage{}, groups: map[string][]model.LDAPGroup{}, profiles: map[string]string{}}
+	s := &Site{c: c, Name: Slug(old.ID), vfs: map[string]storage{}, groups: map[string][]model.LDAPGroup{}, profiles: map[string]profile{}, local: map[string]string{}}
 	for n := 2; !c.claim(model.KindSite, "", s.Name); n++ {
-		s.Name = fmt.Sprintf("%s-%d", Slug(old.ID), n)
+		s.Name = fmt.Sprintf("%.50s-%d", Slug(old.ID), n)
 	}
 	if s.Name != old.ID {
 		item.Change(report.Names, fmt.Sprintf("it is called %q here", s.Name), "")
@@ -92,7 +109,7 @@ func (c *Conversion) BeginSite(old OldSite) (*Site, error) {
 		},
 		SSH: model.SSH{
 			Banner:       plainText(old.Banner),
-			Auth:         authChains(item, old.Auth, false),
+			Auth:         siteChains(item, old.Auth),
 			KeyExchanges: algorithms(item, "key exchange", old.KeyExchanges, model.KeyExchanges),
 			Ciphers:      algorithms(item, "cipher", old.Ciphers, model.Ciphers),
 			MACs:         algorithms(item, "MAC", old.MACs, model.MACs),
@@ -105,10 +122,12 @@ func (c *Conversion) BeginSite(old OldSite) (*Site, error) {
 	}
 	site.SSH.SoftwareID = softwareID(item, old.SoftwareID)
 	entries := s.allowList(item, site, old.Allow)
-	if err := c.give(item, site, nil); err != nil {
+	if err := c.give(item, site, siteRepair(item, site)); err != nil {
 		return nil, err
 	}
-	s.dropped = item.Dropped()
+	if s.dropped = item.Dropped(); !s.dropped {
+		c.sites = append(c.sites, s)
+	}
 	item.Done()
 	for _, e := range entries {
 		if err := s.entry(e); err != nil {
@@ -116,6 +135,40 @@ func (c *Conversion) BeginSite(old OldSite) (*Site, error) {
 		}
 	}
 	return s, nil
+}
+
+// siteRepair puts settings back to the default: none is worth losing a site for.
+func siteRepair(item *report.Item, site *model.Site) func(model.FieldError) bool {
+	return func(e model.FieldError) bool {
+		for _, part := range []struct {
+			prefix string
+			reset  func()
+		}{
+			{"title", func() { site.Title = "" }},
+			{"ssh.softwareId", func() { site.SSH.SoftwareID = "" }},
+			{"ssh.banner", func() { site.SSH.Banner = "" }},
+			{"ssh.auth", func() { site.SSH.Auth = nil }},
+			{"ssh.keyExchanges", func() { site.SSH.KeyExchanges = nil }},
+			{"ssh.ciphers", func() { site.SSH.Ciphers = nil }},
+			{"ssh.macs", func() { site.SSH.MACs = nil }},
+			{"limits.", func() { site.Limits = model.Limits{} }},
+			{"protector.", func() { site.Protector = model.Protector{} }},
+			{"passwordRule.", func() { site.PasswordRule = model.PasswordRule{} }},
+			{"speed", func() { site.Speed = nil }},
+		} {
+			if strings.HasPrefix(e.Field, part.prefix) {
+				part.reset()
+				item.Change(report.NotValid, fmt.Sprintf("%s cannot be as it was and is the default: %s", strings.TrimSuffix(part.prefix, "."), e.Problem), "look whether that is right")
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// hasSite tells whether a site was taken over.
+func (c *Conversion) hasSite(name string) bool {
+	return slices.ContainsFunc(c.sites, func(s *Site) bool { return s.Name == name })
 }
 
 // item begins an object of the site. It is dropped at once if the site is not there.
@@ -149,8 +202,11 @@ func (s *Site) allowList(item *report.Item, site *model.Site, list []Network) (o
 }
 
 // limit is a bound where 0 was none; factor brings it to this product's unit.
-func limit(item *report.Item, what string, n, factor, most int64) int {
+func limit(item *report.Item, what string, b Bound, factor, most int64) int {
+	n := b.N
 	switch {
+	case !b.Set:
+		return 0
 	case n <= 0:
 		return -1
 	case n > most:
@@ -203,8 +259,7 @@ func softwareID(item *report.Item, text string) string {
 		return ""
 	}
 	text = strings.TrimPrefix(text, "SSH-2.0-")
-	ok := len(text) <= 200 && strings.IndexFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
-	if !ok {
+	if !model.IsSoftwareID(text) {
 		item.Change(report.OtherSettings, "the software ID that it told clients is not allowed and is the product's now", "")
 		return ""
 	}
@@ -251,39 +306,87 @@ func authWord(word string) (model.AuthMethod, bool) {
 		return model.AuthInteractive, true
 	case strings.Contains(w, "pki") || strings.Contains(w, "pub") || strings.Contains(w, "key"):
 		return model.AuthPublicKey, true
-	case strings.Contains(w, "pass"):
-		return model.AuthPassword, true
-	case strings.Contains(w, "totp") || strings.Contains(w, "otp"):
+	case strings.HasPrefix(w, "totp") || w == "otp" || strings.HasPrefix(w, "onetime") || strings.Contains(w, "authenticator"):
 		return model.AuthTOTP, true
+	case strings.Contains(w, "pass") || strings.Contains(w, "ldap") || w == "ad":
+		return model.AuthPassword, true
 	}
 	return "", false
 }
 
-// authChains are the ways in: each word alone, or with all one after another.
-func authChains(item *report.Item, words []string, all bool) []model.AuthChain {
-	var methods []model.AuthMethod
+// authMethods are the ways in of a list of words, each once, a code behind what it is the
+// second step of. unknown are the words that mean nothing here.
+func authMethods(words []string) (methods []model.AuthMethod, unknown []string) {
 	for _, word := range words {
 		m, ok := authWord(word)
 		switch {
 		case !ok:
-			item.Change(report.Protocols, fmt.Sprintf("the way to log in %.40q is not known here and is left out", word), "")
+			unknown = append(unknown, fmt.Sprintf("%.40q", word))
 		case !slices.Contains(methods, m):
 			methods = append(methods, m)
 		}
 	}
-	// A code alone would be the whole log-in; it is asked for where there is a secret.
-	if len(methods) > 0 && methods[0] == model.AuthTOTP {
-		methods = methods[1:]
+	slices.SortStableFunc(methods, func(a, b model.AuthMethod) int { return codeLast(a) - codeLast(b) })
+	return methods, unknown
+}
+
+func codeLast(m model.AuthMethod) int {
+	if m == model.AuthTOTP {
+		return 1
 	}
-	var out []model.AuthChain
+	return 0
+}
+
+// siteChains are the ways into a site, any of which is enough.
+func siteChains(item *report.Item, words []string) []model.AuthChain {
+	methods, unknown := authMethods(words)
+	for _, word := range unknown {
+		item.Change(report.Protocols, fmt.Sprintf("the way to log in %s is not known here and is left out", word), "")
+	}
+	out := anyOf(methods)
+	if len(unknown) > 0 && len(out) == 0 {
+		item.Lose(report.Changed, report.Protocols, "no way to log in of its list is known here, so it has the usual ones", "look whether they are meant")
+	}
+	return out
+}
+
+// anyOf are chains of one method each. A code is asked for where there is a secret; alone
+// it would be the whole log-in.
+func anyOf(methods []model.AuthMethod) (out []model.AuthChain) {
 	for _, m := range methods {
-		if all && len(out) > 0 {
-			out[0] += model.AuthChain("," + m)
-		} else if all || m != model.AuthTOTP {
+		if m != model.AuthTOTP {
 			out = append(out, model.AuthChain(m))
 		}
 	}
 	return out
+}
+
+// authChains are the ways in of an account: any of its words, or with all one after
+// another. weaker says why less would be asked of it here than before, if it would.
+func authChains(item *report.Item, words []string, all bool) (out []model.AuthChain, weaker string) {
+	methods, unknown := authMethods(words)
+	if !all {
+		for _, word := range unknown {
+			item.Change(report.Protocols, fmt.Sprintf("the way to log in %s is not known here and is left out", word), "")
+		}
+		if out = anyOf(methods); len(out) == 0 && len(words) > 0 {
+			weaker = "no way to log in of its own is known here, and those of the site would do"
+		}
+		return out, weaker
+	}
+	chain := make([]string, len(methods))
+	for i, m := range methods {
+		chain[i] = string(m)
+	}
+	switch {
+	case len(unknown) > 0:
+		weaker = "it had to pass steps to log in, of which some are not known here: " + strings.Join(unknown, ", ")
+	case len(methods) > 0 && methods[0] == model.AuthTOTP:
+		weaker = "a code alone was its whole log-in"
+	case len(methods) > 0:
+		return []model.AuthChain{model.AuthChain(strings.Join(chain, ","))}, ""
+	}
+	return nil, weaker
 }
 
 // speeds are limits that can be: of one network the first.

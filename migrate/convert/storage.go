@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -16,9 +17,11 @@ type Storage struct {
 	Type string
 	// Disk tells a folder of the machine, Encrypted one whose files are.
 	Disk, Encrypted bool
-	Root            string
-	Soft, Hard      int64
-	Raw             string
+	// Doubtful tells that it is not marked as encrypted, and that something says it may be.
+	Doubtful   bool
+	Root       string
+	Soft, Hard int64
+	Raw        string
 }
 
 // VFS takes over a place for files. All of a site come before its groups and users.
@@ -35,8 +38,12 @@ func (s *Site) VFS(old Storage) error {
 	if old.ID == "" {
 		old.ID = name
 	}
-	if _, twice := s.vfs[old.ID]; twice {
-		item.Drop(report.Duplicates, fmt.Sprintf("another VFS has the ID %.80q", old.ID), "")
+	if first, twice := s.vfs[old.ID]; twice {
+		item.Drop(report.Duplicates, fmt.Sprintf("another VFS has the ID %.80q, and nothing tells which one its users have", old.ID), "make it anew, and give it to its users")
+		if first.fate != encrypted {
+			first.fate, first.why = lost, "which is there twice"
+			s.vfs[old.ID] = first
+		}
 		return nil
 	}
 	if old.Encrypted {
@@ -45,51 +52,76 @@ func (s *Site) VFS(old Storage) error {
 			"recover the files with ss-vfsdecrypt, make a new encrypted VFS, and upload them again")
 		return nil
 	}
-	root, path := parametric(strings.TrimSpace(old.Root))
+	root, path, odd := parametric(strings.TrimSpace(old.Root))
 	v := &model.VFS{
 		Head: model.Head{Name: name}, Site: s.Name, Type: model.VFSDisk, Root: root,
 		Description: plainText(old.Description), Quota: quota(item, old.Soft, old.Hard),
 	}
 	why := ""
-	if !old.Disk {
+	switch {
+	case old.Doubtful:
+		why = "it is not marked as encrypted, and has a passphrase: its files may be"
+	case !old.Disk:
 		why = fmt.Sprintf("storage of the kind %.40q is not served here", old.Type)
-	} else if v.Root == "/" || !s.rootFits(v) {
+	case odd != "":
+		why = fmt.Sprintf("nothing is known here that %.60q in its folder %.200q stands for", odd, old.Root)
+	case !s.rootFits(v) || path != "" && !model.IsPath(path), s.c.opt.Windows() && strings.HasPrefix(root, "/"):
 		why = fmt.Sprintf("%.200q is not a folder of this machine", old.Root)
 	}
 	if why != "" {
-		s.vfs[old.ID] = storage{name: name, fate: inert}
-		item.Keep(report.VFSType, why, "make a VFS with a folder of this machine, and change its users to it")
+		s.vfs[old.ID] = storage{name: name, fate: inert, why: why}
+		item.Lose(report.Kept, report.VFSType, why, "make a VFS with a folder of this machine, and change its users to it")
 		return s.c.keep(s.Name, "vfs", name, old.Raw)
 	}
 	v.Name = s.c.unique(item, model.KindVFS, s.Name, name)
+	became := storage{name: v.Name, path: path}
+	s.folder(item, &became, root)
 	if err := s.c.give(item, v, nil); err != nil {
 		return err
 	}
 	if path != "" {
-		item.Change(report.VFSType, fmt.Sprintf("each user has a folder of the own name in %.200q", root), "")
+		item.Change(report.VFSType, fmt.Sprintf("each user has the own folder %.200q in %.200q", path, root), "")
 	}
-	s.vfs[old.ID] = storage{v.Name, usable, path}
 	if item.Dropped() {
-		s.vfs[old.ID] = storage{name: name, fate: lost}
+		became = storage{name: name, fate: lost, why: "which could not be taken over"}
 	}
+	s.vfs[old.ID] = became
 	return nil
 }
 
-// userMarks are how a folder is written that has the user's name, in small letters.
-var userMarks = []string{"%username%", "%user%", "{username}", "{user}", "[username]", "[user]", "<username>", "<user>"}
-
-// parametric takes the user's name from the end of a folder: it belongs into the path.
-func parametric(root string) (folder, path string) {
-	at := strings.LastIndexAny(root, `/\`)
-	if at < 1 {
-		return root, ""
+// folder compares a VFS's folder with the machine. One of Windows cannot be on another
+// system: the VFS is there, lets nobody in, and needs no more than another folder.
+func (s *Site) folder(item *report.Item, became *storage, root string) {
+	switch {
+	case !s.c.opt.Windows() && !strings.HasPrefix(root, "/"):
+		became.fate, became.why = foreign, fmt.Sprintf("whose folder %.200q is one of Windows", root)
+		item.Lose(report.Action, report.VFSType, fmt.Sprintf("its folder %.200q is one of Windows, and this machine has another system; until it has another folder nobody can use it", root),
+			"copy the files, and change the folder of the VFS")
+	case s.c.opt.Folder != nil && !s.c.opt.Folder(root):
+		item.Action(report.VFSType, fmt.Sprintf("its folder %.200q is not there on this machine", root), "make it and copy the files, or change the folder of the VFS")
 	}
-	for _, mark := range userMarks {
-		if strings.EqualFold(root[at+1:], mark) {
-			return root[:at], "/" + model.UserMark
+}
+
+// userMarks are how a folder is written that has the user's name, otherMarks what else may
+// stand for something in it.
+var (
+	userMarks  = regexp.MustCompile(`(?i)%(user|username)%|\$?\{(user|username)\}|\[(user|username)\]|<(user|username)>`)
+	otherMarks = regexp.MustCompile(`%[A-Za-z_]+%|\$?\{[A-Za-z_.]+\}|<[A-Za-z_ .]+>|\$\([A-Za-z_.]+\)`)
+)
+
+// parametric takes the user's name, and what is below, from a folder: it belongs into the
+// path. odd is what else stands for something that is not known here.
+func parametric(root string) (folder, path, odd string) {
+	folder = root
+	if at := userMarks.FindStringIndex(root); at != nil {
+		cut := strings.LastIndexAny(root[:at[0]], `/\`) + 1
+		folder = root[:cut]
+		path = model.CanonicalPath(strings.ReplaceAll(userMarks.ReplaceAllLiteralString(root[cut:], model.UserMark), `\`, "/"))
+		if plain := strings.TrimRight(folder, `/\`); plain != "" && !strings.HasSuffix(plain, ":") {
+			folder = plain
 		}
 	}
-	return root, ""
+	return folder, path, otherMarks.FindString(folder + strings.ReplaceAll(path, model.UserMark, ""))
 }
 
 // rootFits tries whether the model takes the folder.
@@ -152,9 +184,12 @@ func (s *Site) layout(item *report.Item, home Folder, folders []Folder) layout {
 		case v.fate == inert:
 			l.noHome, l.partly = fmt.Sprintf("its home is in the VFS %.80q, which is not served here", v.name), true
 		case v.fate == lost:
-			l.noHome = fmt.Sprintf("its home is in the VFS %.80q, which could not be taken over", v.name)
+			l.noHome = fmt.Sprintf("its home is in the VFS %.80q, %s", v.name, v.why)
 		default:
 			l.home = model.Folder{VFS: v.name, Path: v.path + home.Path, Permissions: home.Permissions}
+		}
+		if v.fate == foreign {
+			item.Lose(report.Action, report.VFSType, fmt.Sprintf("its home is in the VFS %.80q, %s", v.name, v.why), "change the folder of the VFS")
 		}
 	}
 	for _, f := range folders {
@@ -165,21 +200,26 @@ func (s *Site) layout(item *report.Item, home Folder, folders []Folder) layout {
 
 func (s *Site) virtual(item *report.Item, l *layout, f Folder) {
 	v, ok := s.vfs[f.VFS]
-	mount := "/" + strings.Trim(strings.ReplaceAll(f.Mount, `\`, "/"), "/")
+	mount := model.CanonicalPath(strings.ReplaceAll(f.Mount, `\`, "/"))
 	drop := func(rule report.Rule, why string) {
-		item.Change(rule, fmt.Sprintf("it has no folder %.80q any more: %s", f.Mount, why), "give it a folder of another VFS")
+		item.Lose(report.Changed, rule, fmt.Sprintf("it has no folder %.80q any more: %s", f.Mount, why), "give it a folder of another VFS")
 	}
 	switch {
 	case !ok:
 		drop(report.References, "the source does not have its VFS")
-	case v.fate != usable:
+	case v.fate == lost:
+		drop(report.References, fmt.Sprintf("it is in the VFS %.80q, %s", v.name, v.why))
+	case v.fate == inert:
 		l.partly = true
 		drop(report.VFSType, fmt.Sprintf("the VFS %.80q is not served here", v.name))
-	case mount == "/" || slices.Contains(strings.Split(mount, "/"), ".."):
+	case mount == "/" || !model.IsPath(mount):
 		drop(report.NotValid, "that is no path for a folder")
 	case slices.ContainsFunc(l.folders, func(o model.VirtualFolder) bool { return model.Fold(o.Mount) == model.Fold(mount) }):
 		drop(report.Duplicates, "another folder has that path")
 	default:
+		if v.fate == foreign {
+			item.Lose(report.Action, report.VFSType, fmt.Sprintf("its folder %.80q is in the VFS %.80q, %s", mount, v.name, v.why), "change the folder of the VFS")
+		}
 		l.folders = append(l.folders, model.VirtualFolder{
 			Mount: mount, Hidden: f.Hidden,
 			Folder: model.Folder{VFS: v.name, Path: v.path + f.Path, Permissions: f.Permissions},

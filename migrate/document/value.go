@@ -509,9 +509,9 @@ func (v *Value) Number() (f float64, ok bool) {
 // True tells whether the value means yes; ok is false for what means neither.
 func (v *Value) True() (yes, ok bool) {
 	switch strings.ToLower(v.Str()) {
-	case "true", "1", "yes", "on", "enabled":
+	case "true", "1", "-1", "yes", "on", "enabled", "y", "t":
 		return true, true
-	case "false", "0", "no", "off", "disabled", "":
+	case "false", "0", "no", "off", "disabled", "n", "f", "":
 		return false, true
 	}
 	return false, false
@@ -522,8 +522,13 @@ var times = []string{
 	time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999", "2006-01-02T15:04", "2006-01-02",
 }
 
+// leastMillis is the smallest number that is taken for milliseconds since 1970. Below it
+// lie the seconds and the days that others count, and nothing that anybody means here.
+const leastMillis = 1e10
+
 // Time is the moment that the value says, in UTC unless it names a zone; numbers are
-// milliseconds since 1970. ok is false for what is no moment; nothing is the zero time.
+// milliseconds since 1970, from April of that year on. ok is false for what is no moment;
+// nothing is the zero time.
 func (v *Value) Time() (t time.Time, ok bool) {
 	text := v.Str()
 	if text == "" {
@@ -534,7 +539,7 @@ func (v *Value) Time() (t time.Time, ok bool) {
 			return t.UTC(), t.Year() <= 9999 && t.Year() >= 0
 		}
 	}
-	if ms, err := strconv.ParseInt(text, 10, 64); err == nil && ms > -1<<47 && ms < 1<<47 {
+	if ms, err := strconv.ParseInt(text, 10, 64); err == nil && ms >= leastMillis && ms < 1<<47 {
 		return time.UnixMilli(ms).UTC(), true
 	}
 	return time.Time{}, false

@@ -4,8 +4,11 @@
 package importer
 
 import (
+	"cmp"
 	"context"
 	"io"
+	"net/netip"
+	"runtime"
 	"time"
 
 	"ss-setup/migrate/report"
@@ -45,6 +48,18 @@ type Options struct {
 	// HostKeys are those that the machine has for a site: a key that an import before
 	// this one made is not made again.
 	HostKeys func(site string) []*model.HostKey
+	// SuperAdmin tells whether the machine has a SuperAdmin of a name, who then stays; nil
+	// is a machine without any. With TakeSuperAdmins those of the source come in their place.
+	SuperAdmin      func(name string) bool
+	TakeSuperAdmins bool
+	// OS is the system that the import is for, as runtime.GOOS has it; this one if empty.
+	OS string
+	// Folder tells whether a folder of the machine is there, Addresses are the machine's.
+	// Where they are nil nobody compares.
+	Folder    func(path string) bool
+	Addresses []netip.Addr
+	// Bindings are where the machine listens before the import.
+	Bindings []*model.Binding
 	// Weak are host keys whose private half everybody knows.
 	Weak *hostkey.Denylist
 	// Passwords are tried at PFX certificates and encrypted keys.
@@ -64,6 +79,9 @@ func (o Options) Time() time.Time {
 	}
 	return o.Now().UTC()
 }
+
+// Windows tells whether the import is for that system.
+func (o Options) Windows() bool { return cmp.Or(o.OS, runtime.GOOS) == "windows" }
 
 // Discard takes objects, says whether they could be, and forgets them: a dry run.
 type Discard struct{}

@@ -61,7 +61,9 @@ func (r *Report) Review() []Point {
 		find("Set these passwords again.", rule(Passwords, Action)),
 		find("These passwords are kept in the old way until their users log in; set those again that fail or are never used.", rule(Passwords, Warning)),
 		find("Set these authenticator apps up again.", rule(SecondFactor)),
-		find("Put these LDAP profiles right and enable them.", rule(LDAPSettings, Disabled, Action)),
+		find("Put these LDAP profiles right and enable them.", func(l Line) bool {
+			return l.Rule == LDAPSettings && l.Kind == LDAP && contains([]Outcome{Disabled, Action, Made}, l.Outcome)
+		}),
 		find("Make these encrypted VFSs and their users anew; ss-vfsdecrypt recovers the files.", rule(EncryptedVFS, Dropped)),
 		find("Weak settings in force: look whether somebody still needs them.", func(l Line) bool { return l.Rule == Algorithms && l.Outcome == Warning }),
 		find("Look at everything that is disabled.", func(l Line) bool { return l.Outcome == Disabled && l.Rule != LDAPSettings }),

@@ -84,6 +84,9 @@ type Line struct {
 	// What says what happened and why, Cure what to do.
 	What string `json:"what"`
 	Cure string `json:"cure,omitempty"`
+	// Loss tells that because of it somebody cannot log in or loses rights or safety, or
+	// that something does not serve, so that nobody may meet it unasked.
+	Loss bool `json:"loss,omitempty"`
 }
 
 // Count is the table's row of one kind. In is Imported + Dropped.
@@ -160,43 +163,48 @@ func (r *Report) Item(kind Kind, site, name string) *Item {
 	return &Item{r: r, kind: kind, site: site, name: name}
 }
 
-func (i *Item) line(rule Rule, o Outcome, what, cure string) {
+func (i *Item) line(rule Rule, o Outcome, what, cure string, loss bool) {
+	switch o {
+	case Dropped:
+		i.dropped = true
+	case Disabled:
+		i.disabled = true
+	case Changed, Action:
+		i.changed = true
+	case Kept:
+		i.kept = true
+	}
 	// A name is a piece of its document, which would all be kept with it.
-	i.r.Lines = append(i.r.Lines, Line{rule, o, i.kind, i.site, strings.Clone(i.name), what, cure})
+	i.r.Lines = append(i.r.Lines, Line{rule, o, i.kind, i.site, strings.Clone(i.name), what, cure, loss})
+}
+
+// missed tells the kinds of which none may be dropped or disabled unasked.
+func (k Kind) missed() bool {
+	return k == User || k == Group || k == Site || k == VFS || k == LDAP || k == Admin
 }
 
 // Drop says that the object was not imported.
-func (i *Item) Drop(rule Rule, what, cure string) {
-	i.dropped = true
-	i.line(rule, Dropped, what, cure)
-}
+func (i *Item) Drop(rule Rule, what, cure string) { i.line(rule, Dropped, what, cure, i.kind.missed()) }
 
 // Disable says that the object is there and may not be used.
 func (i *Item) Disable(rule Rule, what, cure string) {
-	i.disabled = true
-	i.line(rule, Disabled, what, cure)
+	i.line(rule, Disabled, what, cure, i.kind.missed())
 }
 
 // Change says what is different now.
-func (i *Item) Change(rule Rule, what, cure string) {
-	i.changed = true
-	i.line(rule, Changed, what, cure)
-}
+func (i *Item) Change(rule Rule, what, cure string) { i.line(rule, Changed, what, cure, false) }
 
 // Action says what somebody has to do before it works as before.
-func (i *Item) Action(rule Rule, what, cure string) {
-	i.changed = true
-	i.line(rule, Action, what, cure)
-}
+func (i *Item) Action(rule Rule, what, cure string) { i.line(rule, Action, what, cure, false) }
 
 // Keep says that the object, or a part of it, is kept and has no use here.
-func (i *Item) Keep(rule Rule, what, cure string) {
-	i.kept = true
-	i.line(rule, Kept, what, cure)
-}
+func (i *Item) Keep(rule Rule, what, cure string) { i.line(rule, Kept, what, cure, false) }
 
 // Warn says what to know of an object that is imported as it was.
-func (i *Item) Warn(rule Rule, what, cure string) { i.line(rule, Warning, what, cure) }
+func (i *Item) Warn(rule Rule, what, cure string) { i.line(rule, Warning, what, cure, false) }
+
+// Lose is Drop, Disable, Change, Action, Keep or Warn, by the outcome, for what is a loss.
+func (i *Item) Lose(o Outcome, rule Rule, what, cure string) { i.line(rule, o, what, cure, true) }
 
 // Done counts what became of the object, and tells whether it is imported.
 func (i *Item) Done() bool {
@@ -206,13 +214,13 @@ func (i *Item) Done() bool {
 		return false
 	}
 	c.Imported++
-	switch {
-	case i.disabled:
-		c.Disabled++
-	case i.kept:
-		c.Kept++
-	case i.changed:
-		c.Changed++
+	for _, flag := range []struct {
+		is bool
+		n  *int
+	}{{i.disabled, &c.Disabled}, {i.kept, &c.Kept}, {i.changed, &c.Changed}} {
+		if flag.is {
+			*flag.n++
+		}
 	}
 	return true
 }
@@ -226,7 +234,7 @@ func (i *Item) Rename(name string) { i.name = name }
 // Made says that an object was made that the source did not have.
 func (r *Report) Made(rule Rule, kind Kind, site, name, what, cure string) {
 	r.count(kind).Made++
-	r.Lines = append(r.Lines, Line{rule, Made, kind, site, name, what, cure})
+	r.Lines = append(r.Lines, Line{Rule: rule, Outcome: Made, Kind: kind, Site: site, Name: name, What: what, Cure: cure})
 }
 
 // Warn says what concerns no object alone.
@@ -273,15 +281,55 @@ func (r *Report) Balanced() error {
 	return nil
 }
 
-// Losses are the lines that nobody may meet unasked: users, groups, sites and VFSs that
-// are dropped or disabled.
+// About adds a line that only the whole shows. It counts no object.
+func (r *Report) About(l Line) { r.Lines = append(r.Lines, l) }
+
+// Lose tells a loss that only the whole shows. It counts no object.
+func (r *Report) Lose(l Line) {
+	l.Loss = true
+	r.Lines = append(r.Lines, l)
+}
+
+// Losses are the lines that nobody may meet unasked: who cannot log in afterwards, what
+// does not serve, and what nobody understood.
 func (r *Report) Losses() []Line {
 	var out []Line
 	for _, l := range r.Lines {
-		lost := l.Outcome == Dropped || l.Outcome == Disabled
-		if lost && (l.Kind == User || l.Kind == Group || l.Kind == Site || l.Kind == VFS) {
+		if l.Loss {
 			out = append(out, l)
 		}
 	}
 	return out
+}
+
+// LossSummary says of how many objects there are Losses, such as "2 users and one site";
+// an object with several counts once. It is empty if there are none.
+func (r *Report) LossSummary() string {
+	type object struct {
+		kind       Kind
+		site, name string
+	}
+	seen, of := map[object]bool{}, map[Kind]int{}
+	for _, l := range r.Lines {
+		if o := (object{l.Kind, l.Site, l.Name}); l.Loss && (l.Kind == "" || !seen[o]) {
+			seen[o] = true
+			of[l.Kind]++
+		}
+	}
+	var parts []string
+	for _, k := range append(slices.Clone(kinds), "") {
+		noun := cmp.Or(string(k), "other point")
+		switch n := of[k]; {
+		case n == 1:
+			parts = append(parts, "one "+noun)
+		case n > 1 && k != Settings:
+			parts = append(parts, fmt.Sprintf("%d %ss", n, noun))
+		case n > 1:
+			parts = append(parts, fmt.Sprintf("%d %s", n, noun))
+		}
+	}
+	if n := len(parts); n > 1 {
+		return strings.Join(parts[:n-1], ", ") + " and " + parts[n-1]
+	}
+	return strings.Join(parts, "")
 }

@@ -30,6 +30,28 @@ func sortOf(userType string) convert.Sort {
 	return convert.Local
 }
 
+// isGroup tells groups from users.
+func isGroup(s convert.Sort) bool {
+	return s == convert.WindowsGroup || s == convert.DirectoryGroup || s == convert.LocalGroup
+}
+
+// accountName is what tells in which order accounts are taken over.
+func accountName(doc *document.Value) *convert.Account {
+	return &convert.Account{Name: doc.Get("Username").Str(), Sort: sortOf(doc.Get("UserType").Str())}
+}
+
+// localTypes are words for accounts of the server's own, without user or group behind.
+var localTypes = map[string]bool{"": true, "sms": true, "sm": true, "normal": true, "local": true, "internal": true, "standard": true, "default": true}
+
+// unknownType is a UserType that is none that is known here.
+func unknownType(userType string) string {
+	w := convert.Bare(userType)
+	if s := sortOf(userType); s != convert.Local && s != convert.LocalGroup || localTypes[strings.TrimSuffix(strings.TrimSuffix(w, "group"), "user")] {
+		return ""
+	}
+	return userType
+}
+
 // account reads a user.
 func (i *run) account(a *convert.Account, doc *document.Value) {
 	userType := doc.Get("UserType").Str()
@@ -38,6 +60,7 @@ func (i *run) account(a *convert.Account, doc *document.Value) {
 		Sort: sortOf(userType), Password: password(doc), Auth: words(doc.Get("AuthTypes")), Speed: speeds(doc.Get("SpeedLimits")),
 		Directory: doc.Get("LDAPServerID", "LDAPServer").Str(),
 	}
+	a.Type = unknownType(userType)
 	a.Active = !strings.Contains(convert.Bare(userType), "ldap")
 	doc.Get("_id").Skip()
 	a.AuthAll, _ = doc.Get("AuthAll").True()
@@ -50,11 +73,12 @@ func (i *run) account(a *convert.Account, doc *document.Value) {
 		k.Skip()
 	}
 	a.Home = i.folder(a, doc.Get("Home"))
+	a.HomeRights = homeRights(doc.Get("Home").Get("Permissions"), a.Home.Permissions)
 	for f := range doc.Get("VirtualFolders").Items() {
 		a.Folders = append(a.Folders, i.folder(a, f))
 	}
 	if doc.Has("AllowSFTP") {
-		yes, _ := doc.Get("AllowSFTP").True()
+		yes, _ := truth(doc.Get("AllowSFTP"))
 		a.NoSFTP = !yes
 	}
 	a.Disabled, a.Status = status(doc.Get("AccountStatus"))
@@ -64,7 +88,9 @@ func (i *run) account(a *convert.Account, doc *document.Value) {
 		a.Allow = append(a.Allow, network(n))
 	}
 	if v := doc.Get("EventHandlers"); v != nil {
-		a.Handlers = v.Len()
+		for h := range v.Items() {
+			a.Handlers = append(a.Handlers, first(h, "Event", "Name", "ScriptName", "Script", "_id"))
+		}
 		v.Skip()
 	}
 	a.Layout = func() string { return layout(a) }
@@ -91,7 +117,7 @@ func (i *run) folder(a *convert.Account, doc *document.Value) convert.Folder {
 
 // permissions are switches. Files and folders are renamed by one right here.
 func (i *run) permissions(a *convert.Account, doc *document.Value) []model.Permission {
-	can := func(name string) bool { yes, _ := doc.Get(name).True(); return yes }
+	can := func(name string) bool { yes, _ := truth(doc.Get(name)); return yes }
 	var out []model.Permission
 	give := func(yes bool, list ...model.Permission) {
 		if yes {
@@ -113,6 +139,19 @@ func (i *run) permissions(a *convert.Account, doc *document.Value) []model.Permi
 		a.HalfRename = true
 	}
 	return out
+}
+
+// homeRights is what the switches of permissions say, of which those given are on.
+func homeRights(doc *document.Value, given model.Permissions) convert.Rights {
+	switch {
+	case doc == nil:
+		return convert.RightsUnsaid
+	case len(given) > 0:
+		return convert.RightsKnown
+	case !doc.Empty() && !doc.Has("canListDir", "canGetFile", "canPutFile", "canModFile", "canDelFile", "canMakeDir", "canDelDir", "canRenFile", "canRenDir"):
+		return convert.RightsUnknown
+	}
+	return convert.RightsNone
 }
 
 func status(v *document.Value) (disabled bool, word string) {

@@ -1,10 +1,8 @@
 package v45
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
-	"time"
 
 	"ss-setup/migrate/convert"
 	"ss-setup/migrate/document"
@@ -14,14 +12,15 @@ import (
 
 // serverParts is what is gathered of a virtual server before it is made.
 type serverParts struct {
-	id, folder string
-	old        convert.OldSite
-	bindings   []convert.Binding
-	keys       []convert.HostKey
-	certs      []convert.Certificate
-	ldap       []convert.Directory
-	safe       []convert.Network
-	handlers   []string
+	id       string
+	folders  []string // the server's names in the backup's collections
+	old      convert.OldSite
+	bindings []convert.Binding
+	keys     []convert.HostKey
+	certs    []convert.Certificate
+	ldap     []convert.Directory
+	safe     []convert.Network
+	handlers []string
 }
 
 func (i *run) sites() error {
@@ -38,24 +37,23 @@ func (i *run) sites() error {
 }
 
 func (i *run) site(s *serverParts) error {
-	err := i.each(s.folder, conf, func(doc *document.Value) error {
+	in := &siteRun{run: i, s: s}
+	err := in.each(conf, func(doc *document.Value) error {
 		i.conf(s, doc)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if err := i.parts(s); err != nil {
+	if err := in.parts(); err != nil {
 		return err
 	}
-	site, err := i.c.BeginSite(s.old)
-	if err != nil {
+	if in.site, err = i.c.BeginSite(s.old); err != nil {
 		return err
 	}
-	in := &siteRun{i, site, s}
 	for _, step := range []func() error{
-		in.keysAndBindings, in.vfss, func() error { return in.accounts(true) }, in.ldap,
-		func() error { return in.accounts(false) }, in.lists, in.scripts, in.siteAdmins,
+		in.keysAndBindings, in.vfss, in.groups, in.ldap,
+		in.users, in.lists, in.scripts, in.siteAdmins,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -69,10 +67,14 @@ func (i *run) conf(s *serverParts, doc *document.Value) {
 	o := &s.old
 	doc.Get("_id").Skip()
 	number := func(names ...string) int64 { n, _ := doc.Get(names...).Int(); return n }
-	o.MaxConnections = number("MaxConn", "MaxConnections")
-	o.MaxPerClient = number("MaxConnPerClient", "MaxConnPerIP", "MaxConnectionsPerClient")
-	o.MaxPerUser = number("MaxConnPerUser", "MaxConnectionsPerUser")
-	o.IdleMinutes = number("IdleTimeoutMinutes", "IdleTimeout", "TimeoutMinutes")
+	bound := func(names ...string) convert.Bound {
+		n, ok := doc.Get(names...).Int()
+		return convert.Bound{N: n, Set: ok}
+	}
+	o.MaxConnections = bound("MaxConn", "MaxConnections")
+	o.MaxPerClient = bound("MaxConnPerClient", "MaxConnPerIP", "MaxConnectionsPerClient")
+	o.MaxPerUser = bound("MaxConnPerUser", "MaxConnectionsPerUser")
+	o.IdleMinutes = bound("IdleTimeoutMinutes", "IdleTimeout", "TimeoutMinutes")
 	o.Level = doc.Get("ProtectorBehavior").Str()
 	o.WindowMinutes, o.Threshold = number("ProtectorTimeWindowMin", "ProtectorTimeWindow"), number("ProtectorErrThreshold", "ProtectorThreshold")
 	o.BanMinutes, o.GrowPercent = number("ProtectorBanForMin", "ProtectorBanTime"), number("ProtectorCompoundIncr", "ProtectorIncrement")
@@ -125,7 +127,8 @@ func (i *run) conf(s *serverParts, doc *document.Value) {
 }
 
 // parts are collections that other backups have within the settings.
-func (i *run) parts(s *serverParts) error {
+func (in *siteRun) parts() error {
+	i, s := in.run, in.s
 	for _, c := range []struct {
 		name string
 		take func(doc *document.Value)
@@ -145,7 +148,7 @@ func (i *run) parts(s *serverParts) error {
 		{whitelist, func(doc *document.Value) { s.old.Allow = append(s.old.Allow, network(doc)) }},
 		{safelist, func(doc *document.Value) { s.safe = append(s.safe, network(doc)) }},
 	} {
-		err := i.each(s.folder, c.name, func(doc *document.Value) error {
+		err := in.each(c.name, func(doc *document.Value) error {
 			c.take(doc)
 			return nil
 		})
@@ -205,6 +208,31 @@ type siteRun struct {
 	s    *serverParts
 }
 
+// each hands over the documents of a collection of the virtual server.
+func (in *siteRun) each(name string, take func(doc *document.Value) error) error {
+	for _, folder := range in.s.folders {
+		at := folder
+		if in.site != nil {
+			at = in.site.Name
+		}
+		strange := func() { in.c.Unplaced(kindOf(name), at, "", noObject) }
+		if err := in.walk(folder, name, nil, take, strange); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// again is each for a second look at documents that each tells of; look may pass some over.
+func (in *siteRun) again(name string, look func([]byte) bool, take func(doc *document.Value) error) error {
+	for _, folder := range in.s.folders {
+		if err := in.run.again(folder, name, look, take); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (in *siteRun) keysAndBindings() error {
 	if err := in.site.HostKeys(in.s.keys); err != nil {
 		return err
@@ -223,45 +251,98 @@ func (in *siteRun) keysAndBindings() error {
 }
 
 func (in *siteRun) vfss() error {
-	return in.each(in.s.folder, vfss, func(doc *document.Value) error {
+	return in.each(vfss, func(doc *document.Value) error {
 		old := convert.Storage{
 			ID: doc.Get("_id", "id").Str(), Name: doc.Get("VFSName", "Name").Str(), Description: doc.Get("Description").Str(),
 			Type: doc.Get("TargetType", "VFSType", "Type").Str(), Root: doc.Get("Target").Str(), Raw: doc.Raw(),
 		}
 		w := convert.Bare(old.Type)
 		old.Disk = w == "" || w == "disk"
-		old.Encrypted = strings.Contains(w, "aes") || strings.Contains(w, "encr")
+		old.Encrypted = strings.Contains(w, "aes") || strings.Contains(w, "encr") || strings.Contains(w, "crypt")
+		pass := doc.Get("EncryptionPass", "EncPass", "PassPhrase")
+		old.Doubtful = !old.Encrypted && !pass.Empty()
+		pass.Skip()
 		old.Soft, _ = doc.Get("SoftQuota").Int()
 		old.Hard, _ = doc.Get("HardQuota").Int()
-		doc.Get("EncryptionPass", "EncPass", "PassPhrase").Skip()
 		in.leave(doc, vfss, "a folder needs nothing more", "TargetPayload", "QuotaTTL")
 		return in.site.VFS(old)
 	})
 }
 
-// accounts takes over the groups, or the users.
-func (in *siteRun) accounts(groups bool) error {
-	if !groups {
-		if err := in.site.EndLDAP(); err != nil {
-			return err
-		}
-	}
-	var look func([]byte) bool
-	if groups {
-		// The types of groups end so; an escape may hide any letter.
-		look = func(text []byte) bool {
-			return bytes.Contains(text, []byte(`roup"`)) || bytes.Contains(text, []byte(`\u00`))
-		}
-	}
-	return in.some(in.s.folder, users, look, func(doc *document.Value) error {
-		a, sort := convert.Account{}, sortOf(doc.Get("UserType").Str())
-		if isGroup := sort == convert.WindowsGroup || sort == convert.DirectoryGroup || sort == convert.LocalGroup; isGroup != groups {
+// groups comes before LDAP profiles and users.
+func (in *siteRun) groups() error {
+	return in.again(users, mayBeGroup, func(doc *document.Value) error {
+		if !isGroup(sortOf(doc.Get("UserType").Str())) {
 			doc.Skip()
 			return nil
 		}
-		in.account(&a, doc)
-		return in.site.Account(&a)
+		return in.account(doc)
 	})
+}
+
+// mayBeGroup tells documents that have the word group in them, in any case and with any
+// signs in it, as sortOf finds it. A backslash may hide any letter.
+func mayBeGroup(text []byte) bool {
+	const word = "group"
+	n := 0
+	for _, c := range text {
+		switch {
+		case c == '\\':
+			return true
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		default:
+			continue // a sign
+		}
+		switch {
+		case c == word[n]:
+			n++
+		case c == word[0]:
+			n = 1
+		default:
+			n = 0
+		}
+		if n == len(word) {
+			return true
+		}
+	}
+	return false
+}
+
+// users takes over first those whose names nobody can contest.
+func (in *siteRun) users() error {
+	if err := in.site.EndLDAP(); err != nil {
+		return err
+	}
+	left := 0
+	err := in.each(users, func(doc *document.Value) error {
+		switch a := accountName(doc); {
+		case isGroup(a.Sort):
+		case a.Contested():
+			left++
+		default:
+			return in.account(doc)
+		}
+		doc.Skip()
+		return nil
+	})
+	if err != nil || left == 0 {
+		return err
+	}
+	return in.again(users, nil, func(doc *document.Value) error {
+		if a := accountName(doc); isGroup(a.Sort) || !a.Contested() {
+			doc.Skip()
+			return nil
+		}
+		return in.account(doc)
+	})
+}
+
+func (in *siteRun) account(doc *document.Value) error {
+	var a convert.Account
+	in.run.account(&a, doc)
+	return in.site.Account(&a)
 }
 
 func (in *siteRun) ldap() error {
@@ -279,15 +360,17 @@ func (in *siteRun) lists() error {
 			return err
 		}
 	}
-	return in.each(in.s.folder, blacklist, func(doc *document.Value) error {
+	return in.each(blacklist, func(doc *document.Value) error {
 		n := network(doc)
 		e := convert.ListEntry{List: model.ListBlock, Network: n.Text, Notes: n.Notes, Reason: doc.Get("Reason", "AddReason").Str()}
 		if doc.Has("BLPerTemporary", "Temporary") {
-			e.Temporary, _ = doc.Get("BLPerTemporary", "Temporary").True()
+			e.Temporary, _ = truth(doc.Get("BLPerTemporary", "Temporary"))
 		} else {
 			e.Temporary = strings.HasPrefix(convert.Bare(doc.Get("Persistence").Str()), "temp")
 		}
-		e.Expires, _ = doc.Get("Expiration", "ExpirationUTC", "ExpireWhen", "Expires").Time()
+		if when := doc.Get("Expiration", "ExpirationUTC", "ExpireWhen", "Expires"); e.Temporary {
+			e.Expires = moment(when)
+		}
 		e.Offences, _ = doc.Get("Hits").Int()
 		return in.site.Entry(e)
 	})
@@ -299,7 +382,7 @@ func (in *siteRun) scripts() error {
 		in.site.Drop(report.Handler, name, report.Scripts, "the scripts of version 4 and 5 are not run any more", "")
 	}
 	for _, name := range []string{scripts, transient} {
-		err := in.each(in.s.folder, name, func(doc *document.Value) error {
+		err := in.each(name, func(doc *document.Value) error {
 			if name == transient {
 				doc.Skip()
 				in.site.Drop(report.Other, "sessions and logs", report.OtherSettings, "it is of the past, and not of the configuration", "")
@@ -318,7 +401,7 @@ func (in *siteRun) scripts() error {
 }
 
 func (in *siteRun) siteAdmins() error {
-	return in.each(in.s.folder, admins, func(doc *document.Value) error {
+	return in.each(admins, func(doc *document.Value) error {
 		a := in.admin(doc)
 		a.Site = in.site.Name
 		role := doc.Get("AdminRole").Str()
@@ -357,14 +440,38 @@ func network(doc *document.Value) convert.Network {
 	return convert.Network{Text: first(doc, "IPNet", "lIPNet", "IPOrNetwork", "IP", "Network", "Item", "_id"), Notes: doc.Get("Notes", "Description").Str()}
 }
 
-func date(doc *document.Value, on, when string) (t time.Time) {
-	at := doc.Get(when)
-	if yes, _ := doc.Get(on).True(); yes {
-		t, _ = at.Time()
-	} else {
-		at.Skip()
+// truth is what a switch says; ok is false if that cannot be told.
+func truth(v *document.Value) (yes, ok bool) {
+	if v.Kind() == document.Map || v.Kind() == document.List {
+		v.Skip()
+		return false, false
 	}
-	return t
+	return v.True()
+}
+
+// date reads the day that a switch makes count. A switch of which nobody can tell how it
+// stands counts as on.
+func date(doc *document.Value, on, when string) (m convert.Moment) {
+	at := doc.Get(when)
+	if yes, ok := truth(doc.Get(on)); !yes && ok {
+		at.Skip()
+		return m
+	}
+	return moment(at)
+}
+
+// moment reads a date that must be there.
+func moment(v *document.Value) convert.Moment {
+	t, ok := v.Time()
+	switch {
+	case !ok:
+		text := v.Raw()
+		v.Skip()
+		return convert.Moment{Unread: text}
+	case t.IsZero():
+		return convert.Moment{Missing: true}
+	}
+	return convert.Moment{Time: t}
 }
 
 // bytesPerKilobyte: limits were in kilobytes a second.

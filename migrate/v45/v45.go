@@ -7,8 +7,10 @@
 package v45
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -127,7 +129,7 @@ func (s *Source) Import(ctx context.Context, o importer.Options, to importer.Tak
 	c.CheckRelease(Product, s.version, last)
 	i := &run{ctx: ctx, set: s.set, c: c, r: r}
 	for _, name := range s.set.Strange {
-		c.Drop(report.Other, "", name, report.NotUnderstood, "it is no part of a backup that is known here", "")
+		c.Strange(name)
 	}
 	for _, step := range []func() error{i.version, i.allNodes, i.superAdmins, i.sites, i.others} {
 		if err := step(); err != nil {
@@ -137,6 +139,19 @@ func (s *Source) Import(ctx context.Context, o importer.Options, to importer.Tak
 	c.Finish()
 	return r.Balanced()
 }
+
+// kindOf is what the documents of a collection are in the report.
+func kindOf(collection string) report.Kind {
+	kinds := map[string]report.Kind{
+		servers: report.Site, superAdmins: report.SuperAdmin, license: report.License, conf: report.Settings, users: report.User,
+		vfss: report.VFS, admins: report.Admin, nodes: report.Node, hostKeys: report.HostKey, certs: report.Certificate,
+		ldaps: report.LDAP, scripts: report.Script, blacklist: report.ListEntry, whitelist: report.ListEntry, safelist: report.ListEntry,
+	}
+	return cmp.Or(kinds[collection], report.Other)
+}
+
+// noObject is said of documents that are none.
+const noObject = "it is no object"
 
 // run is one import.
 type run struct {
@@ -150,13 +165,18 @@ type run struct {
 }
 
 func (i *run) each(site, name string, take func(doc *document.Value) error) error {
-	return i.some(site, name, nil, take)
+	return i.walk(site, name, nil, take, func() { i.c.Unplaced(kindOf(name), site, "", noObject) })
 }
 
-func (i *run) some(site, name string, look func([]byte) bool, take func(doc *document.Value) error) error {
+// again is each for a second look at documents that each tells of; look may pass some over.
+func (i *run) again(site, name string, look func([]byte) bool, take func(doc *document.Value) error) error {
+	return i.walk(site, name, look, take, func() {})
+}
+
+func (i *run) walk(site, name string, look func([]byte) bool, take func(doc *document.Value) error, strange func()) error {
 	return i.set.Each(i.ctx, container.Key{Site: site, Name: name}, look, func(doc *document.Value) error {
 		if doc == nil {
-			i.c.Drop(report.Other, site, name, report.NotUnderstood, "it is no object", "")
+			strange()
 			return nil
 		}
 		if err := take(doc); err != nil {
@@ -210,11 +230,16 @@ func nodeID(doc *document.Value) string {
 }
 
 func (i *run) superAdmins() error {
-	return i.each("", superAdmins, func(doc *document.Value) error {
-		a := i.admin(doc)
+	var list []convert.Admin
+	err := i.each("", superAdmins, func(doc *document.Value) error {
+		list = append(list, i.admin(doc))
 		i.leave(doc, superAdmins, "SuperAdmins have one role", "AdminRole")
-		return i.c.SuperAdmin(a)
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return i.c.SuperAdmins(list)
 }
 
 func (i *run) admin(doc *document.Value) convert.Admin {
@@ -289,13 +314,34 @@ func (i *run) siteNames() (list []*serverParts, err error) {
 	}
 	for _, folder := range i.set.Sites() {
 		at := slices.IndexFunc(list, func(s *serverParts) bool { return model.Fold(plainName(folder)) == model.Fold(plainName(s.id)) })
+		if at < 0 {
+			at = ofSlug(list, folder)
+		}
 		if at >= 0 {
-			list[at].folder = folder
+			list[at].folders = append(list[at].folders, folder)
 			continue
 		}
-		byID(folder).folder = folder
+		s := byID(folder)
+		s.folders = append(s.folders, folder)
 	}
 	return list, i.homeless(&list, byID)
+}
+
+// ofSlug is the only server that a folder's name may mean by its title, or as it is in
+// addresses; -1 if there is none.
+func ofSlug(list []*serverParts, folder string) int {
+	at := -1
+	for n, s := range list {
+		slug := convert.Slug(plainName(folder))
+		if convert.Slug(plainName(s.id)) != slug && convert.Slug(s.old.Title) != slug {
+			continue
+		}
+		if at >= 0 {
+			return -1
+		}
+		at = n
+	}
+	return at
 }
 
 // plainName is a virtual server's name without what its database has before it.
@@ -310,25 +356,36 @@ func plainName(id string) string {
 
 // homeless are collections that lie in no folder: they belong to the only site.
 func (i *run) homeless(list *[]*serverParts, byID func(string) *serverParts) error {
-	names := map[string]bool{}
-	for _, name := range schema.Site {
-		names[name] = true
-	}
-	for name := range names {
+	var names []string
+	for _, name := range slices.Compact(slices.Sorted(maps.Values(schema.Site))) {
 		found := false
 		err := i.set.Each(i.ctx, container.Key{Name: name}, func([]byte) bool { found = true; return false }, nil)
 		if err != nil {
 			return err
 		}
-		switch {
-		case !found:
-		case len(*list) == 0:
-			byID("default")
+		if found {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 0 && len(*list) == 0 {
+		byID("default")
+	}
+	if len(*list) == 1 {
+		(*list)[0].folders = append((*list)[0].folders, "")
+		return nil
+	}
+	for _, name := range names {
+		err := i.each("", name, func(doc *document.Value) error {
+			kind, label := kindOf(name), first(doc, "Username", "Name", "VFSName", "_id", "id")
+			if name == users && isGroup(sortOf(doc.Get("UserType").Str())) {
+				kind = report.Group
+			}
+			doc.Skip()
+			i.c.Unplaced(kind, "", label, "it lies in no virtual server's folder, and nothing tells which one it belongs to")
 			return nil
-		case len(*list) == 1 && (*list)[0].folder == "":
-			return nil
-		default:
-			i.c.Drop(report.Other, "", name, report.References, "nothing tells which virtual server it belongs to", "")
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

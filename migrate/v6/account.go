@@ -2,8 +2,8 @@ package v6
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 
 	"ss-setup/migrate/container"
 	"ss-setup/migrate/convert"
@@ -13,19 +13,29 @@ import (
 
 func siteKey(site, name string) container.Key { return container.Key{Site: site, Name: name} }
 
-// schemaSiteNames are the collections of a site.
-func schemaSiteNames() map[string]bool {
-	out := map[string]bool{}
-	for _, name := range schema.Site {
-		out[name] = true
+// identity is an object's ID, as the REST interface or as a database has it.
+func identity(doc *document.Value) string {
+	id, own := doc.Get("id").Str(), doc.Get("_id")
+	if id == "" {
+		id = own.Str()
 	}
-	return out
+	own.Skip()
+	return id
+}
+
+// truth is what a switch says; ok is false if that cannot be told.
+func truth(v *document.Value) (yes, ok bool) {
+	if v.Kind() == document.Map || v.Kind() == document.List {
+		v.Skip()
+		return false, false
+	}
+	return v.True()
 }
 
 // account reads a User, which may be a group.
 func (i *run) account(doc *document.Value) *convert.Account {
 	a := &convert.Account{
-		Name: doc.Get("id").Str(), Email: doc.Get("email").Str(), Description: doc.Get("description").Str(),
+		Name: identity(doc), Email: doc.Get("email").Str(), Description: doc.Get("description").Str(),
 		Password: password(doc.Get("password")), TOTP: authenticator(doc), Auth: words(doc.Get("authTypes")),
 		Speed: speeds(doc.Get("speedLimits")), Directory: doc.Get("ldapServerId").Str(),
 	}
@@ -36,33 +46,37 @@ func (i *run) account(doc *document.Value) *convert.Account {
 	a.AuthAll, _ = doc.Get("authMultiOnSsh").True()
 	for k := range doc.Get("sshPubKeys").Items() {
 		a.Keys = append(a.Keys, convert.UserKey{Name: first(k, "name", "comment", "id"), Text: k.Get("key").Str()})
-		for _, name := range []string{"id", "name", "fingerprint", "type", "comment"} {
+		for _, name := range []string{"id", "_id", "name", "fingerprint", "type", "comment"} {
 			k.Get(name)
 		}
 	}
-	a.Home = i.folder("", doc.Get("home"))
+	a.Home = i.folder(a, "", doc.Get("home"))
+	a.HomeRights = homeRights(doc.Get("home").Get("permissions"), a.Home.Permissions)
 	for mount, v := range doc.Get("virtualFolders").Entries() {
-		a.Folders = append(a.Folders, i.folder(mount, v))
+		a.Folders = append(a.Folders, i.folder(a, mount, v))
 	}
 	if v := doc.Get("virtualFolders"); v.Kind() == document.List {
 		for f := range v.Items() {
-			a.Folders = append(a.Folders, i.folder(first(f, "mountPoint", "id", "path"), f))
+			a.Folders = append(a.Folders, i.folder(a, first(f, "mountPoint", "id", "path"), f))
 		}
 	}
 	for path, v := range doc.Get("permissionOverride").Entries() {
-		a.Overrides = append(a.Overrides, convert.Override{Path: path, Permissions: i.permissions(v.Get("permissions"))})
+		a.Overrides = append(a.Overrides, convert.Override{Path: path, Permissions: i.permissions(a, v.Get("permissions"))})
 	}
 	for item := range doc.Get("allowList").Items() {
 		a.Allow = append(a.Allow, network(item))
 	}
-	if doc.Has("subsystems") {
-		a.NoSFTP = !allowsSFTP(words(doc.Get("subsystems")))
+	// A server that has not set the list writes nothing, or a list of nothing.
+	if list := words(doc.Get("subsystems")); len(list) > 0 {
+		a.NoSFTP = !allowsSFTP(list)
 	}
 	a.Disabled, a.Status = status(doc.Get("status"))
 	a.From = date(doc, "autoEnable", "autoEnableDate")
 	a.Until = date(doc, "autoDisable", "autoDisableDate")
 	if v := doc.Get("eventHandlers"); v != nil && !v.Empty() {
-		a.Handlers = v.Len()
+		for h := range v.Items() {
+			a.Handlers = append(a.Handlers, first(h, "varEvent", "event"))
+		}
 		a.KeptHandlers = v.Raw()
 		v.Skip()
 	}
@@ -82,6 +96,10 @@ func (i *run) sort(a *convert.Account, doc *document.Value) {
 	if group {
 		a.Name = a.Name[1 : len(a.Name)-1]
 	}
+	known := kind == "" || windows || directory || localTypes[strings.TrimSuffix(strings.TrimSuffix(kind, "group"), "user")]
+	if !known {
+		a.Type = doc.Get("type").Str()
+	}
 	switch {
 	case windows && group:
 		a.Sort = convert.WindowsGroup
@@ -97,6 +115,9 @@ func (i *run) sort(a *convert.Account, doc *document.Value) {
 	a.Active = active
 }
 
+// localTypes are words for accounts of the server's own, without user or group behind.
+var localTypes = map[string]bool{"": true, "normal": true, "local": true, "internal": true, "standard": true, "regular": true, "sms": true, "default": true, "plain": true, "native": true, "ss": true, "ss6": true}
+
 func first(doc *document.Value, names ...string) string {
 	for _, name := range names {
 		if text := doc.Get(name).Str(); text != "" {
@@ -106,18 +127,33 @@ func first(doc *document.Value, names ...string) string {
 	return ""
 }
 
-func date(doc *document.Value, onName, whenName string) (t time.Time) {
+// date reads the day that a switch makes count. A switch of which nobody can tell how it
+// stands counts as on.
+func date(doc *document.Value, onName, whenName string) (m convert.Moment) {
 	when := doc.Get(whenName)
-	if on, _ := doc.Get(onName).True(); on {
-		t, _ = when.Time()
-	} else {
+	if on, ok := truth(doc.Get(onName)); !on && ok {
 		when.Skip()
+		return m
 	}
-	return t
+	return moment(when)
 }
 
-func (i *run) folder(mount string, doc *document.Value) convert.Folder {
-	f := convert.Folder{Mount: mount, VFS: doc.Get("vfsId").Str(), Permissions: i.permissions(doc.Get("permissions"))}
+// moment reads a date that must be there.
+func moment(v *document.Value) convert.Moment {
+	t, ok := v.Time()
+	switch {
+	case !ok:
+		text := v.Raw()
+		v.Skip()
+		return convert.Moment{Unread: text}
+	case t.IsZero():
+		return convert.Moment{Missing: true}
+	}
+	return convert.Moment{Time: t}
+}
+
+func (i *run) folder(a *convert.Account, mount string, doc *document.Value) convert.Folder {
+	f := convert.Folder{Mount: mount, VFS: doc.Get("vfsId").Str(), Permissions: i.permissions(a, doc.Get("permissions"))}
 	if doc.Has("visible") {
 		yes, ok := doc.Get("visible").True()
 		f.Hidden = ok && !yes
@@ -141,12 +177,15 @@ var permissionWords = map[string][]model.Permission{
 	"full":         model.AllPermissions(),
 }
 
-func (i *run) permissions(list *document.Value) []model.Permission {
+func (i *run) permissions(a *convert.Account, list *document.Value) []model.Permission {
 	var out model.Permissions
 	for _, word := range words(list) {
 		perms, ok := permissionWords[convert.Bare(word)]
 		if !ok {
-			i.r.LeftOut(users+".permissions."+convert.Bare(word), "no permission of this name is known here, so it is not given")
+			i.r.LeftOut(users+".permissions", "some permissions have names that are not known here, and are not given")
+			if shown := fmt.Sprintf("%.40q", word); !slices.Contains(a.NoRights, shown) {
+				a.NoRights = append(a.NoRights, shown)
+			}
 		}
 		for _, p := range perms {
 			if !out.Has(p) {
@@ -155,6 +194,19 @@ func (i *run) permissions(list *document.Value) []model.Permission {
 		}
 	}
 	return out
+}
+
+// homeRights is what a list of permissions says, of which those given are known here.
+func homeRights(list *document.Value, given model.Permissions) convert.Rights {
+	switch {
+	case list == nil:
+		return convert.RightsUnsaid
+	case len(words(list)) == 0:
+		return convert.RightsNone
+	case !given.Has(model.PermList) && !given.Has(model.PermDownload) && !given.Has(model.PermUpload):
+		return convert.RightsUnknown
+	}
+	return convert.RightsKnown
 }
 
 func allowsSFTP(list []string) bool {

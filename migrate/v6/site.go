@@ -3,6 +3,7 @@ package v6
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -15,7 +16,7 @@ import (
 // siteParts is what is gathered of a site before it is made.
 type siteParts struct {
 	id       string
-	folder   string // the site's name in the backup's collections
+	folders  []string // the site's names in the backup's collections
 	old      convert.OldSite
 	bindings []convert.Binding
 	safe     []convert.Network
@@ -40,7 +41,7 @@ func (i *run) sites() error {
 	}
 	doubles := map[string]bool{}
 	err := i.each("", vsites, func(doc *document.Value) error {
-		id := doc.Get("id").Str()
+		id := identity(doc)
 		if doubles[model.Fold(id)] {
 			doc.Skip()
 			i.c.Drop(report.Site, "", id, report.Duplicates, "there is another site of this ID", "")
@@ -53,8 +54,13 @@ func (i *run) sites() error {
 	if err != nil {
 		return err
 	}
+	listed := slices.Clone(all)
 	for _, folder := range i.set.Sites() {
-		byID(folder).folder = folder
+		s := ofFolder(listed, folder)
+		if s == nil {
+			s = byID(folder)
+		}
+		s.folders = append(s.folders, folder)
 	}
 	if err := i.homeless(&all, byID); err != nil {
 		return err
@@ -67,26 +73,62 @@ func (i *run) sites() error {
 	return nil
 }
 
+// ofFolder is the site that a folder is called after: by its ID, else its name, else
+// either as it is in addresses. It is nil if none is, or more than one.
+func ofFolder(all []*siteParts, folder string) *siteParts {
+	for _, same := range []func(s *siteParts) bool{
+		func(s *siteParts) bool { return model.Fold(s.id) == model.Fold(folder) },
+		func(s *siteParts) bool { return model.Fold(s.old.Title) == model.Fold(folder) },
+		func(s *siteParts) bool {
+			slug := convert.Slug(folder)
+			return convert.Slug(s.id) == slug || convert.Slug(s.old.Title) == slug
+		},
+	} {
+		var found []*siteParts
+		for _, s := range all {
+			if same(s) {
+				found = append(found, s)
+			}
+		}
+		if len(found) == 1 {
+			return found[0]
+		}
+	}
+	return nil
+}
+
 // homeless are collections of a site that lie in no folder: they belong to the only site.
 func (i *run) homeless(all *[]*siteParts, byID func(string) *siteParts) error {
-	for name := range schemaSiteNames() {
+	var names []string
+	for _, name := range slices.Compact(slices.Sorted(maps.Values(schema.Site))) {
 		found := false
-		if name == transient {
-			continue
-		}
 		if err := i.set.Each(i.ctx, siteKey("", name), func([]byte) bool { found = true; return false }, nil); err != nil {
 			return err
 		}
-		if !found {
-			continue
+		if found && name != transient {
+			names = append(names, name)
 		}
-		if len(*all) == 0 {
-			byID("default")
+	}
+	if len(names) > 0 && len(*all) == 0 {
+		byID("default")
+	}
+	if len(*all) == 1 {
+		(*all)[0].folders = append((*all)[0].folders, "")
+		return nil
+	}
+	for _, name := range names {
+		err := i.each("", name, func(doc *document.Value) error {
+			kind, label := kindOf(name), first(doc, "id", "_id", "name")
+			if name == users && isGroup(label) {
+				kind = report.Group
+			}
+			doc.Skip()
+			i.c.Unplaced(kind, "", label, "it lies in no site's folder, and nothing tells which site it belongs to")
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		if len(*all) == 1 && (*all)[0].folder == "" {
-			return nil // folder "" is where they lie
-		}
-		i.c.Drop(report.Other, "", name, report.References, "nothing tells which site it belongs to", "")
 	}
 	return nil
 }
@@ -101,7 +143,7 @@ func (i *run) virtualSite(s *siteParts, doc *document.Value) {
 	for node := range doc.Get("nodeBindings").Items() {
 		id := node.Get("nodeId").Str()
 		for b := range node.Get("bindings").Items() {
-			s.bindings = append(s.bindings, binding(id, b))
+			s.bindings = append(s.bindings, i.binding(id, b))
 		}
 	}
 	i.leave(doc, vsites, "a site is always started anew here", "autoRestart")
@@ -109,10 +151,11 @@ func (i *run) virtualSite(s *siteParts, doc *document.Value) {
 	i.leave(doc, vsites, "pages have one look here", "adminUiLogo", "adminUiLogoType", "adminUiDisclaimer")
 }
 
-func binding(node string, doc *document.Value) convert.Binding {
+func (i *run) binding(node string, doc *document.Value) convert.Binding {
 	b := convert.Binding{Node: node, Service: doc.Get("service").Str(), Address: doc.Get("ip").Str(), Raw: doc.Raw()}
 	b.Port, _ = doc.Get("port").Int()
-	b.Proxy, _ = doc.Get("behindHaProxy").True()
+	proxy, ok := truth(doc.Get("behindHaProxy"))
+	b.Proxy = proxy || !ok
 	w := convert.Bare(b.Service)
 	b.SFTP = strings.Contains(w, "ssh") || strings.Contains(w, "sftp")
 	switch v := convert.Bare(doc.Get("ipVersion").Str()); {
@@ -121,26 +164,28 @@ func binding(node string, doc *document.Value) convert.Binding {
 	case strings.HasSuffix(v, "6") && !strings.Contains(v, "4"):
 		b.Version = 6
 	}
+	if b.SFTP {
+		i.leave(doc, vsites+".bindings", "a site is reached by address and port here", "hostName")
+	}
 	for _, name := range []string{"hostName", "dataPort", "portRangeMin", "portRangeMax"} {
-		doc.Get(name).Skip()
+		doc.Get(name).Skip() // of FTP, which is kept
 	}
 	return b
 }
 
 // site makes a site and everything in it.
 func (i *run) site(s *siteParts) error {
-	err := i.each(s.folder, srvConfig, func(doc *document.Value) error {
+	in := &siteRun{run: i, folders: s.folders}
+	err := in.each(srvConfig, func(doc *document.Value) error {
 		i.srvConfig(s, doc)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	site, err := i.c.BeginSite(s.old)
-	if err != nil {
+	if in.site, err = i.c.BeginSite(s.old); err != nil {
 		return err
 	}
-	in := &siteRun{run: i, site: site, folder: s.folder}
 	for _, step := range []func() error{
 		in.hostKeys, in.certificates, func() error { return in.bindings(s) }, in.vfss, in.groups, in.ldap, in.users,
 		func() error { return in.lists(s) }, in.keptObjects, func() error { return in.kept(s) }, in.siteAdmins,
@@ -155,10 +200,11 @@ func (i *run) site(s *siteParts) error {
 // srvConfig reads a SrvConfig.
 func (i *run) srvConfig(s *siteParts, doc *document.Value) {
 	o := &s.old
-	doc.Get("id")
+	identity(doc)
 	number := func(name string) int64 { n, _ := doc.Get(name).Int(); return n }
-	o.MaxConnections, o.MaxPerClient, o.MaxPerUser = number("maxConn"), number("maxConnPerClient"), number("maxConnPerUser")
-	o.IdleMinutes = number("idleTimeoutMinutes")
+	bound := func(name string) convert.Bound { n, ok := doc.Get(name).Int(); return convert.Bound{N: n, Set: ok} }
+	o.MaxConnections, o.MaxPerClient, o.MaxPerUser = bound("maxConn"), bound("maxConnPerClient"), bound("maxConnPerUser")
+	o.IdleMinutes = bound("idleTimeoutMinutes")
 	o.WindowMinutes, o.Threshold, o.BanMinutes, o.GrowPercent = number("protectorTimeWindowMin"), number("protectorErrThreshold"), number("protectorBanForMin"), number("protectorCompoundIncr")
 	o.Level = doc.Get("protectorBehavior").Str()
 	rule := doc.Get("passComplexity")
@@ -215,14 +261,39 @@ func words(v *document.Value) (out []string) {
 // siteRun is one import of one site.
 type siteRun struct {
 	*run
-	site   *convert.Site
-	folder string
+	site    *convert.Site
+	folders []string
+}
+
+// each hands over the documents of a collection of the site.
+func (in *siteRun) each(name string, take func(doc *document.Value) error) error {
+	for _, folder := range in.folders {
+		at := folder
+		if in.site != nil {
+			at = in.site.Name
+		}
+		strange := func() { in.c.Unplaced(kindOf(name), at, "", noObject) }
+		if err := in.walk(folder, name, nil, take, strange); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// again is each for a second look at documents that each tells of; look may pass some over.
+func (in *siteRun) again(name string, look func([]byte) bool, take func(doc *document.Value) error) error {
+	for _, folder := range in.folders {
+		if err := in.run.again(folder, name, look, take); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (in *siteRun) hostKeys() error {
 	var list []convert.HostKey
-	err := in.each(in.folder, hostKeys, func(doc *document.Value) error {
-		list = append(list, convert.HostKey{ID: doc.Get("id").Str(), Name: doc.Get("name").Str(), Text: doc.Get("key").Str()})
+	err := in.each(hostKeys, func(doc *document.Value) error {
+		list = append(list, convert.HostKey{ID: identity(doc), Name: doc.Get("name").Str(), Text: doc.Get("key").Str()})
 		in.leave(doc, hostKeys, "it is made of the key", "type", "fingerprint")
 		return nil
 	})
@@ -233,14 +304,14 @@ func (in *siteRun) hostKeys() error {
 }
 
 func (in *siteRun) certificates() error {
-	return in.each(in.folder, certs, func(doc *document.Value) error {
+	return in.each(certs, func(doc *document.Value) error {
 		return in.site.Certificate(in.certificate(doc, certs))
 	})
 }
 
 func (i *run) certificate(doc *document.Value, path string) convert.Certificate {
 	old := convert.Certificate{
-		ID: doc.Get("id").Str(), Name: doc.Get("commonName").Str(), Cert: doc.Get("cert").Str(), Key: doc.Get("key").Str(),
+		ID: identity(doc), Name: doc.Get("commonName").Str(), Cert: doc.Get("cert").Str(), Key: doc.Get("key").Str(),
 		Chain: doc.Get("caBundle").Str(), Password: secret(doc.Get("keyPass")),
 	}
 	i.leave(doc, path, "it is made of the certificate", "hash", "validFrom", "validUntil")
@@ -257,14 +328,17 @@ func (in *siteRun) bindings(s *siteParts) error {
 }
 
 func (in *siteRun) vfss() error {
-	return in.each(in.folder, vfss, func(doc *document.Value) error {
+	return in.each(vfss, func(doc *document.Value) error {
 		old := convert.Storage{
-			ID: doc.Get("id").Str(), Name: doc.Get("name").Str(), Type: doc.Get("type").Str(), Root: doc.Get("target").Str(), Raw: doc.Raw(),
+			ID: identity(doc), Name: doc.Get("name").Str(), Type: doc.Get("type").Str(), Root: doc.Get("target").Str(), Raw: doc.Raw(),
 		}
 		w := convert.Bare(old.Type)
 		old.Disk = w == "" || w == "disk" || w == "local" || w == "filesystem" || w == "localdisk"
-		old.Encrypted, _ = doc.Get("encrypt").True()
-		doc.Get("passPhrase").Skip()
+		marked, ok := truth(doc.Get("encrypt"))
+		pass := doc.Get("passPhrase")
+		old.Encrypted = marked || !ok
+		old.Doubtful = !old.Encrypted && (pass.Str() != "" || pass.Get("payload").Str() != "")
+		pass.Skip()
 		if v := doc.Get("targetPayload"); v != nil && old.Disk && !v.Empty() {
 			in.r.LeftOut(vfss+".targetPayload", "a folder needs nothing more")
 		}
@@ -281,8 +355,8 @@ func (in *siteRun) groups() error {
 	look := func(text []byte) bool {
 		return bytes.Contains(text, []byte(`"[`)) || bytes.Contains(text, []byte(`\u005`))
 	}
-	return in.some(in.folder, users, look, func(doc *document.Value) error {
-		if !isGroup(doc.Get("id").Str()) {
+	return in.again(users, look, func(doc *document.Value) error {
+		if !isGroup(identity(doc)) {
 			doc.Skip()
 			return nil
 		}
@@ -294,12 +368,29 @@ func isGroup(id string) bool {
 	return strings.HasPrefix(id, "[") && strings.HasSuffix(id, "]") && len(id) > 2
 }
 
+// users takes over first those whose names nobody can contest.
 func (in *siteRun) users() error {
 	if err := in.site.EndLDAP(); err != nil {
 		return err
 	}
-	return in.each(in.folder, users, func(doc *document.Value) error {
-		if isGroup(doc.Get("id").Str()) {
+	left := 0
+	err := in.each(users, func(doc *document.Value) error {
+		if isGroup(identity(doc)) {
+			doc.Skip()
+			return nil
+		}
+		if in.contested(doc) {
+			left++
+			doc.Skip()
+			return nil
+		}
+		return in.site.Account(in.account(doc))
+	})
+	if err != nil || left == 0 {
+		return err
+	}
+	return in.again(users, nil, func(doc *document.Value) error {
+		if isGroup(identity(doc)) || !in.contested(doc) {
 			doc.Skip()
 			return nil
 		}
@@ -307,10 +398,20 @@ func (in *siteRun) users() error {
 	})
 }
 
+// contested tells whether somebody else may have the better right to a user's name.
+func (in *siteRun) contested(doc *document.Value) bool {
+	a := &convert.Account{Name: identity(doc), Directory: doc.Get("ldapServerId").Str()}
+	if convert.Contested(a.Name) {
+		in.sort(a, doc)
+		return a.Contested()
+	}
+	return false
+}
+
 func (in *siteRun) ldap() error {
-	return in.each(in.folder, ldaps, func(doc *document.Value) error {
+	return in.each(ldaps, func(doc *document.Value) error {
 		old := convert.Directory{
-			ID: doc.Get("id").Str(), Hosts: words(doc.Get("id")), User: doc.Get("username").Str(),
+			ID: identity(doc), Hosts: words(doc.Get("id", "_id")), User: doc.Get("username").Str(),
 			Password: secret(doc.Get("password")), Domains: words(doc.Get("domains")),
 		}
 		old.Port, _ = doc.Get("port").Int()
@@ -327,12 +428,14 @@ func (in *siteRun) lists(s *siteParts) error {
 			return err
 		}
 	}
-	return in.each(in.folder, blocklist, func(doc *document.Value) error {
+	return in.each(blocklist, func(doc *document.Value) error {
 		e := convert.ListEntry{List: model.ListBlock, Network: doc.Get("ipOrNetwork").Str(), Notes: doc.Get("notes").Str(), Reason: doc.Get("addReason").Str()}
 		e.Temporary = strings.HasPrefix(convert.Bare(doc.Get("persistence").Str()), "temp")
-		e.Expires, _ = doc.Get("expirationUTC").Time()
+		if when := doc.Get("expirationUTC"); e.Temporary {
+			e.Expires = moment(when)
+		}
 		e.Offences, _ = doc.Get("hits").Int()
-		doc.Get("id")
+		identity(doc)
 		return in.site.Entry(e)
 	})
 }
@@ -349,10 +452,10 @@ func (in *siteRun) keptObjects() error {
 		{csrs, "csr", report.Other, report.OtherSettings, "it is a request for a certificate that was not answered"},
 		{saml, "saml", report.Other, report.OtherSettings, "log-ins by SAML are not served here"},
 	} {
-		err := in.each(in.folder, c.collection, func(doc *document.Value) error {
+		err := in.each(c.collection, func(doc *document.Value) error {
 			name := doc.Get("name").Str()
 			if name == "" {
-				name = doc.Get("id").Str()
+				name = identity(doc)
 			}
 			doc.Skip()
 			return in.site.Keep(c.kind, c.sort, name, doc.Raw(), c.rule, c.what, "")
@@ -379,7 +482,7 @@ func (in *siteRun) kept(s *siteParts) error {
 }
 
 func (in *siteRun) siteAdmins() error {
-	return in.each(in.folder, admins, func(doc *document.Value) error {
+	return in.each(admins, func(doc *document.Value) error {
 		a := in.admin(doc, admins)
 		a.Site = in.site.Name
 		for _, part := range []struct {
@@ -389,7 +492,8 @@ func (in *siteRun) siteAdmins() error {
 			for _, word := range words(doc.Get("permissions").Get(part.name)) {
 				kinds := rights(word)
 				if kinds == nil {
-					in.r.LeftOut(admins+".permissions."+part.name+"."+convert.Bare(word), "no right of this name is known here, so it is not given")
+					a.NoRights = append(a.NoRights, fmt.Sprintf("%.40q", word))
+					in.r.LeftOut(admins+".permissions."+part.name, "some rights have names that are not known here, and are not given")
 				}
 				for _, k := range kinds {
 					if !slices.Contains(*part.to, k) {

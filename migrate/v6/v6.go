@@ -10,6 +10,7 @@
 package v6
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -138,7 +139,7 @@ func (s *Source) Import(ctx context.Context, o importer.Options, to importer.Tak
 	c.CheckRelease(Product, s.version, Last)
 	i := &run{ctx: ctx, set: s.set, c: c, r: r}
 	for _, name := range s.set.Strange {
-		c.Drop(report.Other, "", name, report.NotUnderstood, "it is no part of a backup that is known here", "")
+		c.Strange(name)
 	}
 	for _, step := range []func() error{i.version, i.nodes, i.superAdmins, i.sites, i.globals, i.others} {
 		if err := step(); err != nil {
@@ -148,6 +149,19 @@ func (s *Source) Import(ctx context.Context, o importer.Options, to importer.Tak
 	c.Finish()
 	return r.Balanced()
 }
+
+// kindOf is what the documents of a collection are in the report.
+func kindOf(collection string) report.Kind {
+	kinds := map[string]report.Kind{
+		superAdmins: report.SuperAdmin, vsites: report.Site, nodes: report.Node, global: report.Settings, license: report.License,
+		nodeCerts: report.Certificate, srvConfig: report.Settings, admins: report.Admin, users: report.User, vfss: report.VFS,
+		hostKeys: report.HostKey, certs: report.Certificate, ldaps: report.LDAP, scripts: report.Script, blocklist: report.ListEntry,
+	}
+	return cmp.Or(kinds[collection], report.Other)
+}
+
+// noObject is said of documents that are none.
+const noObject = "it is no object"
 
 // run is one import.
 type run struct {
@@ -161,13 +175,18 @@ type run struct {
 
 // each hands over the documents of a collection, and tells what nobody asked for.
 func (i *run) each(site, name string, take func(doc *document.Value) error) error {
-	return i.some(site, name, nil, take)
+	return i.walk(site, name, nil, take, func() { i.c.Unplaced(kindOf(name), site, "", noObject) })
 }
 
-func (i *run) some(site, name string, look func([]byte) bool, take func(doc *document.Value) error) error {
+// again is each for a second look at documents that each tells of; look may pass some over.
+func (i *run) again(site, name string, look func([]byte) bool, take func(doc *document.Value) error) error {
+	return i.walk(site, name, look, take, func() {})
+}
+
+func (i *run) walk(site, name string, look func([]byte) bool, take func(doc *document.Value) error, strange func()) error {
 	return i.set.Each(i.ctx, container.Key{Site: site, Name: name}, look, func(doc *document.Value) error {
 		if doc == nil {
-			i.c.Drop(report.Other, site, name, report.NotUnderstood, "it is no object", "")
+			strange()
 			return nil
 		}
 		if err := take(doc); err != nil {
@@ -199,7 +218,7 @@ func (i *run) version() error {
 func (i *run) nodes() error {
 	var list []convert.Node
 	err := i.each("", nodes, func(doc *document.Value) error {
-		list = append(list, convert.Node{ID: doc.Get("id").Str(), Description: doc.Get("description").Str(), Raw: doc.Raw()})
+		list = append(list, convert.Node{ID: identity(doc), Description: doc.Get("description").Str(), Raw: doc.Raw()})
 		i.leave(doc, nodes, "nodes make keys of their own here", "privateKey", "publicKey")
 		return nil
 	})
@@ -210,22 +229,24 @@ func (i *run) nodes() error {
 }
 
 func (i *run) superAdmins() error {
-	return i.each("", superAdmins, func(doc *document.Value) error {
-		return i.c.SuperAdmin(i.admin(doc, superAdmins))
+	var list []convert.Admin
+	err := i.each("", superAdmins, func(doc *document.Value) error {
+		list = append(list, i.admin(doc, superAdmins))
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return i.c.SuperAdmins(list)
 }
 
 func (i *run) admin(doc *document.Value, path string) convert.Admin {
 	a := convert.Admin{
-		Name: doc.Get("id").Str(), Email: doc.Get("email").Str(), Password: password(doc.Get("password")),
+		Name: identity(doc), Email: doc.Get("email").Str(), Password: password(doc.Get("password")),
 		TOTP: authenticator(doc),
 	}
 	a.Disabled, a.Status = status(doc.Get("status"))
-	if yes, _ := doc.Get("autoDisable").True(); yes {
-		a.Until, _ = doc.Get("autoDisableDate").Time()
-	} else {
-		doc.Get("autoDisableDate").Skip()
-	}
+	a.Until = date(doc, "autoDisable", "autoDisableDate")
 	for item := range doc.Get("allowList").Items() {
 		a.Allow = append(a.Allow, network(item))
 	}
@@ -242,7 +263,7 @@ func (i *run) globals() error {
 		if err := i.c.Settings(m); err != nil {
 			return err
 		}
-		doc.Get("id")
+		identity(doc)
 		for _, name := range []string{"logConf", "securityConf", "corsConf"} {
 			if v := doc.Get(name); v != nil && !v.Empty() {
 				v.Skip()
@@ -259,7 +280,7 @@ func (i *run) globals() error {
 func (i *run) others() error {
 	err := i.each("", nodeCerts, func(doc *document.Value) error {
 		inner := doc
-		id := doc.Get("id").Str()
+		id := identity(doc)
 		if doc.Has("certificate") {
 			inner = doc.Get("certificate")
 		}
@@ -274,7 +295,7 @@ func (i *run) others() error {
 	}
 	err = i.each("", nodeCSRs, func(doc *document.Value) error {
 		doc.Skip()
-		return i.c.Keep(report.Other, "csr", doc.Get("id").Str(), doc.Raw(), report.OtherSettings, "it is a request for a certificate that was not answered", "ask anew")
+		return i.c.Keep(report.Other, "csr", identity(doc), doc.Raw(), report.OtherSettings, "it is a request for a certificate that was not answered", "ask anew")
 	})
 	if err != nil {
 		return err

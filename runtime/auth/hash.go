@@ -134,6 +134,9 @@ func (h *Hasher) Check(ctx context.Context, hash string, password []byte) (old b
 	if strings.HasPrefix(hash, v4Prefix) {
 		return true, h.checkQuick(hash, password)
 	}
+	if check, ok := quick(hash); ok {
+		return true, h.checkDigest(check, password)
+	}
 	if !strings.HasPrefix(hash, "$argon2id$") {
 		return true, h.checkLegacy(hash, password)
 	}
@@ -167,6 +170,9 @@ func (h *Hasher) Known(hash string) bool {
 		_, ok := V4Hash(salt, sum)
 		return ok
 	}
+	if check, ok := quick(hash); ok {
+		return check != nil
+	}
 	_, err := h.decodeLegacy(hash)
 	return err == nil
 }
@@ -174,9 +180,26 @@ func (h *Hasher) Known(hash string) bool {
 // checkQuick checks a hash that takes no time, in the time of one that does: how long an
 // answer takes tells nobody whose password is still kept in the old way.
 func (h *Hasher) checkQuick(hash string, password []byte) error {
+	h.takeTime(password)
+	return checkV4(hash, password)
+}
+
+// checkDigest is the same for the quick hashes of other products; check is nil for what
+// only looks like one.
+func (h *Hasher) checkDigest(check func([]byte) bool, password []byte) error {
+	if check == nil {
+		return ErrScheme
+	}
+	h.takeTime(password)
+	if !check(password) {
+		return ErrWrong
+	}
+	return nil
+}
+
+func (h *Hasher) takeTime(password []byte) {
 	p := h.params
 	argon2.IDKey(password, make([]byte, saltSize), p.Time, p.Memory, p.Threads, sumSize)
-	return checkV4(hash, password)
 }
 
 func (h *Hasher) checkLegacy(hash string, password []byte) error {
@@ -198,12 +221,15 @@ func (h *Hasher) decodeLegacy(hash string) (algorithm.Digest, error) {
 	return digest, nil
 }
 
+// maxIterations are those of PBKDF2.
+const maxIterations = 10_000_000
+
 // maxCosts are what a hash of another scheme may ask for, by how the number in it is
 // introduced: a forged one could keep a processor busy for days.
 var maxCosts = map[string]int{
 	"$2$": 15, "$2a$": 15, "$2b$": 15, "$2x$": 15, "$2y$": 15, "rounds=": 1_000_000,
-	"$pbkdf2-sha224$": 10_000_000, "$pbkdf2-sha256$": 10_000_000, "$pbkdf2-sha384$": 10_000_000, "$pbkdf2-sha512$": 10_000_000,
-	"$pbkdf2-sha1$": 10_000_000, "$pbkdf2$": 10_000_000,
+	"$pbkdf2-sha224$": maxIterations, "$pbkdf2-sha256$": maxIterations, "$pbkdf2-sha384$": maxIterations, "$pbkdf2-sha512$": maxIterations,
+	"$pbkdf2-sha1$": maxIterations, "$pbkdf2$": maxIterations,
 	"ln=": 18, ",r=": 16, ",p=": 16,
 }
 

@@ -115,7 +115,7 @@ const UserMark = "{user}"
 
 // At is the path for a user, with his name in the place of UserMark.
 func (f Folder) At(user string) string {
-	return strings.ReplaceAll(canonicalPath(f.Path), UserMark, user)
+	return strings.ReplaceAll(CanonicalPath(f.Path), UserMark, user)
 }
 
 // VirtualFolder is a folder that a user sees under another path.
@@ -246,12 +246,12 @@ func (p *Profile) normalize() {
 	p.Home.normalize()
 	for i := range p.Folders {
 		f := &p.Folders[i]
-		f.Mount = canonicalPath(f.Mount)
+		f.Mount = CanonicalPath(f.Mount)
 		f.Folder.normalize()
 	}
 	for i := range p.Overrides {
 		o := &p.Overrides[i]
-		o.Path, o.Permissions = canonicalPath(o.Path), o.Permissions.canonical()
+		o.Path, o.Permissions = CanonicalPath(o.Path), o.Permissions.canonical()
 	}
 	normalizeSpeed(p.Speed)
 	canonicalNetworks(p.AllowFrom)
@@ -261,7 +261,7 @@ func (p *Profile) normalize() {
 func (f *Folder) normalize() {
 	f.VFS = compose(f.VFS)
 	if f.Path != "" {
-		f.Path = canonicalPath(f.Path)
+		f.Path = CanonicalPath(f.Path)
 	}
 	f.Permissions = f.Permissions.canonical()
 }
@@ -311,9 +311,9 @@ func (p *Profile) references(site string) []Reference {
 	return out
 }
 
-// canonicalPath is a path of the server's own, with "/" in front and nothing behind.
+// CanonicalPath is a path of the server's own, with "/" in front and nothing behind.
 // What climbs stays as it is, for Validate to name.
-func canonicalPath(text string) string {
+func CanonicalPath(text string) string {
 	text = compose(text)
 	if slices.Contains(strings.Split(text, "/"), "..") {
 		return text
@@ -322,7 +322,11 @@ func canonicalPath(text string) string {
 }
 
 func (c *check) path(field, text string) {
-	ok := len(text) <= maxText && isText(text, "") && !strings.Contains(text, `\`) && strings.HasPrefix(text, "/") &&
+	c.that(IsPath(text), field, quoted(text)+" is not a path of the server", "write it as /folder/in/folder, without .. and \\")
+}
+
+// IsPath tells whether a path of the server is one that an object may name.
+func IsPath(text string) bool {
+	return len(text) <= maxText && isText(text, "") && !strings.Contains(text, `\`) && strings.HasPrefix(text, "/") &&
 		!slices.Contains(strings.Split(text, "/"), "..")
-	c.that(ok, field, quoted(text)+" is not a path of the server", "write it as /folder/in/folder, without .. and \\")
 }

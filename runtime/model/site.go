@@ -118,8 +118,7 @@ func (s *Site) Validate() error {
 }
 
 func (c *check) ssh(s SSH) {
-	ok := len(s.SoftwareID) <= 200 && strings.Trim(s.SoftwareID, printable) == ""
-	c.that(ok, "ssh.softwareId", "it is not letters, digits and marks of ASCII without blanks", "write it again, or leave it empty")
+	c.that(IsSoftwareID(s.SoftwareID), "ssh.softwareId", "it is not letters, digits and marks of ASCII without blanks", "write it again, or leave it empty")
 	c.text("ssh.banner", s.Banner)
 	c.chains("ssh.auth", s.Auth)
 	c.algorithms("ssh.keyExchanges", s.KeyExchanges, KeyExchanges)
@@ -127,6 +126,12 @@ func (c *check) ssh(s SSH) {
 	c.algorithms("ssh.macs", s.MACs, MACs)
 	c.algorithms("ssh.userKeys", s.UserKeys, Signatures)
 	c.algorithms("ssh.hostKeys", s.HostKeys, Signatures)
+}
+
+// IsSoftwareID tells whether a site may tell clients a text as its software, behind
+// "SSH-2.0-".
+func IsSoftwareID(text string) bool {
+	return len(text) <= 200 && strings.Trim(text, printable) == ""
 }
 
 // printable is what RFC 4253 allows in the software version.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 )
 
 // The service managers, as ss-setup names them.
@@ -47,6 +48,37 @@ func command(manager, verb, name string) string {
 		return "powershell -Command " + map[string]string{"start": "Start", "restart": "Restart"}[verb] + "-Service " + name
 	}
 	return "service " + name + " " + verb
+}
+
+// EnableCommands enable services and start them.
+func EnableCommands(manager string, names ...string) []string {
+	return each(manager, names, map[string]string{
+		Systemd: "systemctl enable --now %s",
+		OpenRC:  "rc-update add %[1]s default && rc-service %[1]s start",
+		SysV:    "update-rc.d %[1]s defaults && service %[1]s start",
+		Windows: "sc.exe config %[1]s start= auto && sc.exe start %[1]s",
+	})
+}
+
+// DisableCommands stop services and keep them from starting with the machine.
+func DisableCommands(manager string, names ...string) []string {
+	return each(manager, names, map[string]string{
+		Systemd: "systemctl disable --now %s",
+		OpenRC:  "rc-service %[1]s stop && rc-update del %[1]s",
+		SysV:    "service %[1]s stop && update-rc.d %[1]s remove",
+		Windows: "sc.exe stop %[1]s && sc.exe config %[1]s start= disabled",
+	})
+}
+
+func each(manager string, names []string, formats map[string]string) []string {
+	if manager == Systemd && len(names) > 0 {
+		names = []string{strings.Join(names, " ")}
+	}
+	var out []string
+	for _, name := range names {
+		out = append(out, fmt.Sprintf(formats[manager], name))
+	}
+	return out
 }
 
 // AsRoot is a command as the user of this process types it who needs root's rights.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -31,11 +33,13 @@ import (
 func importCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "import",
-		Usage:     "put the configuration of a backup of version 4, 5 or 6 in the place of this one, all of it or nothing; a running server starts anew",
-		ArgsUsage: "FILE",
+		Usage:     "put the configuration of a backup of version 4, 5 or 6, or of another server, in the place of this one, all of it or nothing; a running server starts anew",
+		ArgsUsage: "FILE_OR_FOLDER",
 		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "from", Usage: "what it is, if its content does not tell: one of " + strings.Join(migrate.Products(), ", ")},
 			&cli.BoolFlag{Name: "dry-run", Usage: "only tell what would be imported, changed and dropped"},
-			&cli.BoolFlag{Name: "accept-drops", Usage: "go on without asking when users, groups, sites or VFSs are dropped or disabled"},
+			&cli.BoolFlag{Name: "accept-drops", Usage: "go on without asking when somebody cannot log in afterwards, something does not serve, or is not understood"},
+			&cli.BoolFlag{Name: "take-superadmins", Usage: "put the backup's SuperAdmins in the place of those of the same name here"},
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask whether the configuration may be replaced"},
 			&cli.StringSliceFlag{Name: "report", Usage: "write the report to a `FILE` as well: .html, .json, else text"},
 			&cli.StringFlag{Name: "password-file", Usage: "a `FILE` with passwords of PFX certificates and encrypted keys, one a line"},
@@ -48,7 +52,7 @@ func importCommand() *cli.Command {
 }
 
 // errNotAccepted: nobody said that what is lost may be.
-var errNotAccepted = errors.New("users, groups, sites or VFSs would be dropped or disabled; look at the report, then give --accept-drops; nothing was changed")
+var errNotAccepted = errors.New("there are losses that nobody has agreed to; look at the report, then give --accept-drops; nothing was changed")
 
 // importGC is how late an import collects what it read and wrote: its own memory is
 // small, and collecting costs time.
@@ -60,7 +64,7 @@ func importFile(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	source, err := migrate.Open(c.Context, c.Args().First())
+	source, err := migrate.OpenFrom(c.Context, c.Args().First(), c.String("from"))
 	if err != nil {
 		return err
 	}
@@ -127,6 +131,25 @@ func tellReplaced(w io.Writer, s backup.Summary, r store.Replaced) {
 	}
 }
 
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// ownAddresses are those of the machine; none if it does not say.
+func ownAddresses() (out []netip.Addr) {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Addr().Unmap())
+		}
+	}
+	return out
+}
+
 // maxPasswords bounds the file with passwords.
 const maxPasswords = 64 << 10
 
@@ -137,6 +160,7 @@ func importOptions(c *cli.Context) (importer.Options, error) {
 		host = "node"
 	}
 	o.NewNode = convert.Slug(strings.SplitN(host, ".", 2)[0])
+	o.TakeSuperAdmins, o.Folder, o.Addresses = c.Bool("take-superadmins"), isFolder, ownAddresses()
 	if file := c.String("password-file"); file != "" {
 		text, err := readAtMost(file, maxPasswords)
 		if err != nil {
@@ -216,13 +240,13 @@ func writeReport(path string, r *report.Report) (err error) {
 
 // acceptImport asks a person; where there is none the flags must have said it.
 func acceptImport(c *cli.Context, r *report.Report) error {
-	losses := len(r.Losses())
+	losses := r.LossSummary()
 	person := !c.Bool("json") && term.IsTerminal(int(os.Stdin.Fd()))
-	if losses > 0 && !c.Bool("accept-drops") {
+	if losses != "" && !c.Bool("accept-drops") {
 		if !person {
 			return errNotAccepted
 		}
-		if !agreed(fmt.Sprintf("%d users, groups, sites or VFSs are dropped or disabled.", losses)) {
+		if !agreed("Lost or not as before: " + losses + "; the report says why.") {
 			return errors.New("cancelled; nothing was changed")
 		}
 	}

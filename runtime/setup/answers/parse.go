@@ -21,7 +21,9 @@ const MaxSize = 64 << 10
 // ss-setup. A test of ss-setup's keeps the list right.
 var Foreign = []string{
 	"from", "version", "channel", "mirror", "proxy", "ca_file", "web_port", "license_port", "license_mode", "license_server",
-	"service_user", "open_firewall", "health_timeout", "log",
+	"service_user", "open_firewall",
+	"import", "import_password_file", "accept_drops", "v6_url", "v6_superadmin", "v6_password", "v6_password_file",
+	"health_timeout", "log",
 }
 
 // Key is an answer: a key, or several with dots between.

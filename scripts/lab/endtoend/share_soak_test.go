@@ -45,3 +45,10 @@ var debInits = []string{"bookworm-sysv", "bookworm-openrc"}
 
 // objectCuts is how often the power goes while objects are written.
 const objectCuts = 20
+
+// upgradeShare: at every how-manieth point an upgrade of version 6 is killed;
+// upgradeCuts is how often it loses its power.
+const (
+	upgradeShare = 1
+	upgradeCuts  = 30
+)

@@ -55,3 +55,10 @@ var debInits = []string{"bookworm-openrc"}
 
 // objectCuts is how often the power goes while objects are written.
 const objectCuts = 4
+
+// upgradeShare: at every how-manieth point an upgrade of version 6 is killed;
+// upgradeCuts is how often it loses its power.
+const (
+	upgradeShare = 11
+	upgradeCuts  = 2
+)

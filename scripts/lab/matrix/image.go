@@ -3,7 +3,10 @@
 package matrix
 
 import (
+	"archive/zip"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -45,6 +48,45 @@ func newImage(dir string) error {
 		}
 	}
 	return nil
+}
+
+// addOld puts a version 6 on the machine, whose one service runs.
+func addOld(dir string) error {
+	for path, content := range map[string]string{
+		"opt/Syncplify/ServerV6/bin/ss6-webrest": "#!/bin/sh\n",
+		"etc/systemd/system/ss6-webrest.service": "# version 6\n",
+		"run/recorded-services.json":             `{"running":{"ss6-webrest":{"generation":"","release":"","definition":""}},"detached":{}}` + "\n",
+	} {
+		path = filepath.Join(dir, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o755)); err != nil {
+			return err
+		}
+	}
+	return os.Symlink("/etc/systemd/system/ss6-webrest.service", filepath.Join(dir, "etc/systemd/system/multi-user.target.wants/ss6-webrest.service"))
+}
+
+// newBackup makes a backup of a small version 6.
+func newBackup(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	z := zip.NewWriter(f)
+	for _, part := range [][2]string{
+		{"version.json", `{"version":"6.2.60"}`},
+		{"vsites.json", `[{"id":"default"}]`},
+		{"sites/default/vfs.json", `[{"id":"V1","name":"Files","type":"Disk","target":"/srv/f"}]`},
+		{"sites/default/users.json", `[{"id":"anna","home":{"vfsId":"V1"}}]`},
+	} {
+		w, err := z.Create(part[0])
+		if err == nil {
+			_, err = io.WriteString(w, part[1])
+		}
+		if err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	return errors.Join(z.Close(), f.Close())
 }
 
 // program is a release's program in miniature: the store is a text file that

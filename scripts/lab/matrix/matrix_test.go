@@ -118,6 +118,9 @@ func (s *sweep) measure(t *testing.T, sc scenario) trial {
 	name := strings.ReplaceAll(sc.name, " ", "-")
 	tr := trial{scenario: sc, base: filepath.Join(s.dir, "base-"+name)}
 	must(t, newImage(tr.base))
+	if sc.old {
+		must(t, addOld(tr.base))
+	}
 	for _, argv := range sc.prepare {
 		wantExit(t, tr.base, argv, fault{}, 0)
 	}

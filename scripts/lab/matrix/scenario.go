@@ -35,6 +35,9 @@ func newKit(dir, services string) (*kit, error) {
 	if err := buildSetup(setup, vault.RootFile()); err != nil {
 		return nil, err
 	}
+	if err := newBackup(k.backup()); err != nil {
+		return nil, err
+	}
 	var all []signing.Publication
 	for _, name := range releases {
 		if err := newBundle(filepath.Join(dir, name), strings.TrimSuffix(name, "b"), name, setup, services); err != nil {
@@ -73,12 +76,17 @@ func (k *kit) setup(name string) string  { return filepath.Join(k.bundle(name), 
 // scenario is one run of one verb on one machine.
 type scenario struct {
 	name string
+	// old: version 6 is on the machine.
+	old bool
 	// prepare lists the runs that make the machine to start from.
 	prepare [][]string
 	// files are put there before the run: path and content.
 	files map[string]string
 	run   []string
 }
+
+// backup is one of version 6.
+func (k *kit) backup() string { return filepath.Join(k.dir, "v6.zip") }
 
 // scenarios covers every verb and every way an install can take.
 func (k *kit) scenarios() []scenario {
@@ -108,6 +116,12 @@ func (k *kit) scenarios() []scenario {
 		{
 			name: "purge files", prepare: first, run: verb("7.0.0", "uninstall", "--purge", "--purge-files", "--yes"),
 			files: map[string]string{"srv/ss-server/report.txt": "a user's\n"},
+		},
+		{name: "import", run: install("7.0.0", "--import", k.backup())},
+		{name: "upgrade", old: true, run: install("7.0.0", "--import", k.backup())},
+		{
+			name: "rollback to version 6", old: true,
+			prepare: [][]string{install("7.0.0", "--import", k.backup())}, run: verb("7.0.0", "rollback", "--yes"),
 		},
 		{name: "forget", prepare: append(second, verb("7.0.1", "rollback", "--yes")), run: verb("7.0.1", "forget", "2", "--yes")},
 	}

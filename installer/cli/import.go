@@ -1,0 +1,453 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"ss-setup/installer/machine"
+	"ss-setup/installer/plan"
+	"ss-setup/installer/plan/legacy"
+	"ss-setup/installer/step"
+	"ss-setup/migrate/report"
+)
+
+// importSettings are what an install may import, and how.
+type importSettings struct {
+	// server is the running version 6 that is asked for its backup.
+	server legacy.Server
+	// passwordFile has passwords of PFX certificates and encrypted keys.
+	passwordFile string
+	acceptDrops  bool
+}
+
+func importFlags() []cli.Flag {
+	return []cli.Flag{
+		textFlag("import", "fill the new server with the backup `FILE` of version 4, 5, 6 or 7"),
+		textFlag("import-password-file", "a `FILE` with passwords of PFX certificates and encrypted keys in the backup, one a line"),
+		boolFlag("accept-drops", "go on without asking when somebody cannot log in after an import, something does not serve, or is not understood"),
+		textFlag("v6-url", "ask the version 6 on this machine for its backup at `ADDRESS`; else https://127.0.0.1:6443"),
+		textFlag("v6-superadmin", "log in to version 6 as the SuperAdmin `NAME`; else sa"),
+		textFlag("v6-password-file", "the `FILE` whose first line is that SuperAdmin's password"),
+		textFlag("v6-code", "the `CODE` that the SuperAdmin's authenticator app shows"),
+		// For the environment and for answers alone: command lines are seen by others.
+		&cli.StringFlag{Name: v6Password, Hidden: true, EnvVars: envTwin(v6Password)},
+	}
+}
+
+const v6Password = "v6-password"
+
+// superAdmin6 is the one that every version 6 has.
+const superAdmin6 = "sa"
+
+// takeImport reads the flags of an import.
+func (s *settings) takeImport(c *cli.Context) error {
+	for _, a := range s.args {
+		if name, _, _ := strings.Cut(strings.TrimLeft(a, "-"), "="); strings.HasPrefix(a, "-") && name == v6Password {
+			return usagef("", "a password on the command line is seen by others; give it by --v6-password-file, in the answers or as %s", envTwin(v6Password)[0])
+		}
+	}
+	s.imports.acceptDrops = c.Bool("accept-drops")
+	s.imports.server = legacy.Server{
+		URL: c.String("v6-url"), User: c.String("v6-superadmin"), Password: c.String(v6Password), Code: c.String("v6-code"),
+	}
+	for _, f := range []struct {
+		flag string
+		into *string
+	}{{"import", &s.options.Import}, {"import-password-file", &s.imports.passwordFile}} {
+		path := c.String(f.flag)
+		if path == "" {
+			continue
+		}
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			return usagef("", "--%s: there is no file %s", f.flag, path)
+		}
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return err
+		}
+		*f.into = abs
+	}
+	if file := c.String("v6-password-file"); file != "" {
+		line, err := firstLine(file)
+		if err != nil {
+			return usagef("", "--v6-password-file: %w", err)
+		}
+		s.imports.server.Password = line
+	}
+	return nil
+}
+
+func firstLine(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	line, err := bufio.NewReader(io.LimitReader(f, 4096)).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return "", err
+	}
+	if line = strings.TrimRight(line, "\r\n"); line == "" {
+		return "", fmt.Errorf("%s is empty", file)
+	}
+	return line, nil
+}
+
+// prepareImport gets the backup that a plan imports, tells what becomes of everything in
+// it, and asks whether what is lost may be. Nothing was changed until then.
+func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *plan.Proposal) error {
+	if !slices.ContainsFunc(p.Plan.Steps, func(st step.Step) bool { return st.Kind() == (*step.ImportBackup)(nil).Kind() }) {
+		return nil
+	}
+	file, err := s.stageBackup(ctx, sit)
+	if err != nil {
+		return err
+	}
+	passwords, err := s.importPasswords()
+	if err != nil {
+		return err
+	}
+	judged, err := legacy.Judge(ctx, file, s.m.FS.Real(filepath.Join(machine.ConfigDir, "server.toml")), passwords)
+	if err != nil {
+		return &Failure{
+			Exit: CheckFailed, Err: fmt.Errorf("%s cannot be imported: %w; nothing was changed", s.importName(), withoutPath(err, file)),
+		}
+	}
+	s.m.Import = &step.Import{File: file, Own: judged.Own, PasswordFile: s.imports.passwordFile}
+	if judged.Own {
+		return nil
+	}
+	s.m.Import.Reports = s.writeReports(judged.Report)
+	return s.tellLosses(ctx, judged.Report)
+}
+
+// importName is what is imported, for people.
+func (s *session) importName() string {
+	if s.options.Import != "" {
+		return s.options.Import
+	}
+	return "the backup of version 6"
+}
+
+// withoutPath leaves the private copy out of what people read.
+func withoutPath(err error, file string) error {
+	if text, ok := strings.CutPrefix(err.Error(), file+": "); ok {
+		return errors.New(text)
+	}
+	return err
+}
+
+func (s *session) importPasswords() ([]string, error) {
+	if s.imports.passwordFile == "" {
+		return nil, nil
+	}
+	const limit = 64 << 10
+	f, err := os.Open(s.imports.passwordFile)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, limit))
+	var out []string
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			out = append(out, line)
+		}
+	}
+	return out, err
+}
+
+// stageBackup makes a private copy of what is imported: the backup that was named, or the
+// one that the running version 6 gives. What is told of it holds for what is imported, and
+// nobody else reads it.
+func (s *session) stageBackup(ctx context.Context, sit *plan.Situation) (file string, err error) {
+	if err := s.ownState(); err != nil {
+		return "", err
+	}
+	s.clearImport()
+	dir := s.m.FS.Real(machine.ImportDir)
+	s.importing = true
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	if err := makePrivate(dir); err != nil {
+		return "", err
+	}
+	file = filepath.Join(dir, "backup.zip")
+	if s.options.Import == "" {
+		named, err := s.export(ctx, sit, file)
+		if err != nil || named == "" {
+			return file, err
+		}
+		s.options.Import = named
+	}
+	// The name tells what it is, zip or JSON.
+	file = filepath.Join(dir, "backup"+strings.ToLower(filepath.Ext(s.options.Import)))
+	return file, copyInto(s.options.Import, file)
+}
+
+func copyInto(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// clearImport removes what a run has staged to be imported, this one or one that was cut.
+func (s *session) clearImport() {
+	if s.m == nil {
+		return
+	}
+	dir := s.m.FS.Real(machine.ImportDir)
+	if _, err := os.Lstat(dir); err != nil {
+		return
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		s.log.Warn("what was staged for an import is left", "folder", dir, "error", err)
+	}
+	_ = os.Remove(filepath.Dir(dir)) // while nothing else is in it
+}
+
+// export has the version 6 on this machine write its backup into a file. Where that cannot
+// be had, named is a backup that somebody has chosen instead.
+func (s *session) export(ctx context.Context, sit *plan.Situation, file string) (named string, err error) {
+	old := sit.OldVersions[len(sit.OldVersions)-1]
+	server := s.imports.server
+	if server.URL == "" {
+		server.URL = "https://127.0.0.1:" + strconv.Itoa(plan.DefaultWebPort)
+	}
+	if server.User == "" {
+		server.User = superAdmin6
+	}
+	if err := s.askCredentials(ctx, &server); err != nil {
+		return "", s.notExported(ctx, old, err, nil)
+	}
+	s.log.Info("export", "from", server.URL, "superadmin", server.User)
+	err = legacy.Export(ctx, server, file)
+	if err == nil || ctx.Err() != nil {
+		return "", err
+	}
+	found := legacy.Find(ctx, archivePlaces(old)...)
+	if named, asked := s.chooseBackup(ctx, found); named != "" || asked != nil {
+		return named, asked
+	}
+	return "", s.notExported(ctx, old, err, found)
+}
+
+// errNoPassword: nobody has said it.
+var errNoPassword = errors.New("the password of a SuperAdmin of version 6 is needed, and nobody can be asked for it; " +
+	"give it in the answers as v6_password, in a file named by --v6-password-file, or in the environment as SS_SETUP_V6_PASSWORD")
+
+// askCredentials asks a person for what was not said.
+func (s *session) askCredentials(ctx context.Context, server *legacy.Server) error {
+	if server.Password != "" {
+		return nil
+	}
+	if s.streams.Ask == nil || s.options.Silent {
+		return errNoPassword
+	}
+	var err error
+	for _, q := range []struct {
+		text   string
+		secret bool
+		into   *string
+	}{
+		{fmt.Sprintf("Name of a SuperAdmin of version 6 at %s [%s]: ", server.URL, server.User), false, &server.User},
+		{"Password: ", true, &server.Password},
+		{"Code of the authenticator app (Enter if there is none): ", true, &server.Code},
+	} {
+		var line string
+		if line, err = s.streams.Ask.line(ctx, q.text, q.secret); err != nil {
+			return &Failure{Exit: Cancelled, Err: fmt.Errorf("%w; nothing was changed", err)}
+		}
+		if line != "" {
+			*q.into = line
+		}
+	}
+	if server.Password == "" {
+		return errNoPassword
+	}
+	return nil
+}
+
+// archivePlaces are the folders in which backups of version 6 are looked for.
+func archivePlaces(old plan.OldVersion) []string {
+	var places []string
+	if old.Where != "" {
+		places = append(places, old.Where)
+	}
+	if dir, err := os.Getwd(); err == nil {
+		places = append(places, dir)
+	}
+	if dir, err := os.UserHomeDir(); err == nil {
+		places = append(places, dir)
+	}
+	return append(places, backupPlaces()...)
+}
+
+// chooseBackup asks a person whether the newest backup is to be taken instead.
+func (s *session) chooseBackup(ctx context.Context, found []legacy.Backup) (named string, err error) {
+	if len(found) == 0 || s.streams.Ask == nil || s.options.Silent {
+		return "", nil
+	}
+	b := found[0]
+	yes, err := s.streams.Ask.ask(ctx, plan.Question{
+		Text:    fmt.Sprintf("Version 6 does not give its configuration. Take the backup %s of %s instead?", b.Path, madeAt(b.Made)),
+		Explain: "What was changed in version 6 since then does not come along.",
+	})
+	if err != nil || !yes {
+		return "", err
+	}
+	s.log.Info("a backup is taken instead of an export", "file", b.Path)
+	return b.Path, nil
+}
+
+// madeAt is when something was made, and how long ago.
+func madeAt(made time.Time) string {
+	text := made.Local().Format("2006-01-02 15:04")
+	switch ago := time.Since(made); {
+	case ago >= 48*time.Hour:
+		return fmt.Sprintf("%s (%d days old)", text, int(ago.Hours()/24))
+	case ago >= 2*time.Hour:
+		return fmt.Sprintf("%s (%d hours old)", text, int(ago.Hours()))
+	case ago >= 0:
+		return fmt.Sprintf("%s (%d minutes old)", text, int(ago.Minutes()))
+	}
+	return text
+}
+
+// notExported is the failure of an upgrade whose old version does not give its
+// configuration, with all the ways that are left.
+func (s *session) notExported(ctx context.Context, old plan.OldVersion, why error, found []legacy.Backup) error {
+	if f, ok := errors.AsType[*Failure](why); ok {
+		return f
+	}
+	if found == nil {
+		found = legacy.Find(ctx, archivePlaces(old)...)
+	}
+	var cures []string
+	if errors.Is(why, legacy.ErrRefused) {
+		cures = append(cures, "give the right name and password of a SuperAdmin of version 6 and run it again")
+	}
+	for _, b := range found {
+		version := ""
+		if b.Version != "" {
+			version = " of version " + b.Version
+		}
+		cures = append(cures, fmt.Sprintf("to import the backup%s of %s run: %s", version, madeAt(b.Made), s.command("--import", shellWord(b.Path))))
+	}
+	if len(found) == 0 {
+		cures = append(cures, "to import a backup, make one in the SuperAdmin pages of version 6 and run: "+s.command("--import", "FILE"))
+	}
+	cures = append(cures, "by hand: make that backup, "+strings.Join(plan.StopOldCommands(s.m.Services.Name(), old.Services), " && ")+
+		", then: "+s.command("-F")+", and then: ss-server import FILE")
+	return &Failure{
+		Exit: CheckFailed, Err: fmt.Errorf("version 6 cannot be exported: %w; nothing was changed", why), Cure: strings.Join(cures, "\n"),
+	}
+}
+
+// writeReports writes the report of the dry run where the logs are, and tells where.
+// The import writes it there again, as what was done.
+func (s *session) writeReports(r *report.Report) []string {
+	if s.root != "" {
+		return nil
+	}
+	dir := machine.SetupLogDir
+	base := filepath.Join(dir, "import-"+time.Now().UTC().Format("20060102-150405"))
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		s.warn(fmt.Sprintf("the report of the import cannot be written: %v", err))
+		return nil
+	}
+	var written []string
+	for suffix, write := range map[string]func(io.Writer) error{
+		".txt": r.WriteText, ".html": r.WriteHTML, ".json": func(w io.Writer) error { return json.NewEncoder(w).Encode(r) },
+	} {
+		if err := writeFile(base+suffix, write); err != nil {
+			s.warn(fmt.Sprintf("the report of the import cannot be written: %v", err))
+			continue
+		}
+		written = append(written, base+suffix)
+	}
+	slices.Sort(written)
+	return written
+}
+
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+// lossesShown is how many losses are told one by one.
+const lossesShown = 20
+
+// tellLosses tells what an import would do, and asks whether what it loses may be lost.
+func (s *session) tellLosses(ctx context.Context, r *report.Report) error {
+	s.log.Info("dry run", "summary", r.Summary())
+	text := "the import: " + r.Summary()
+	if reports := s.m.Import.Reports; len(reports) > 0 {
+		text += "; the report is in " + strings.Join(reports, ", ")
+	}
+	s.out.warn(text)
+	losses := r.Losses()
+	if len(losses) == 0 {
+		return nil
+	}
+	for i, l := range losses {
+		if i == lossesShown {
+			s.out.warn(fmt.Sprintf("and %d more", len(losses)-i))
+			break
+		}
+		s.out.warn(fmt.Sprintf("%s: %s %s: %s", l.Outcome, l.Kind, l.Name, l.What))
+	}
+	if s.imports.acceptDrops {
+		s.log.Info("answered by accept_drops", "losses", len(losses))
+		return nil
+	}
+	explain := "They are listed above; the report tells the reasons and what to do."
+	question := fmt.Sprintf("Lost or not as before: %s. Go on?", r.LossSummary())
+	if s.streams.Ask == nil || s.options.Silent {
+		return &Failure{
+			Exit: CheckFailed, Err: fmt.Errorf("nobody has agreed to what would be lost or not as before: %s; nothing was changed", r.LossSummary()),
+			Cure: "look at the report; to go on all the same, put accept_drops: true into the answers, or run: " + s.command("--accept-drops"),
+		}
+	}
+	s.out.emit(Event{Event: eventPrompt, Message: question, promptFields: &promptFields{Explain: explain}})
+	yes, err := s.streams.Ask.ask(ctx, plan.Question{Text: question, Explain: explain})
+	if err == nil && !yes {
+		err = errCancelled
+	}
+	if err != nil {
+		return &Failure{Exit: Cancelled, Err: fmt.Errorf("%w; nothing was changed", err)}
+	}
+	return nil
+}
+
+// leaving are the sockets of programs that the run stops: in nobody's way.
+func leaving(sit *plan.Situation, p *plan.Proposal) []machine.Listener {
+	if p.Action != plan.ActionUpgrade {
+		return nil
+	}
+	return sit.OldVersions[len(sit.OldVersions)-1].Listeners()
+}

@@ -1,0 +1,170 @@
+// Package legacy is what ss-setup knows of the configurations of older products: it has a
+// running version 6 give its backup, finds backups that lie about, and tells what an
+// import of one would do. It changes nothing.
+package legacy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"ss-setup/migrate"
+	"ss-setup/migrate/archive"
+	"ss-setup/migrate/convert"
+	"ss-setup/migrate/importer"
+	"ss-setup/migrate/report"
+	"ss-setup/migrate/v6"
+	"ss-setup/runtime/hostkey"
+)
+
+// Server is a running version 6 with the credentials of a SuperAdmin.
+type Server = v6.Server
+
+// ErrRefused: a running version 6 does not take the credentials.
+var ErrRefused = v6.ErrRefused
+
+// Export has a running version 6 write a backup into a new file for root alone.
+func Export(ctx context.Context, s Server, path string) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("make room for the backup: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	_, err = v6.Export(ctx, s, f)
+	return err
+}
+
+// Judgement is what an import would do.
+type Judgement struct {
+	// Own: the file is a backup of version 7, which is restored as it is.
+	Own bool
+	// Report of the dry run; nil for an own one.
+	Report *report.Report
+}
+
+// Judge tells what the import of a file into an empty server would do. configuration is
+// the server's configuration file, beside which lists of known keys lie; passwords are
+// tried at what is encrypted in it. The errors are those of package migrate/archive, which
+// say what the file is and what to do.
+func Judge(ctx context.Context, path, configuration string, passwords []string) (j Judgement, err error) {
+	source, err := migrate.Open(ctx, path)
+	if errors.Is(err, archive.ErrOwn) {
+		return Judgement{Own: true}, nil
+	}
+	if err != nil {
+		return j, err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	present, err := migrate.ReadPresent(ctx, nil)
+	if err != nil {
+		return j, err
+	}
+	lists, err := hostkey.DenylistFiles(configuration)
+	if err != nil {
+		return j, err
+	}
+	weak, err := hostkey.LoadDenylist(lists...)
+	if err != nil {
+		return j, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "node"
+	}
+	node := convert.Slug(strings.SplitN(host, ".", 2)[0])
+	j.Report, err = migrate.DryRun(ctx, source, present, importer.Options{
+		NewNode: node, Passwords: passwords, Weak: weak, Folder: isFolder, Addresses: ownAddresses(),
+	})
+	return j, err
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// ownAddresses are those of the machine; none if it does not say.
+func ownAddresses() (out []netip.Addr) {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Addr().Unmap())
+		}
+	}
+	return out
+}
+
+// Backup is one that lies about.
+type Backup struct {
+	Path string
+	Made time.Time
+	// Version that made it, as far as it says so.
+	Version string
+}
+
+// Bounds of the search: backups lie near the top of folders, and opening one costs time.
+const (
+	maxDepth  = 3
+	maxLooked = 200
+)
+
+// Find looks for backups of versions 4 to 6 in folders and a few levels below them, the
+// newest first. What cannot be read is none.
+func Find(ctx context.Context, dirs ...string) []Backup {
+	looked := 0
+	var found []Backup
+	for _, dir := range dirs {
+		_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case ctx.Err() != nil || looked >= maxLooked:
+				return fs.SkipAll
+			case err != nil:
+				return nil
+			case d.IsDir() && depth(dir, path) >= maxDepth:
+				return fs.SkipDir
+			case !d.Type().IsRegular() || !strings.EqualFold(filepath.Ext(path), ".zip"):
+				return nil
+			}
+			looked++
+			known := slices.ContainsFunc(found, func(b Backup) bool { return b.Path == path })
+			if b, ok := look(ctx, path, d); ok && !known {
+				found = append(found, b)
+			}
+			return nil
+		})
+	}
+	slices.SortFunc(found, func(a, b Backup) int { return b.Made.Compare(a.Made) })
+	return found
+}
+
+func depth(dir, path string) int {
+	rel, err := filepath.Rel(dir, path)
+	if err != nil || rel == "." {
+		return 0
+	}
+	return strings.Count(rel, string(filepath.Separator)) + 1
+}
+
+func look(ctx context.Context, path string, d fs.DirEntry) (Backup, bool) {
+	info, err := d.Info()
+	if err != nil {
+		return Backup{}, false
+	}
+	source, err := migrate.Open(ctx, path)
+	if err != nil {
+		return Backup{}, false
+	}
+	defer source.Close()
+	return Backup{Path: path, Made: info.ModTime(), Version: source.About().Version}, true
+}

@@ -1,0 +1,121 @@
+package step
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"ss-setup/installer/machine"
+)
+
+// Import is what is imported into a new store. It is handed in and stands in no plan: a
+// private copy of a backup, which goes with the run.
+type Import struct {
+	// File is the backup, on this process's own file system.
+	File string
+	// Own: it is a backup of version 7.
+	Own bool
+	// PasswordFile has passwords of PFX certificates; may be empty.
+	PasswordFile string
+	// Reports are the files that the report goes into.
+	Reports []string
+}
+
+// ImportBackup has the new release read the backup of an older product into its own new
+// store, which nobody serves from yet. What the import drops was told and agreed to before
+// the run, for the same backup.
+type ImportBackup struct {
+	Store
+	Release string `json:"release"`
+	// What is imported, for people.
+	What string `json:"what"`
+}
+
+type importUndo struct {
+	// Snapshots are those that were there before.
+	Snapshots []string `json:"snapshots,omitempty"`
+}
+
+// Kind implements Step.
+func (s *ImportBackup) Kind() string { return "import_backup" }
+
+func (s *ImportBackup) String() string { return "import " + s.What }
+
+// Prepare notes which snapshots of stores there are: the import makes one of the empty
+// store.
+func (s *ImportBackup) Prepare(_ context.Context, m *Machine) (any, error) {
+	names, err := snapshotNames(m, ofRestore)
+	return importUndo{Snapshots: names}, err
+}
+
+// errImportGone: a recovery has nothing to import. It goes back, since the step lies before
+// the switch.
+var errImportGone = errors.New("what was to be imported is gone with the run that was cut")
+
+// Do imports. A second time gives the same.
+func (s *ImportBackup) Do(ctx context.Context, m *Machine) error {
+	if m.Import == nil {
+		return errImportGone
+	}
+	if err := m.Programs.Run(ctx, s.command(m)); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("import %s: %w", s.What, err)
+	}
+	uid, gid, err := m.owner(s.Account)
+	if err != nil {
+		return err
+	}
+	if err := setOwners(m.FS, s.to(), uid, gid); err != nil {
+		return err
+	}
+	return m.FS.SyncTree(s.to())
+}
+
+func (s *ImportBackup) command(m *Machine) Command {
+	verb := []string{"import", m.Import.File, "--accept-drops"}
+	if m.Import.Own {
+		verb = []string{"restore", m.Import.File}
+	} else {
+		verb = append(verb, "--config", m.FS.Real(filepath.Join(machine.ConfigDir, "server.toml")))
+		if m.Import.PasswordFile != "" {
+			verb = append(verb, "--password-file", m.Import.PasswordFile)
+		}
+		for _, file := range m.Import.Reports {
+			verb = append(verb, "--report", file)
+		}
+	}
+	return Command{
+		Path: program(s.Release, s.Service), Progress: m.Progress,
+		Args: append(verb, "--yes", "--home", m.FS.Real(machine.Generation(s.To)), "--state", m.FS.Real(filepath.Dir(machine.KeyringDir)),
+			// No server of this generation runs, and no other is to be asked.
+			"--control", m.FS.Real(filepath.Join(machine.SetupDir, "none"))),
+	}
+}
+
+// ofRestore is how the names of snapshots end that an import or a restore made, whole or cut.
+var ofRestore = regexp.MustCompile(`-restore\.db\.zst(\..*)?$`)
+
+// Undo takes away the snapshots that the import made; the store goes with its own step.
+func (s *ImportBackup) Undo(_ context.Context, m *Machine, undo json.RawMessage) error {
+	var u importUndo
+	if err := json.Unmarshal(undo, &u); err != nil {
+		return err
+	}
+	now, err := snapshotNames(m, ofRestore)
+	if err != nil {
+		return err
+	}
+	var made []string
+	for _, name := range now {
+		if !slices.Contains(u.Snapshots, name) {
+			made = append(made, filepath.Join(machine.SnapshotsDir, name))
+		}
+	}
+	return removeTrees(m.FS, made...)
+}

@@ -1,0 +1,373 @@
+// Ss6 behaves like an installed version 6, as far as an upgrade sees it: folders, services
+// that start with the machine, the REST interface's log-in and backup, an SSH server for
+// users, and a data folder that is nobody else's to read. It is ours from end to end and is
+// for tests alone.
+//
+//	ss6 install [--sftp-port N] [--user-key FILE] [--lossy] [--mute]    lay out and start
+//	ss6 webrest|worker [--service]                                      what the services run
+//
+// Its SuperAdmin is sa with the password "an old secret", its user anna with "battery
+// staple" and the key of --user-key. --lossy adds a user whose files are encrypted, --mute
+// has it refuse its backup.
+package main
+
+import (
+	"archive/zip"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/crypto/ssh"
+)
+
+const (
+	superAdminPassword = "an old secret"
+	userPassword       = "battery staple"
+	webPort            = 6443
+)
+
+// The programs, which are the services as well.
+const (
+	webrest = "webrest"
+	worker  = "worker"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "ss6:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) == 0 {
+		return errors.New("install, webrest or worker?")
+	}
+	switch verb := args[0]; verb {
+	case "install":
+		return install(args[1:])
+	case webrest:
+		return serve(verb, args[1:], serveWeb)
+	case worker:
+		return serve(verb, args[1:], serveUsers)
+	}
+	return fmt.Errorf("there is no %s", args[0])
+}
+
+// config is what the data folder holds besides what is in a backup.
+type config struct {
+	SFTPPort int  `json:"sftp_port"`
+	Mute     bool `json:"mute"`
+}
+
+func data(name string) string { return filepath.Join(home, "data", name) }
+
+func install(args []string) error {
+	set := flag.NewFlagSet("install", flag.ContinueOnError)
+	port := set.Int("sftp-port", 22, "where users log in")
+	keyFile := set.String("user-key", "", "the public key of anna")
+	lossy := set.Bool("lossy", false, "have a user that cannot come along")
+	mute := set.Bool("mute", false, "refuse to give a backup")
+	idle := set.Bool("no-start", false, "only lay out")
+	if err := set.Parse(args); err != nil {
+		return err
+	}
+	userKey := ""
+	if *keyFile != "" {
+		text, err := os.ReadFile(*keyFile)
+		if err != nil {
+			return err
+		}
+		userKey = strings.TrimSpace(string(text))
+	}
+	if err := layOut(*port, userKey, *lossy); err != nil {
+		return err
+	}
+	if err := writeJSON(data("config.json"), config{SFTPPort: *port, Mute: *mute}); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	program, err := os.ReadFile(self)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{webrest, worker} {
+		path := programPath(name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, program, 0o755)); err != nil {
+			return err
+		}
+	}
+	return register(!*idle)
+}
+
+// layOut writes the configuration: what a backup holds is in the folder backup.
+func layOut(port int, userKey string, lossy bool) error {
+	hostKey, err := newHostKey()
+	if err != nil {
+		return err
+	}
+	sa, err := hash(superAdminPassword)
+	if err != nil {
+		return err
+	}
+	anna, err := hash(userPassword)
+	if err != nil {
+		return err
+	}
+	type object = map[string]any
+	all := []string{"List", "Make", "Rename", "Delete", "Edit_Metadata", "Get", "Put", "Modify"}
+	user := func(id, vfs string, keys ...object) object {
+		return object{
+			"id": id, "type": "Normal", "authTypes": []string{"Password", "PKI"}, "password": object{"version": "V6", "salt": "", "payload": anna},
+			"home": object{"vfsId": vfs, "permissions": all, "visible": true}, "status": "Enabled", "subsystems": []string{"SSH2_SFTP"}, "sshPubKeys": keys,
+		}
+	}
+	var keys []object
+	if userKey != "" {
+		keys = append(keys, object{"id": "k1", "name": "laptop", "key": userKey})
+	}
+	users := []object{user("anna", "V1", keys...)}
+	vfs := []object{{"id": "V1", "name": "Files", "type": "Disk", "target": userFiles}}
+	if lossy {
+		users = append(users, user("secretive", "V2"))
+		vfs = append(vfs, object{"id": "V2", "name": "Sealed", "type": "Disk", "target": userFiles + "-sealed", "encrypt": true, "passPhrase": object{"status": "Plain", "payload": "x"}})
+	}
+	for name, content := range map[string]any{
+		"version.json":    object{"version": "6.2.60"},
+		"superadmin.json": []object{{"id": "sa", "email": "sa@example.com", "password": object{"version": "V6", "salt": "", "payload": sa}}},
+		"nodes.json":      []object{{"id": "old-node", "description": "the machine"}},
+		"vsites.json": []object{{"id": "default", "name": "Main", "autoStart": true, "nodeBindings": []object{
+			{"nodeId": "old-node", "bindings": []object{{"service": "SSH", "ipVersion": "Any", "ip": "", "port": port}}},
+		}}},
+		"sites/default/sshhostkeys.json": []object{{"id": "h1", "name": "ed25519", "type": "ED25519", "key": string(hostKey)}},
+		"sites/default/vfs.json":         vfs,
+		"sites/default/users.json":       users,
+	} {
+		if err := writeJSON(data(filepath.Join("backup", filepath.FromSlash(name))), content); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(data("host.key"), hostKey, 0o600); err != nil {
+		return err
+	}
+	// Whatever account the server has, it may use them.
+	return errors.Join(os.MkdirAll(userFiles, 0o777), os.Chmod(userFiles, 0o777),
+		os.WriteFile(filepath.Join(userFiles, "report.txt"), []byte("of last year\n"), 0o644))
+}
+
+func newHostKey() ([]byte, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(block), nil
+}
+
+func hash(password string) (string, error) {
+	h, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	return string(h), err
+}
+
+func writeJSON(path string, v any) error {
+	text, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, text, 0o600))
+}
+
+func readJSON(path string, v any) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, v)
+}
+
+// account is what both services read of users and SuperAdmins.
+type account struct {
+	ID       string `json:"id"`
+	Password struct {
+		Payload string `json:"payload"`
+	} `json:"password"`
+	Keys []struct {
+		Key string `json:"key"`
+	} `json:"sshPubKeys"`
+}
+
+func (a account) opens(password string) bool {
+	return bcrypt.CompareHashAndPassword([]byte(a.Password.Payload), []byte(password)) == nil
+}
+
+func find(file, id string) (account, bool) {
+	var all []account
+	if readJSON(data(filepath.Join("backup", file)), &all) != nil {
+		return account{}, false
+	}
+	for _, a := range all {
+		if a.ID == id {
+			return a, true
+		}
+	}
+	return account{}, false
+}
+
+// serveWeb is the REST interface, as far as an upgrade uses it.
+func serveWeb() (stop func(), failed <-chan error, err error) {
+	var c config
+	if err := readJSON(data("config.json"), &c); err != nil {
+		return nil, nil, err
+	}
+	certificate, err := newCertificate()
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := tls.Listen("tcp", fmt.Sprintf(":%d", webPort), &tls.Config{Certificates: []tls.Certificate{certificate}})
+	if err != nil {
+		return nil, nil, err
+	}
+	server := &http.Server{Handler: rest(c), ReadHeaderTimeout: 10 * time.Second}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	return func() { _ = server.Close() }, ended, nil
+}
+
+func newCertificate() (tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "old server"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	return tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}, err
+}
+
+func rest(c config) http.Handler {
+	const token = "a token"
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/version", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"name":"old server","version":"6.2.60"}`)
+	})
+	mux.HandleFunc("GET /api/v1/sa/login", func(w http.ResponseWriter, r *http.Request) {
+		name, password, _ := r.BasicAuth()
+		if sa, ok := find("superadmin.json", name); !ok || !sa.opens(password) {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprintf(w, `{"token":%q}`, token)
+	})
+	mux.HandleFunc("GET /api/v1/sa/logout", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /api/v1/sa/backup", func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("Authorization") != "Bearer "+token:
+			w.WriteHeader(http.StatusUnauthorized)
+		case c.Mute:
+			w.WriteHeader(http.StatusInternalServerError)
+		default:
+			w.Header().Set("Content-Type", "application/zip")
+			_ = writeBackup(w)
+		}
+	})
+	return mux
+}
+
+func writeBackup(w http.ResponseWriter) error {
+	z := zip.NewWriter(w)
+	return errors.Join(z.AddFS(os.DirFS(data("backup"))), z.Close())
+}
+
+// serveUsers lets users in, and does nothing for them.
+func serveUsers() (stop func(), failed <-chan error, err error) {
+	var c config
+	if err := readJSON(data("config.json"), &c); err != nil {
+		return nil, nil, err
+	}
+	text, err := os.ReadFile(data("host.key"))
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := ssh.ParsePrivateKey(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	server := &ssh.ServerConfig{PasswordCallback: byPassword, PublicKeyCallback: byKey, ServerVersion: "SSH-2.0-Old_Server-6.2.60"}
+	server.AddHostKey(key)
+	l, err := net.Listen("tcp", fmt.Sprintf(":%d", c.SFTPPort))
+	if err != nil {
+		return nil, nil, err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				ended <- err
+				return
+			}
+			go letIn(conn, server)
+		}
+	}()
+	return func() { _ = l.Close() }, ended, nil
+}
+
+const usersFile = "sites/default/users.json"
+
+var errRefused = errors.New("refused")
+
+func byPassword(c ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+	if u, ok := find(usersFile, c.User()); ok && u.opens(string(password)) {
+		return nil, nil
+	}
+	return nil, errRefused
+}
+
+func byKey(c ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+	u, _ := find(usersFile, c.User())
+	for _, k := range u.Keys {
+		known, _, _, _, err := ssh.ParseAuthorizedKey([]byte(k.Key))
+		if err == nil && string(known.Marshal()) == string(key.Marshal()) {
+			return nil, nil
+		}
+	}
+	return nil, errRefused
+}
+
+func letIn(conn net.Conn, server *ssh.ServerConfig) {
+	defer conn.Close()
+	c, channels, requests, err := ssh.NewServerConn(conn, server)
+	if err != nil {
+		return
+	}
+	go ssh.DiscardRequests(requests)
+	for ch := range channels {
+		_ = ch.Reject(ssh.UnknownChannelType, "it only greets")
+	}
+	_ = c.Wait()
+}

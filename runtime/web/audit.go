@@ -1,11 +1,13 @@
 package web
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
 
 	"ss-setup/runtime/audit"
+	"ss-setup/runtime/engine"
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/rest"
 )
@@ -16,6 +18,8 @@ type eventRow struct {
 	Text  string
 	Href  string
 	State string
+	// Differences are what a change made of the object; secrets only say that they differ.
+	Differences []model.Difference
 }
 
 type auditData struct {
@@ -57,10 +61,25 @@ var eventWords = map[string]string{
 	"node.setup": "set the node up",
 }
 
+var operationWords = map[engine.Op]string{engine.OpCreate: "made", engine.OpUpdate: "changed", engine.OpDelete: "deleted"}
+
+// mostDifferences bounds what is told of one change.
+const mostDifferences = 12
+
 func rowOf(e audit.Event) eventRow {
 	row := eventRow{Event: e, Text: eventWords[e.Event], State: map[string]string{audit.Done: "good", audit.Refused: "warn", audit.Failed: "bad"}[e.Outcome]}
 	if row.Text == "" {
 		row.Text = e.Event
+	}
+	var data struct {
+		Operation   engine.Op          `json:"operation"`
+		Differences []model.Difference `json:"differences"`
+	}
+	if len(e.Data) > 0 && json.Unmarshal(e.Data, &data) == nil {
+		row.Differences = data.Differences[:min(len(data.Differences), mostDifferences)]
+		if word, ok := operationWords[data.Operation]; ok && e.Event == "config.change" {
+			row.Text = word
+		}
 	}
 	if key, err := model.ParseKey(e.Object); err == nil && e.Object != "" {
 		row.Object, row.Href = model.Describe(key), pageOf(key)

@@ -58,7 +58,7 @@ func (v *visit) showConflict(res resource, o model.Object, mine *form) error {
 	}
 	for _, field := range fieldsOf(theirs.Sections) {
 		data.Fields = append(data.Fields, contest(field, mine, theirs)...)
-		if field.Type == secretInput && mine.typed.get(field.Name) != "" {
+		if field.secret() && mine.typed.get(field.Name) != "" {
 			data.Lost = append(data.Lost, field.Label)
 		}
 	}
@@ -77,7 +77,7 @@ func (v *visit) showConflict(res resource, o model.Object, mine *form) error {
 
 // contest compares the versions of a field.
 func contest(field field, mine, theirs *form) []contested {
-	if field.Fixed || field.Type == secretInput {
+	if field.Fixed || field.secret() {
 		return nil
 	}
 	other := &form{typed: mine.typed, was: theirs.typed}

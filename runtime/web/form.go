@@ -247,7 +247,7 @@ func (f *form) input(field field, name string) input {
 		in.Choices = append(in.Choices, choice{option{Value: in.Value, Text: in.Value}, true})
 	}
 	switch field.Type {
-	case secretInput:
+	case secretInput, pemInput:
 		in.Value = ""
 		in.Set = look(look(f.tree, field.place()), "set") == true
 	case dropInput:

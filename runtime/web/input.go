@@ -25,6 +25,7 @@ const (
 	choicesInput inputType = "choices" // any of a list
 	momentInput  inputType = "moment"  // a time, in UTC
 	secretInput  inputType = "secret"  // goes in and never comes out
+	pemInput     inputType = "pem"     // a secret of many lines
 	dropInput    inputType = "drop"    // ticked, it takes the value away
 	keysInput    inputType = "keys"    // public keys, one a line
 	rowsInput    inputType = "rows"    // a list of objects
@@ -114,11 +115,14 @@ func typed(fields []field, tree any) values {
 // place is where the field's value stands: that of a secret is written beside the mark that
 // there is one.
 func (f field) place() string {
-	if f.Type == secretInput {
+	if f.secret() {
 		return strings.TrimSuffix(f.Name, ".clear")
 	}
 	return f.Name
 }
+
+// secret tells an input whose value never comes out.
+func (f field) secret() bool { return f.Type == secretInput || f.Type == pemInput }
 
 // show writes a value as it is typed.
 func (f field) show(v any, name string, out values) {
@@ -145,7 +149,7 @@ func (f field) show(v any, name string, out values) {
 		}
 	case keysInput:
 		out[name] = one(keyLines(v))
-	case secretInput, dropInput:
+	case secretInput, pemInput, dropInput:
 	case rowsInput:
 		list, _ := v.([]any)
 		for i, row := range list {
@@ -254,7 +258,7 @@ func (f field) read(name string, in values, before any) (v any, wrong string) {
 		return readMoment(trimmed)
 	case rowsInput:
 		return f.readRows(name, in, before)
-	case areaInput:
+	case areaInput, pemInput:
 		return orNothing(strings.ReplaceAll(typed, "\r\n", "\n")), ""
 	case secretInput:
 		return orNothing(typed), ""
@@ -433,6 +437,17 @@ func withoutNil(tree map[string]any) map[string]any {
 	return tree
 }
 
+// chosen are options as people read them.
+func (f field) chosen(typed []string) (out []string) {
+	for _, value := range typed {
+		if at := slices.IndexFunc(f.Options, func(o option) bool { return o.Value == value }); at >= 0 {
+			value = f.Options[at].Text
+		}
+		out = append(out, value)
+	}
+	return out
+}
+
 // words says what was typed in a field, for people who compare two versions.
 func (f field) words(in values, name string) string {
 	switch f.Type {
@@ -441,15 +456,9 @@ func (f field) words(in values, name string) string {
 			return "yes"
 		}
 		return "no"
-	case choicesInput:
-		return strings.Join(in[name], ", ")
-	case choiceInput:
-		for _, o := range f.Options {
-			if o.Value == in.get(name) {
-				return o.Text
-			}
-		}
-	case secretInput:
+	case choicesInput, choiceInput:
+		return strings.Join(f.chosen(in[name]), ", ")
+	case secretInput, pemInput:
 		if in.get(name) != "" {
 			return "another one"
 		}

@@ -33,7 +33,7 @@ func (p *Pages) askLogin(w http.ResponseWriter, r *http.Request, status int, f l
 }
 
 func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) {
-	p.askLogin(w, r, http.StatusOK, loginForm{Next: r.URL.Query().Get("next")})
+	p.askLogin(w, r, http.StatusOK, loginForm{Next: r.URL.Query().Get("next"), As: r.URL.Query().Get("as")})
 }
 
 // login is both steps: name and password, then a code where the account has an app.
@@ -76,8 +76,7 @@ func (p *Pages) onwards(f loginForm) string {
 	held, err := url.ParseQuery(f.Held)
 	if err == nil && f.Held != "" {
 		if id, ok := p.hold(held); ok {
-			u := url.URL{Path: held.Get("page"), RawQuery: url.Values{"draft": {id}, "notice": {"back"}}.Encode()}
-			return u.String()
+			return held.Get("page") + "?" + url.Values{"draft": {id}, "notice": {"back"}}.Encode()
 		}
 	}
 	return f.Next

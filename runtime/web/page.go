@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"html/template"
+	"net"
 	"net/http"
 	"path"
 	"strconv"
@@ -28,7 +29,8 @@ type view struct {
 
 	// The rest is filled in.
 	Nav                          []link
-	Who, Token, Theme, Page      string
+	Who, Role                    string
+	Token, Theme, Page           string
 	Version                      string
 	Style, Script, Icons, Update string
 }
@@ -65,7 +67,7 @@ func newRenderer(p *Pages) *renderer {
 	base := template.New("").Funcs(template.FuncMap{
 		"asset": func(name string) string { return p.assets.names[name] },
 		"count": count, "size": size, "rate": rate, "iso": iso, "moment": moment, "span": span, "until": func(t time.Time) time.Duration { return t.Sub(p.Now()) },
-		"ago": func(t time.Time) string { return span(p.Now().Sub(t)) }, "lower": strings.ToLower, "sentence": sentence, "add": func(a, b int) int { return a + b },
+		"ago": func(t time.Time) string { return span(p.Now().Sub(t)) }, "lower": strings.ToLower, "sentence": sentence, "many": many, "endpoint": endpoint, "add": func(a, b int) int { return a + b },
 	})
 	template.Must(base.ParseFS(files, "templates/layout.html", "templates/parts.html"))
 	for _, e := range must(files.ReadDir("templates")) {
@@ -99,7 +101,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name st
 
 // dress fills in what every page has.
 func (p *Pages) dress(r *http.Request, v *view) {
-	v.Version, v.Theme, v.Page = p.Version, themeOf(r), r.URL.Path
+	v.Version, v.Theme, v.Page = p.Version, themeOf(r), r.URL.EscapedPath()
 	v.Style, v.Script, v.Icons = p.assets.names["style.css"], p.assets.names["script.js"], p.assets.names["icons.svg"]
 	if v.Notice == "" {
 		v.Notice = notices[r.URL.Query().Get("notice")]
@@ -108,7 +110,9 @@ func (p *Pages) dress(r *http.Request, v *view) {
 
 // show is a page with the navigation around it.
 func (v *visit) show(status int, name string, page view) error {
-	page.Token, page.Who = v.token(v.r, rest.SessionCookie), v.who.Name()
+	page.Token = v.token(v.r, rest.SessionCookie)
+	page.Role, page.Who, _ = strings.Cut(v.who.Name(), "/")
+	page.Role = model.Kind(page.Role).Noun()
 	page.Nav = v.nav()
 	if v.Facts != nil && v.who.Super() {
 		page.Update = v.Facts().Update
@@ -133,6 +137,7 @@ func (v *visit) nav() []link {
 	add(v.who.Super(), "SuperAdmins", "/superadmins", "key")
 	add(v.who.Super(), "Admins", "/admins", "key")
 	add(v.who.Super(), "Tokens", "/tokens", "token")
+	add(v.who.Super(), "Certificates", "/certificates", "lock")
 	add(v.who.Super(), "Nodes", "/nodes", "node")
 	add(v.who.Super(), "Settings", "/settings", "settings")
 	add(true, "Audit log", "/audit", "log")
@@ -210,6 +215,26 @@ func count(n int) string {
 		text = text[:i] + "," + text[i:]
 	}
 	return text
+}
+
+// many is a number with its noun.
+func many(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return count(n) + " " + noun + "s"
+}
+
+// endpoint says where something listens, of HOST:PORT.
+func endpoint(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	switch {
+	case err != nil:
+		return address
+	case host == "":
+		return "port " + port + " of all addresses"
+	}
+	return "port " + port + " of " + host
 }
 
 var units = []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}

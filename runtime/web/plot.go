@@ -16,6 +16,8 @@ type plot struct {
 	Lines         []plotLine
 	Grid          []gridLine
 	Times         []gridLine
+	// Right is where now is.
+	Right int
 }
 
 type plotLine struct {
@@ -58,10 +60,13 @@ func plotOf(title string, samples []Sample, now time.Time, d time.Duration, writ
 	for _, part := range []float64{0, 0.5, 1} {
 		p.Grid = append(p.Grid, gridLine{y(top * part), write(top * part)})
 	}
-	for i := 0; i <= 4; i++ {
-		at := now.Add(-d * time.Duration(4-i) / 4)
-		p.Times = append(p.Times, gridLine{x(at), at.UTC().Format("15:04")})
+	const marks = 3
+	for i := range marks {
+		// Ages, not times of the clock: those would be of the server's zone or the reader's.
+		age := d * time.Duration(marks-i) / marks
+		p.Times = append(p.Times, gridLine{x(now.Add(-age)), span(age) + " ago"})
 	}
+	p.Right = plotWidth - 4
 	var words []string
 	for _, one := range list {
 		line := plotLine{Name: one.name, Class: one.class}

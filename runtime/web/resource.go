@@ -127,6 +127,8 @@ type listData struct {
 	// Fresh is where one is made, empty if that is not allowed.
 	Fresh, Noun string
 	Sites       []link
+	// Export is where what is shown can be had as a file, empty if it cannot.
+	Export string
 }
 
 // pageSize is how many rows a list has before "more".
@@ -162,10 +164,13 @@ func (v *visit) list(res resource) error {
 	page := view{Title: res.title, Lead: res.lead, Crumbs: v.crumbs(), Tabs: v.tabs()}
 	if v.mayMake(res) {
 		data.Fresh = res.fresh(v.site())
-		page.Primary = &link{Text: "New " + res.kind.Noun(), Href: data.Fresh}
+		if len(data.Rows) > 0 || data.Text != "" { // the empty list has the button itself
+			page.Primary = &link{Text: "New " + res.kind.Noun(), Href: data.Fresh}
+		}
 	}
 	if res.kind == model.KindUser {
 		data.Sites = v.otherSites("/users")
+		data.Export = withQuery(data.At+".csv", "q", data.Text)
 	}
 	page.Data = data
 	return v.show(http.StatusOK, "list", page)

@@ -11,7 +11,7 @@ import (
 func resources() []resource {
 	return []resource{
 		sitesResource(), usersResource(), groupsResource(), vfsResource(), bindingsResource(), hostKeysResource(), entriesResource(),
-		nodesResource(), superAdminsResource(), adminsResource(), tokensResource(), settingsResource(),
+		ldapResource(), certificatesResource(), nodesResource(), superAdminsResource(), adminsResource(), tokensResource(), settingsResource(),
 	}
 }
 
@@ -225,6 +225,94 @@ func entriesResource() resource {
 	}
 }
 
+func ldapResource() resource {
+	return resource{
+		kind: model.KindLDAP, path: "ldap", title: "Directories",
+		lead:  "LDAP directories that check users' passwords.",
+		empty: "No directory is asked. Users have passwords and keys of their own.",
+		columns: []column{
+			{Title: "Name", cell: nameCell},
+			{Title: "Servers", cell: func(o model.Object) cell {
+				return cell{Text: strings.Join(o.(*model.LDAPProfile).URLs, ", "), Mono: true}
+			}},
+			{Title: "State", cell: func(o model.Object) cell {
+				if l := o.(*model.LDAPProfile); l.Disabled {
+					return cell{Text: "Disabled", State: "off", Sub: l.Reason}
+				}
+				return cell{Text: "Enabled", State: "good"}
+			}},
+		},
+		start: values{"filter": {"(uid=" + model.UserMark + ")"}},
+		sections: func(*visit, string, map[string]any) ([]section, error) {
+			return []section{
+				{Title: "Servers", Fields: []field{
+					{Name: "name", Label: "Name", Type: textInput, Required: true, Fixed: true, Focus: true, Help: "It cannot change."},
+					{Name: "timeoutSeconds", Label: "Give up after", Unit: "seconds", Type: numberInput, Placeholder: "default"},
+					{Name: "urls", Label: "Servers", Type: linesInput, Placeholder: "ldaps://ldap.example.com", Help: "Asked in their order, one a line."},
+					{Name: "ca", Label: "Authorities", Type: areaInput, Placeholder: "those of the machine", Help: "Certificates in PEM that the servers' are checked against."},
+					{Name: "startTLS", Label: "StartTLS", Type: flagInput, Help: "Encrypt an ldap:// connection before anything is said."},
+				}},
+				{Title: "Finding users", Fields: []field{
+					{Name: "bindDN", Label: "Log in as", Type: monoInput, Placeholder: "cn=reader,dc=example,dc=com", Help: "Anonymously if empty."},
+					{Name: "bindPassword.clear", Label: "Password", Type: secretInput, Help: "Leave it empty to keep what there is."},
+					{Name: "baseDN", Label: "Search below", Type: monoInput, Placeholder: "dc=example,dc=com"},
+					{Name: "filter", Label: "Filter", Type: monoInput, Help: "{user} stands for the name that was typed."},
+					{Name: "domains", Label: "Domains", Type: linesInput, Placeholder: "none", Help: "Tried in their order for a name without one, one a line."},
+				}},
+				{Title: "Groups", Folded: true, Fields: []field{
+					{Name: "groupAttribute", Label: "Attribute that names the groups", Type: monoInput, Placeholder: "memberOf"},
+					{Name: "groups", Label: "Groups of the directory", Type: rowsInput, Fields: []field{
+						{Name: "dn", Label: "In the directory", Type: monoInput, Placeholder: "cn=staff,dc=example,dc=com"},
+						{Name: "group", Label: "Group of the site", Type: textInput},
+					}},
+				}},
+				{Title: "Use", Fields: []field{
+					{Name: "autocreate", Label: "Make users at their first log-in", Type: flagInput, Help: "Whom the directory knows is let in, as a member of the mapped groups."},
+					{Name: "disabled", Label: "Disabled", Type: flagInput},
+					{Name: "reason", Label: "Reason", Type: textInput},
+				}},
+			}, nil
+		},
+	}
+}
+
+func certificatesResource() resource {
+	return resource{
+		kind: model.KindCertificate, path: "certificates", title: "Certificates", inServer: true,
+		lead:  "For TLS: those of the whole server serve these pages, as the settings say.",
+		empty: "There is none of your own. These pages are served with one that the server made itself.",
+		columns: []column{
+			{Title: "Name", cell: nameCell},
+			{Title: "Type", cell: described(func(o model.Object) string { return certificateWords[o.(*model.Certificate).Type] })},
+			{Title: "Names", Quiet: true, cell: described(func(o model.Object) string { return strings.Join(o.(*model.Certificate).Domains, ", ") })},
+			{Title: "Ends", cell: func(o model.Object) cell {
+				if x := o.(*model.Certificate); !x.NotAfter.IsZero() {
+					return cell{Text: moment(x.NotAfter)}
+				}
+				return cell{Text: "not there yet"}
+			}},
+		},
+		start: values{"type": {string(model.CertPEM)}},
+		sections: func(*visit, string, map[string]any) ([]section, error) {
+			return []section{{Title: "Certificate", Fields: []field{
+				{Name: "name", Label: "Name", Type: textInput, Required: true, Fixed: true, Focus: true, Help: "It cannot change."},
+				{Name: "type", Label: "Where it comes from", Type: choiceInput, Options: []option{
+					{Value: string(model.CertPEM), Text: certificateWords[model.CertPEM]},
+					{Value: string(model.CertSelfSigned), Text: certificateWords[model.CertSelfSigned]},
+					{Value: string(model.CertACME), Text: certificateWords[model.CertACME]},
+				}},
+				{Name: "domains", Label: "Names that it is for", Type: linesInput, Placeholder: "files.example.com", Help: "One a line; needed for an authority."},
+				{Name: "chain", Label: "Certificate", Type: areaInput, Placeholder: "-----BEGIN CERTIFICATE-----", Help: "In PEM, its own first, then those between it and its authority. Only for one that you bring along."},
+				{Name: "private.clear", Label: "Private key", Type: pemInput, Placeholder: "-----BEGIN PRIVATE KEY-----", Help: "In PEM. Leave it empty to keep what there is."},
+			}}}, nil
+		},
+	}
+}
+
+var certificateWords = map[model.CertificateType]string{
+	model.CertPEM: "Brought along", model.CertSelfSigned: "Made here, self-signed", model.CertACME: "From an authority, by ACME",
+}
+
 func nodesResource() resource {
 	return resource{
 		kind: model.KindNode, path: "nodes", title: "Nodes",
@@ -311,6 +399,13 @@ func adminsResource() resource {
 	}
 }
 
+// kindWords are the kinds that rights are over; a test holds that none is missing.
+var kindWords = map[model.Kind]string{
+	model.KindSite: "The site itself", model.KindCertificate: "Certificates", model.KindHostKey: "Host keys", model.KindBinding: "Bindings",
+	model.KindVFS: "Storage", model.KindGroup: "Groups", model.KindLDAP: "LDAP profiles", model.KindUser: "Users and sessions",
+	model.KindEntry: "Lists of the Protector", model.KindLegacy: "Kept objects of older versions",
+}
+
 func rightsSection(v *visit) (section, error) {
 	sites, err := v.names(model.KindSite, "", "")
 	if err != nil {
@@ -318,7 +413,7 @@ func rightsSection(v *visit) (section, error) {
 	}
 	var kinds []option
 	for _, k := range append([]model.Kind{model.KindSite}, model.FullRights().View...) {
-		kinds = append(kinds, option{Value: string(k), Text: k.Noun()})
+		kinds = append(kinds, option{Value: string(k), Text: kindWords[k]})
 	}
 	return section{Title: "Rights", Fields: []field{
 		{Name: "sites", Label: "Sites", Type: choicesInput, Options: sites[1:]},

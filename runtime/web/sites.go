@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -68,7 +67,7 @@ func sitesResource() resource {
 			if err != nil || state.Sessions == 0 {
 				return first
 			}
-			return fmt.Sprintf("Its %d sessions end. %s", state.Sessions, first)
+			return "It ends " + many(state.Sessions, "session") + ". " + first
 		},
 	}
 }
@@ -185,7 +184,9 @@ func (v *visit) sitesPage() error {
 	page := view{Title: res.title, Lead: res.lead, Data: &data}
 	if v.who.Super() {
 		data.Fresh = "/new/sites"
-		page.Primary = &link{Text: "New site", Href: data.Fresh}
+		if len(rows) > 0 || data.Text != "" { // the empty list has the button itself
+			page.Primary = &link{Text: "New site", Href: data.Fresh}
+		}
 	}
 	return v.show(http.StatusOK, "sites", page)
 }
@@ -209,6 +210,8 @@ type runData struct {
 
 var runButtons = map[string]string{"start": "Start", "stop": "Stop now", "drain": "Drain and stop"}
 
+var runTitles = map[string]string{"start": "Start site ", "stop": "Stop site ", "drain": "Drain site "}
+
 func (p *Pages) askRunSite(verb string) handler {
 	return func(v *visit) error {
 		state, err := v.who.State(v.site())
@@ -221,7 +224,7 @@ func (p *Pages) askRunSite(verb string) handler {
 				data.Transfers += s.Transfer
 			}
 		}
-		return v.show(http.StatusOK, "run", view{Title: data.Button + ": " + v.site(), Crumbs: v.crumbs(), Data: data})
+		return v.show(http.StatusOK, "run", view{Title: runTitles[verb] + v.site(), Crumbs: v.crumbs(), Data: data})
 	}
 }
 

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -39,7 +38,7 @@ func usersResource() resource {
 		},
 		loss: func(v *visit, o model.Object) string {
 			if status, err := v.who.UserStatus(o.Key()); err == nil && status.Sessions > 0 {
-				return fmt.Sprintf("%d sessions end. The files stay where they are.", status.Sessions)
+				return "It ends " + many(status.Sessions, "session") + " of the user. The files stay where they are."
 			}
 			return "The files stay where they are."
 		},
@@ -131,14 +130,15 @@ func accountSection(who string) section {
 
 var permissions = permissionOptions()
 
-var permissionHelp = map[model.Permission]string{
-	model.PermResume: "write into files that are there", model.PermAttr: "times and modes", model.PermLink: "symbolic links",
-	model.PermMkdir: "make folders", model.PermRmdir: "delete folders",
+var permissionWords = map[model.Permission]string{
+	model.PermList: "List folders", model.PermDownload: "Download", model.PermUpload: "Upload", model.PermOverwrite: "Overwrite files",
+	model.PermResume: "Resume and change files", model.PermDelete: "Delete files", model.PermRename: "Rename", model.PermMkdir: "Make folders",
+	model.PermRmdir: "Delete folders", model.PermAttr: "Set times and modes", model.PermLink: "Make symbolic links",
 }
 
 func permissionOptions() (out []option) {
 	for _, p := range model.AllPermissions() {
-		out = append(out, option{Value: string(p), Text: string(p), Help: permissionHelp[p]})
+		out = append(out, option{Value: string(p), Text: permissionWords[p]})
 	}
 	return out
 }

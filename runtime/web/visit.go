@@ -123,7 +123,7 @@ func (p *Pages) ownForm(r *http.Request, cookie string) bool {
 // one.
 func (v *visit) stale() {
 	if id, ok := v.hold(v.r.PostForm); ok {
-		http.Redirect(v.w, v.r, withQuery(v.r.URL.Path, "draft", id), http.StatusSeeOther)
+		http.Redirect(v.w, v.r, withQuery(v.r.PostForm.Get("page"), "draft", id), http.StatusSeeOther)
 		return
 	}
 	v.message(v.w, v.r, http.StatusForbidden, "That form is of another session", "Open the page again, look at it, and send the form anew. Nothing was changed.")
@@ -147,7 +147,10 @@ func (p *Pages) hold(form url.Values) (id string, ok bool) {
 // held is the form that was kept for this page, nil if none was.
 func (v *visit) held() url.Values {
 	d, ok := v.drafts.get(v.r.URL.Query().Get("draft"))
-	if !ok || d.path != v.r.URL.Path {
+	if !ok {
+		return nil
+	}
+	if u, err := url.Parse(d.path); err != nil || u.Path != v.r.URL.Path {
 		return nil
 	}
 	return d.values
@@ -166,6 +169,10 @@ func withoutSecrets(form url.Values) url.Values {
 
 // signInFirst shows the log-in. A form that was sent waits in it.
 func (p *Pages) signInFirst(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/logout" {
+		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		return
+	}
 	ask := loginForm{Next: r.URL.RequestURI()}
 	if r.Method == http.MethodPost {
 		ask.Next = r.PostForm.Get("page")

@@ -119,6 +119,7 @@ func (p *Pages) routes() {
 		p.page("POST /sites/{site}/"+verb, p.runSite(verb))
 	}
 	p.page("GET /users", p.usersOfSomeSite)
+	p.page("GET /sites/{site}/users.csv", p.exportUsers)
 	p.page("GET /sites/{site}/sessions", p.sessions)
 	p.page("POST /sites/{site}/sessions/kick", p.kick)
 	p.page("GET /sessions", p.sessionsOfSomeSite)

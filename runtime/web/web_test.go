@@ -315,6 +315,8 @@ func TestEveryKindOfObjectCanBeListedMadeAndChanged(t *testing.T) {
 		{"/sites/main/new/hostkeys", url.Values{"name": {"spare"}}, url.Values{"disabled": {"on"}}, "SHA256:", "spare"},
 		{"/sites/main/new/entries", url.Values{"network": {"192.0.2.0/24"}}, url.Values{"notes": {"x"}, "expires": {"2027-01-01T10:00"}}, "192.0.2.0/24", "block:192.0.2.0/24"},
 		{"/new/entries", url.Values{"network": {"198.51.100.7"}}, url.Values{"notes": {"x"}}, "198.51.100.7", "block:198.51.100.7"},
+		{"/sites/main/new/ldap", url.Values{"name": {"dir"}, "urls": {"ldaps://ldap.example.com"}, "baseDN": {"dc=example,dc=com"}, "bindDN": {"cn=x,dc=example,dc=com"}, "bindPassword.clear": {"hush"}}, url.Values{"timeoutSeconds": {"7"}}, "ldaps://ldap.example.com", "dir"},
+		{"/new/certificates", url.Values{"name": {"own"}, "type": {"self-signed"}, "domains": {"files.example.com"}}, url.Values{"domains": {"files.example.com\r\nftp.example.com"}}, "files.example.com", "own"},
 		{"/new/nodes", url.Values{"name": {"n2"}}, url.Values{"description": {"x"}}, "n2", "n2"},
 		{"/new/superadmins", url.Values{"name": {"sb"}, "email": {"sb@example.com"}, "password.clear": {goodPassword}}, url.Values{"reason": {"x"}}, "sb", "sb"},
 		{"/new/admins", url.Values{"name": {"ada"}, "password.clear": {goodPassword}, "sites": {"main"}, "rights.view": {"user"}, "rights.edit": {"user", "group"}}, url.Values{"email": {"ada@example.com"}}, "ada", "ada"},
@@ -370,6 +372,22 @@ func TestAListIsSearchedSortedAndPaged(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "https://server/sites/main/users?q=user-01", nil)
 	r.Header.Set("X-Part", "rows")
 	b.do(r).says(http.StatusOK, "10 found").keepsQuiet("<html", "<main")
+}
+
+func TestUsersAreExportedAsFarAsTheyWereSearchedFor(t *testing.T) {
+	w := furnished(t)
+	var users []model.Object
+	for i := range 1500 {
+		users = append(users, &model.User{Head: model.Head{Name: fmt.Sprintf("user-%04d", i)}, Site: "main", Description: "=HYPERLINK(1)"})
+	}
+	w.write(users...)
+	b := w.as("vera").get("/sites/main/users").says(http.StatusOK, "Export as CSV")
+	b.get("/sites/main/users.csv").says(http.StatusOK, "name,email", "anna,anna@example.com", "user-1499", "'=HYPERLINK(1)").keepsQuiet(",=HYPERLINK", "$argon2id")
+	if n := strings.Count(b.page, "\n"); n != 1502 || !strings.HasPrefix(b.header.Get("Content-Disposition"), "attachment") {
+		t.Errorf("%d lines, %v", n, b.header)
+	}
+	b.get("/sites/main/users.csv?q=user-01").says(http.StatusOK, "user-0199").keepsQuiet("user-0200")
+	b.get("/sites/other/users.csv").says(http.StatusForbidden)
 }
 
 func TestAPageThatLooksAgainByItselfKeepsNoSessionAlive(t *testing.T) {
@@ -497,6 +515,23 @@ func TestColoursAreChosenAndKept(t *testing.T) {
 	b.post("/theme", url.Values{"theme": {"auto"}, "page": {"//evil.example/"}}).says(http.StatusOK, `data-theme="auto"`)
 }
 
+func TestADraftFindsItsPageWhateverItsName(t *testing.T) {
+	for _, name := range []string{"o'neil", "änne & co", "100%", "a b+c"} {
+		w := furnished(t)
+		b := w.as("sa").get("/sites/main/new/users").send(url.Values{"name": {name}}).says(http.StatusOK, "Made.")
+		w.pass(time.Hour)
+		b.send(url.Values{"description": {"typed"}}).says(http.StatusUnauthorized, "what you typed waits here")
+		b.send(url.Values{"name": {"sa"}, "password": {goodPassword}}).says(http.StatusOK, "You are signed in again", `value="typed"`)
+	}
+}
+
+func TestAnAdminWithTheNameOfASuperAdminCanSignIn(t *testing.T) {
+	w := furnished(t)
+	w.as("sa").get("/new/superadmins").send(url.Values{"name": {"otto"}, "email": {"x@example.com"}, "password.clear": {"quite another one"}}).says(http.StatusOK, "Made.")
+	b := w.browser().get("/login").send(url.Values{"name": {"otto"}, "password": {goodPassword}}).says(http.StatusUnauthorized, "/login?as=admin")
+	b.get("/login?as=admin").send(url.Values{"name": {"otto"}, "password": {goodPassword}}).says(http.StatusOK, "Overview", "otto <small>Admin</small>")
+}
+
 func TestNoLogInLeadsToAnotherServer(t *testing.T) {
 	w := furnished(t)
 	for _, next := range []string{"//evil.example/", "https://evil.example/", `/\evil.example`, "javascript:alert(1)"} {
@@ -508,11 +543,24 @@ func TestNoLogInLeadsToAnotherServer(t *testing.T) {
 }
 
 func TestEveryKindThatRESTNamesHasAWayHere(t *testing.T) {
-	later := []model.Kind{model.KindLDAP, model.KindCertificate, model.KindLegacy} // pages that are not there yet
+	later := []model.Kind{model.KindLegacy} // nobody makes or changes these
 	for _, k := range model.Kinds() {
 		has := slices.ContainsFunc(resources(), func(res resource) bool { return res.kind == k })
 		if has == slices.Contains(later, k) {
 			t.Errorf("%s: page %v", k, has)
+		}
+	}
+}
+
+func TestEveryRightHasAWord(t *testing.T) {
+	for _, k := range append([]model.Kind{model.KindSite}, model.FullRights().View...) {
+		if kindWords[k] == "" {
+			t.Errorf("%s has none", k)
+		}
+	}
+	for _, o := range permissions {
+		if o.Text == "" {
+			t.Errorf("%s has none", o.Value)
 		}
 	}
 }

@@ -310,7 +310,7 @@ func (p *Pages) carried(r *http.Request) string {
 // keep puts what was typed in a step into all that was told.
 func keep(all values, sections []section, sent url.Values) {
 	for _, f := range fieldsOf(sections) {
-		if f.Type == secretInput {
+		if f.secret() {
 			continue
 		}
 		delete(all, f.Name)

@@ -154,6 +154,7 @@ func FuzzSetupForm(f *testing.F) {
 		if err != nil {
 			return
 		}
+		w.t = t
 		b := w.browser().post(SetupPath, values)
 		if b.status >= 500 || strings.Contains(b.page, "<script>") {
 			t.Errorf("%q: %d", form, b.status)

@@ -58,7 +58,7 @@ var eventWords = map[string]string{
 	"api.login": "signed in to the pages", "api.logout": "signed out of the pages", "api.password": "changed the own password",
 	"api.proof": "could not show who it is", "api.forbidden": "asked for what is not allowed", "api.token": "sent a token that is not valid",
 	"site.start": "started a site", "site.stop": "stopped a site", "site.drain": "drained a site", "session.kick": "ended sessions",
-	"node.setup": "set the node up",
+	"node.setup": "set the node up", "setup.code": "typed a wrong setup code", "file.upload": "uploaded", "file.download": "downloaded",
 }
 
 var operationWords = map[engine.Op]string{engine.OpCreate: "made", engine.OpUpdate: "changed", engine.OpDelete: "deleted"}

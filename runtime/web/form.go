@@ -65,6 +65,12 @@ func (f *form) take(sent url.Values) {
 			f.typed[name] = list
 		}
 	}
+	// What cannot change is not sent: browsers leave out inputs that are disabled.
+	for _, field := range fieldsOf(f.Sections) {
+		if field.Fixed && f.tree != nil {
+			field.show(look(f.tree, field.place()), field.Name, f.typed)
+		}
+	}
 	if rev, err := strconv.ParseUint(sent.Get("rev"), 10, 64); err == nil {
 		f.Rev = rev
 	}

@@ -358,7 +358,7 @@ func (b *browser) form() (action string, values url.Values) {
 		for _, a := range quoted.FindAllStringSubmatch(tag[1], -1) {
 			attr[a[1]] = plain(a[2])
 		}
-		if (attr["type"] == "checkbox" || attr["type"] == "radio") && !strings.Contains(tag[1], " checked") || attr["name"] == "" {
+		if (attr["type"] == "checkbox" || attr["type"] == "radio") && !strings.Contains(tag[1], " checked") || attr["name"] == "" || strings.HasSuffix(tag[1], " disabled") {
 			continue
 		}
 		values.Add(attr["name"], attr["value"])

@@ -157,7 +157,7 @@ func TestWhatIsRefusedStandsBesideItsFieldAndWhatWasTypedStays(t *testing.T) {
 	w := furnished(t)
 	b := w.as("sa").get("/sites/main/users/anna").says(http.StatusOK, `value="anna@example.com"`)
 	b.send(url.Values{"email": {"no address"}, "description": {"from Bonn <script>"}, "quota.hard": {"many"}})
-	b.says(http.StatusUnprocessableEntity, `id="f-quota-hard-wrong"`, "it is no size", `value="no address"`, `value="from Bonn <script>"`)
+	b.says(http.StatusUnprocessableEntity, `name="name" value="anna"`, `id="f-quota-hard-wrong"`, "it is no size", `value="no address"`, `value="from Bonn <script>"`)
 	if strings.Contains(b.page, "<script>\"") {
 		t.Error("not escaped")
 	}

@@ -196,12 +196,58 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 // WriteHTML is the report as one page without anything from elsewhere.
 func (r *Report) WriteHTML(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	err := page.Execute(out, map[string]any{
-		"Title": r.title(), "Source": r.Source, "From": r.Source.text(), "Summary": r.Summary(),
-		"Counts": r.Counts(), "Sections": r.sections(), "Fields": r.Fields(), "Review": r.Review(),
-	})
-	if err != nil {
+	if err := page.Execute(out, r.view(0)); err != nil {
 		return fmt.Errorf("write the report as a page: %w", err)
 	}
 	return out.Flush()
+}
+
+// WriteContent is the part of the page below its head, without any style, for a page that
+// has its own: the table, and of each list the first lines, at most most of them.
+func (r *Report) WriteContent(w io.Writer, most int) error {
+	if err := page.ExecuteTemplate(w, "content", r.view(most)); err != nil {
+		return fmt.Errorf("write the report into a page: %w", err)
+	}
+	return nil
+}
+
+// shownSection is a section of which some lines are shown, shownPoint a point with some of
+// its names.
+type (
+	shownSection struct {
+		section
+		Total, More int
+	}
+	shownPoint struct {
+		Point
+		Total, More int
+	}
+)
+
+// view is what the page shows: of each list the first most, or all for 0.
+func (r *Report) view(most int) map[string]any {
+	var sections []shownSection
+	for _, s := range r.sections() {
+		shown := shownSection{section: s, Total: len(s.Lines)}
+		shown.Lines, shown.More = first(s.Lines, most)
+		sections = append(sections, shown)
+	}
+	var points []shownPoint
+	for _, p := range r.Review() {
+		shown := shownPoint{Point: p, Total: len(p.Names)}
+		shown.Names, shown.More = first(p.Names, most)
+		points = append(points, shown)
+	}
+	return map[string]any{
+		"Title": r.title(), "Source": r.Source, "From": r.Source.text(), "Summary": r.Summary(),
+		"Counts": r.Counts(), "Sections": sections, "Fields": r.Fields(), "Review": points,
+	}
+}
+
+// first are the first most of a list, and how many are left; 0 are all.
+func first[T any](list []T, most int) (shown []T, more int) {
+	if most == 0 || len(list) <= most {
+		return list, 0
+	}
+	return list[:most], len(list) - most
 }

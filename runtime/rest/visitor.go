@@ -89,6 +89,23 @@ func (v *Visitor) MustChange() bool { return v.caller.mustChange }
 // Super tells a SuperAdmin.
 func (v *Visitor) Super() bool { return v.caller.super }
 
+// NeedsSuper is the problem of who is no SuperAdmin and wants to do something, in words; id
+// names it in the audit log. It is nil for a SuperAdmin.
+func (v *Visitor) NeedsSuper(id, what string) error {
+	_, err := perform(v.api, v.caller, id, false, func() (*Nothing, error) {
+		if v.caller.super {
+			return nil, nil
+		}
+		return nil, problem(forbidden, "%s may not %s; a SuperAdmin may", v.caller.name(), what)
+	})
+	return err
+}
+
+// NotThere is the problem of something that is not there, with the cure.
+func (v *Visitor) NotThere(what, cure string) error {
+	return problem(notFound, "%s is not there; %s", what, cure)
+}
+
 // MayView tells whether an object may be seen; for a key without ID, whether any of the
 // kind may in its site.
 func (v *Visitor) MayView(k model.Key) bool { return v.caller.mayView(k) }

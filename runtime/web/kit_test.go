@@ -43,6 +43,10 @@ type world struct {
 	guard  *fakeProtector
 	codes  *fakeCodes
 	setUp  SetUp
+	// What restores and backups work with.
+	backups  Backups
+	restorer Restorer
+	intake   *Intake
 
 	mu   sync.Mutex
 	time time.Time
@@ -170,6 +174,8 @@ func newWorld(t testing.TB) *world {
 	}
 	w := &world{t: t, time: start, guard: &fakeProtector{}, sites: &fakeSites{running: map[string]bool{"main": true}, sessions: map[string][]sftpd.Session{}}}
 	w.codes = &fakeCodes{now: w.now}
+	w.backups, w.restorer, w.intake = &fakeBackups{dir: t.TempDir()}, &fakeRestorer{}, NewIntake(w.now, slog.New(slog.DiscardHandler))
+	w.intake.Open(t.TempDir())
 	dir := t.TempDir()
 	if _, err := schema.Migrate(dir, true, func(int64, int64, string) {}); err != nil {
 		t.Fatal(err)
@@ -205,6 +211,7 @@ func newWorld(t testing.TB) *world {
 // restart makes the pages anew, as a server's restart does.
 func (w *world) restart() {
 	w.pages = New(Options{
+		Backups: w.backups, Restorer: w.restorer, Intake: w.intake, MaxUpload: 1000,
 		API: w.api, Codes: w.codes, Version: "7.0.0", Now: w.now,
 		SetUp: func(ctx context.Context, from netip.Addr, a *answers.Answers) (setup.Made, error) {
 			return w.setUp(ctx, from, a)

@@ -52,6 +52,9 @@ var notices = map[string]string{
 	"stopped":  "The site was stopped.",
 	"draining": "No session begins any more; the site stops when its transfers are done.",
 	"kicked":   "The sessions were ended.",
+	"backup":   "The backup is made. Download it: it waits here for 15 minutes.",
+	"snapshot": "The snapshot is made.",
+	"removed":  "The file was removed. Nothing was changed.",
 	"password": "The password was changed. All other sessions of yours have ended.",
 	"totp-off": "Log-ins ask for no code any more.",
 	"back":     "You are signed in again. What you had typed is still here, but for passwords; nothing was saved yet.",
@@ -65,7 +68,7 @@ type renderer struct {
 func newRenderer(p *Pages) *renderer {
 	r := &renderer{pages: map[string]*template.Template{}}
 	base := template.New("").Funcs(template.FuncMap{
-		"asset": func(name string) string { return p.assets.names[name] },
+		"ask": ask, "asset": func(name string) string { return p.assets.names[name] },
 		"count": count, "size": size, "rate": rate, "iso": iso, "moment": moment, "span": span, "until": func(t time.Time) time.Duration { return t.Sub(p.Now()) },
 		"ago": func(t time.Time) string { return span(p.Now().Sub(t)) }, "lower": strings.ToLower, "sentence": sentence, "many": many, "endpoint": endpoint, "add": func(a, b int) int { return a + b },
 	})
@@ -140,6 +143,8 @@ func (v *visit) nav() []link {
 	add(v.who.Super(), "Certificates", "/certificates", "lock")
 	add(v.who.Super(), "Nodes", "/nodes", "node")
 	add(v.who.Super(), "Settings", "/settings", "settings")
+	add(v.who.Super() && v.Backups != nil, "Backup", "/backup", "backup")
+	add(v.who.Super() && v.Restorer != nil, "Restore", "/restore", "restore")
 	add(true, "Audit log", "/audit", "log")
 	add(true, "Help", "/help", "help")
 	at := v.r.URL.Path
@@ -206,6 +211,17 @@ func (p *Pages) setTheme(w http.ResponseWriter, r *http.Request) {
 		to = "/"
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// asked is one input of a page that is no form of an object.
+type asked struct {
+	Name, Label, Help, Wrong string
+	On                       bool
+}
+
+// ask makes one in a template.
+func ask(name, label, help, wrong string, on ...bool) asked {
+	return asked{name, label, help, wrong, len(on) > 0 && on[0]}
 }
 
 // count writes a number with separators.

@@ -39,9 +39,12 @@ type visit struct {
 type handler func(*visit) error
 
 // page makes a route for who has logged in.
-func (p *Pages) page(pattern string, fn handler) {
+func (p *Pages) page(pattern string, fn handler) { p.signedIn(pattern, p.readForm, fn) }
+
+// signedIn is page for a form that read reads.
+func (p *Pages) signedIn(pattern string, read func(http.ResponseWriter, *http.Request) bool, fn handler) {
 	p.mux.HandleFunc(pattern, p.onceSetUp(func(w http.ResponseWriter, r *http.Request) {
-		if !p.readForm(w, r) {
+		if !read(w, r) {
 			return
 		}
 		enter := p.API.Enter

@@ -49,10 +49,17 @@ type Options struct {
 	// History has what the plots show; nil for no plots.
 	History *History
 	// Facts tells of the node; nil for nothing.
-	Facts   func() Facts
-	Version string
-	Log     *slog.Logger
-	Now     func() time.Time // nil is the machine's clock
+	Facts func() Facts
+	// Backups makes backups; nil for no page of them.
+	Backups Backups
+	// Restorer and Intake are what restores work with; nil for no page of them.
+	Restorer Restorer
+	Intake   *Intake
+	// MaxUpload is the largest file that is taken, in bytes; 0 for what is usual.
+	MaxUpload int64
+	Version   string
+	Log       *slog.Logger
+	Now       func() time.Time // nil is the machine's clock
 }
 
 // Pages are all pages. Make them with New.
@@ -66,8 +73,11 @@ type Pages struct {
 	drafts  *shelf[draft]
 	halves  *shelf[half]
 	secrets *shelf[shown]
-	wizard  wizard
-	mux     *http.ServeMux
+	// tables are files of users that were looked at and wait to be imported.
+	tables *shelf[*csvUsers]
+	wizard wizard
+	vault  vault
+	mux    *http.ServeMux
 }
 
 // New makes the pages.
@@ -81,7 +91,7 @@ func New(o Options) *Pages {
 	p := &Pages{
 		Options: o, assets: newAssets(), mux: http.NewServeMux(),
 		drafts: newShelf[draft](o.Now, 15*time.Minute, 200), halves: newShelf[half](o.Now, 3*time.Minute, 200),
-		secrets: newShelf[shown](o.Now, 5*time.Minute, 200),
+		secrets: newShelf[shown](o.Now, 5*time.Minute, 200), tables: newShelf[*csvUsers](o.Now, 15*time.Minute, 10),
 	}
 	_, _ = rand.Read(p.csrfKey[:]) // never fails
 	p.render = newRenderer(p)
@@ -120,10 +130,15 @@ func (p *Pages) routes() {
 	}
 	p.page("GET /users", p.usersOfSomeSite)
 	p.page("GET /sites/{site}/users.csv", p.exportUsers)
+	p.page("POST /sites/{site}/users/bulk", p.bulk)
+	p.page("GET /sites/{site}/import-users", p.showImport)
+	p.signedIn("POST /sites/{site}/import-users", p.readParts, p.importUsers)
 	p.page("GET /sites/{site}/sessions", p.sessions)
 	p.page("POST /sites/{site}/sessions/kick", p.kick)
 	p.page("GET /sessions", p.sessionsOfSomeSite)
 	p.page("GET /audit", p.audit)
+	p.backupRoutes()
+	p.restoreRoutes()
 	for _, res := range resources() {
 		p.resource(res)
 	}

@@ -418,7 +418,14 @@ func allPages(w *world) []string {
 			paths = append(paths, res.at(""), res.fresh(""))
 		}
 	}
-	return append(paths, "/sites/main/users/anna", "/sites/main/vfs/files", "/superadmins/sa", "/admins/otto", "/nodes/n1")
+	for _, content := range []string{"lossy", "own"} {
+		f, err := w.intake.receive(strings.NewReader(content), "backup.zip", 100)
+		check(w.t, err)
+		id, looked := w.intake.add(f, "superadmin/sa", w.restorer)
+		<-looked
+		paths = append(paths, "/restore/"+id)
+	}
+	return append(paths, "/backup", "/restore", "/sites/main/import-users", "/sites/main/users/anna", "/sites/main/vfs/files", "/superadmins/sa", "/admins/otto", "/nodes/n1")
 }
 
 func TestNoPageHasAnythingInlineOrFromElsewhere(t *testing.T) {

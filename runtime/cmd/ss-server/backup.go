@@ -118,32 +118,48 @@ func (s *server) backup(place node.Place) control.Verb {
 			return nil, errors.New("a backup needs a stream to go to")
 		}
 		sum, err := s.sendBackup(ctx, place, r.Out)
-		event := audit.Event{Event: "backup.create", Outcome: audit.Done, By: byRoot}
-		if err != nil {
-			event.Outcome, event.Message = audit.Failed, err.Error()
-		}
-		s.ops.audit.Append(event)
+		s.tellBackup(byRoot, "", err)
 		return sum, err
 	}
+}
+
+// tellBackup notes in the audit log who made a backup.
+func (s *server) tellBackup(by, from string, err error) {
+	event := audit.Event{Event: "backup.create", Outcome: outcomeOf(err), By: by, From: from}
+	if err != nil {
+		event.Message = err.Error()
+	}
+	s.ops.audit.Append(event)
 }
 
 // sendBackup writes it to a file first: the store keeps its state of the moment while it
 // is read, and whoever takes the backup may be slow.
 func (s *server) sendBackup(ctx context.Context, place node.Place, to io.Writer) (sum backup.Summary, err error) {
-	// The service may write there; the folder outside the generations is root's.
-	file, err := spool(place.Data)
+	file, sum, err := s.spoolBackup(ctx, place, "")
 	if err != nil {
-		return sum, fmt.Errorf("make room for the backup: %w", err)
+		return sum, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	if sum, err = place.Backup(ctx, file, s.engine, backup.WriteOptions{}); err != nil {
-		return sum, err
-	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return sum, err
-	}
 	_, err = io.Copy(to, file)
 	return sum, err
+}
+
+// spoolBackup writes a backup to a file that is gone when it is closed, encrypted if there is
+// a passphrase. The file stands at its beginning.
+func (s *server) spoolBackup(ctx context.Context, place node.Place, passphrase string) (file spooled, sum backup.Summary, err error) {
+	// The service may write there; the folder outside the generations is root's.
+	file, err = spool(place.Data)
+	if err != nil {
+		return file, sum, fmt.Errorf("make room for the backup: %w", err)
+	}
+	sum, err = place.Backup(ctx, file, s.engine, backup.WriteOptions{Passphrase: passphrase})
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return file, sum, errors.Join(err, file.Close())
+	}
+	return file, sum, nil
 }
 
 // spooled is a file that is gone when it is closed.

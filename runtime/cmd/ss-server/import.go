@@ -60,8 +60,12 @@ const importGC = 120
 
 func importFile(c *cli.Context) (err error) {
 	debug.SetGCPercent(importGC)
-	options, err := importOptions(c)
+	options, err := importOptions(c.String("config"), c.StringSlice("denylist"))
 	if err != nil {
+		return err
+	}
+	options.TakeSuperAdmins = c.Bool("take-superadmins")
+	if options.Passwords, err = passwordsIn(c.String("password-file")); err != nil {
 		return err
 	}
 	source, err := migrate.OpenFrom(c.Context, c.Args().First(), c.String("from"))
@@ -153,30 +157,38 @@ func ownAddresses() (out []netip.Addr) {
 // maxPasswords bounds the file with passwords.
 const maxPasswords = 64 << 10
 
-func importOptions(c *cli.Context) (importer.Options, error) {
+// passwordsIn are the lines of a file; none if there is no file.
+func passwordsIn(file string) (out []string, err error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := readAtMost(file, maxPasswords)
+	if err != nil {
+		return nil, fmt.Errorf("read the passwords: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			out = append(out, line)
+		}
+	}
+	return out, nil
+}
+
+// importOptions are what an import knows of this machine. Lists of known host keys lie
+// beside the configuration file, too.
+func importOptions(configuration string, denylists []string) (importer.Options, error) {
 	var o importer.Options
 	host, err := os.Hostname()
 	if err != nil {
 		host = "node"
 	}
 	o.NewNode = convert.Slug(strings.SplitN(host, ".", 2)[0])
-	o.TakeSuperAdmins, o.Folder, o.Addresses = c.Bool("take-superadmins"), isFolder, ownAddresses()
-	if file := c.String("password-file"); file != "" {
-		text, err := readAtMost(file, maxPasswords)
-		if err != nil {
-			return o, fmt.Errorf("read the passwords: %w", err)
-		}
-		for line := range strings.Lines(string(text)) {
-			if line = strings.TrimRight(line, "\r\n"); line != "" {
-				o.Passwords = append(o.Passwords, line)
-			}
-		}
-	}
-	lists, err := hostkey.DenylistFiles(c.String("config"))
+	o.Folder, o.Addresses = isFolder, ownAddresses()
+	lists, err := hostkey.DenylistFiles(configuration)
 	if err != nil {
 		return o, err
 	}
-	o.Weak, err = hostkey.LoadDenylist(append(lists, c.StringSlice("denylist")...)...)
+	o.Weak, err = hostkey.LoadDenylist(append(lists, denylists...)...)
 	return o, err
 }
 

@@ -192,7 +192,7 @@ func (r *replacements) verbs(s *server, i *daemon.Instance, place node.Place) ma
 			if err := request.Args(&name); err != nil {
 				return nil, err
 			}
-			return nil, r.replace(s, i, place, name)
+			return nil, r.replace(s, i, place, name, byRoot, func(replacement) {})
 		},
 		replacedVerb: func(_ context.Context, request *control.Request) (any, error) {
 			var name string
@@ -204,8 +204,17 @@ func (r *replacements) verbs(s *server, i *daemon.Instance, place node.Place) ma
 	}
 }
 
-// replace has the server start anew with the store that was built in the folder name.
-func (r *replacements) replace(s *server, i *daemon.Instance, place node.Place, name string) error {
+// keptAs is where the configuration of before lies.
+func (r replacement) keptAs() string {
+	if r.Snapshot != nil {
+		return r.Snapshot.Path
+	}
+	return r.SetAside
+}
+
+// replace has the server start anew with the store that was built in the folder name, and
+// then tells how that went.
+func (r *replacements) replace(s *server, i *daemon.Instance, place node.Place, name, by string, done func(replacement)) error {
 	if !i.Gate.Open() {
 		return errors.New("an update is not committed yet; restore the backup when it is")
 	}
@@ -213,7 +222,7 @@ func (r *replacements) replace(s *server, i *daemon.Instance, place node.Place, 
 		return fmt.Errorf("look at the new store: %w", err)
 	}
 	r.set(replacement{Name: name})
-	s.ops.audit.Append(audit.Event{Event: "backup.restore", Outcome: audit.Done, By: byRoot, Message: "the server starts anew"})
+	s.ops.audit.Append(audit.Event{Event: "backup.restore", Outcome: audit.Done, By: by, Message: "the server starts anew"})
 	return i.StartAnew(func() {
 		replaced, err := place.Replace(name, func(what string) { s.log.Info("restore: " + what) })
 		end := replacement{Name: name, Done: err == nil, Replaced: replaced}
@@ -222,5 +231,6 @@ func (r *replacements) replace(s *server, i *daemon.Instance, place node.Place, 
 			s.log.Error("the backup was not restored; the configuration of before is in force", "error", err)
 		}
 		r.set(end)
+		done(end)
 	})
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"time"
+
 	"github.com/urfave/cli/v2"
 
 	"ss-setup/runtime/config"
 	"ss-setup/runtime/daemon"
 	"ss-setup/runtime/verbs"
+	"ss-setup/runtime/web"
 )
 
 // dataLink is the link in a generation that leads to the server's data.
@@ -38,8 +41,8 @@ func runVerb() *cli.Command {
 				home: daemon.HomeOf(c), config: c.String("config"), state: c.String("state"),
 				control: c.String("control"), logs: c.String("logs"),
 			}
-			replacements := new(replacements)
-			err := daemon.Run(name, c.Bool("service"), func() (*daemon.Instance, error) { return start(log, level, at, replacements) })
+			replacements, intake := new(replacements), web.NewIntake(time.Now, log)
+			err := daemon.Run(name, c.Bool("service"), func() (*daemon.Instance, error) { return start(log, level, at, replacements, intake) })
 			if err != nil {
 				log.Error("ended", "error", err)
 			}

@@ -38,6 +38,7 @@ type server struct {
 	ops *operations
 	// replacements outlive the server, which starts anew for one.
 	replacements *replacements
+	intake       *web.Intake
 
 	ring      *keyring.Ring
 	engine    *engine.Engine
@@ -50,13 +51,13 @@ type server struct {
 }
 
 // start opens everything and serves.
-func start(log *slog.Logger, level *slog.LevelVar, at paths, replacements *replacements) (*daemon.Instance, error) {
+func start(log *slog.Logger, level *slog.LevelVar, at paths, replacements *replacements, intake *web.Intake) (*daemon.Instance, error) {
 	c, unknown, found, err := config.LoadServer(at.config)
 	if err != nil {
 		return nil, err
 	}
 	daemon.WarnOfConfig(log, at.config, found, unknown)
-	s := &server{at: at, log: log, replacements: replacements}
+	s := &server{at: at, log: log, replacements: replacements, intake: intake}
 	return daemon.Start(daemon.Options{
 		Home: at.home, DataLink: dataLink, State: at.state, Listen: c.Web.Listen, Schema: schema(), Log: log,
 		Prepare: func(i *daemon.Instance) (io.Closer, error) {
@@ -103,7 +104,10 @@ func (s *server) open(i *daemon.Instance) (err error) {
 	}
 	history := web.NewHistory(r.load(s.sites), time.Now)
 	go history.Run(ctx)
+	place := placeOf(i.Home.Data, s.at.state)
+	s.intake.Open(i.Home.Data)
 	s.pages = web.New(web.Options{
+		Backups: backups{s, place}, Restorer: restorer{s, i, place}, Intake: s.intake,
 		API: s.api, Codes: s.codes, SetUp: s.setUpByWizard, History: history, Facts: s.facts(time.Now()), Version: i.Version(), Log: s.log,
 	})
 	return nil
@@ -180,8 +184,11 @@ func (s *server) Close() error {
 	if s.tending != nil {
 		s.tending()
 	}
+	if s.pages != nil {
+		err = s.pages.Close()
+	}
 	if s.api != nil {
-		err = s.api.Close()
+		err = errors.Join(err, s.api.Close())
 	}
 	if s.sites != nil {
 		err = errors.Join(err, s.sites.Close())

@@ -1,0 +1,177 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"ss-setup/runtime/engine"
+	"ss-setup/runtime/model"
+)
+
+// UsersChange is what is done to many users at once. Fields that are not set leave what is
+// there.
+type UsersChange struct {
+	Disabled *bool
+	// Reason is why they are disabled, for people.
+	Reason string
+	// Group takes the place of all groups that they are in.
+	Group string
+	// MustChange lets those who have a password in only to choose another.
+	MustChange bool
+	Delete     bool
+}
+
+// ChangeUsers does the same to users of a site, to all of them or to none, and tells to how
+// many. Who is not there any more is left out.
+func (v *Visitor) ChangeUsers(ctx context.Context, site string, names []string, change UsersChange) (n int, err error) {
+	return perform(v.api, v.caller, "change-users", false, func() (int, error) {
+		if !v.caller.mayEdit(model.Key{Kind: model.KindUser, Site: site}) {
+			return 0, notAllowed(v.caller, "change", model.KindUser, site)
+		}
+		n := 0
+		_, err := v.api.Engine.Write(ctx, v.caller.name(), func(tx *engine.Tx) error {
+			n = 0
+			for _, name := range names {
+				err := change.do(tx, model.UserKey(site, name))
+				if gone := (*engine.NotFoundError)(nil); errors.As(err, &gone) && gone.Key.Kind == model.KindUser {
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				n++
+			}
+			return nil
+		})
+		return n, err
+	})
+}
+
+func (u UsersChange) do(tx *engine.Tx, key model.Key) error {
+	if u.Delete {
+		return tx.Delete(key, 0)
+	}
+	o, err := tx.Get(key)
+	if err != nil {
+		return err
+	}
+	user := o.(*model.User)
+	if u.Disabled != nil {
+		user.Disabled, user.Reason = *u.Disabled, u.Reason
+	}
+	if u.Group != "" {
+		user.Groups = []string{u.Group}
+	}
+	if u.MustChange && user.Password.Hash != "" {
+		user.Password.MustChange = true
+	}
+	return tx.Update(user)
+}
+
+// UserErrors are what is wrong with users that were to be made, by their place in the list.
+type UserErrors map[int][]model.FieldError
+
+// CheckUsers tells what CreateUsers would refuse, and makes none.
+func (v *Visitor) CheckUsers(site string, forms []any) (UserErrors, error) {
+	return perform(v.api, v.caller, "create-users", false, func() (UserErrors, error) {
+		_, wrong, err := v.api.newUsers(v.caller, site, forms)
+		return wrong, err
+	})
+}
+
+// CreateUsers makes users of their JSON form, all of them or none.
+func (v *Visitor) CreateUsers(ctx context.Context, site string, forms []any) (UserErrors, error) {
+	return perform(v.api, v.caller, "create-users", false, func() (UserErrors, error) {
+		writes, wrong, err := v.api.newUsers(v.caller, site, forms)
+		if err != nil || len(wrong) > 0 {
+			return wrong, err
+		}
+		for _, w := range writes {
+			if w.ctx = ctx; ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if err := w.prepare(); err != nil {
+				return nil, err
+			}
+		}
+		_, err = v.api.Engine.Write(ctx, v.caller.name(), func(tx *engine.Tx) error {
+			for _, w := range writes {
+				if err := tx.Create(w.new); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return nil, err
+	})
+}
+
+// newUsers reads users that are to be made, and tells what is wrong with each.
+func (a *API) newUsers(c *caller, site string, forms []any) (writes []*write, wrong UserErrors, err error) {
+	if !c.mayEdit(model.Key{Kind: model.KindUser, Site: site}) {
+		return nil, nil, notAllowed(c, "make", model.KindUser, site)
+	}
+	if err := a.siteThere(site); err != nil {
+		return nil, nil, err
+	}
+	wrong = UserErrors{}
+	first := map[model.Key]int{}
+	for n, form := range forms {
+		w, err := a.newUser(c, site, form)
+		if err == nil {
+			err = w.valid()
+		}
+		if err != nil {
+			var p *Problem
+			if !errors.As(problemOf(c, err, a.Log), &p) || len(p.Errors) == 0 {
+				return nil, nil, err
+			}
+			wrong[n] = p.Errors
+			continue
+		}
+		w.new.Normalize()
+		key := w.new.Key()
+		if before, ok := first[key]; ok {
+			wrong[n] = append(wrong[n], model.FieldError{Field: "name", Problem: fmt.Sprintf("it is in the file before, as user %d", before+1), Cure: "take one away"})
+		}
+		first[key] = n
+		writes = append(writes, w)
+	}
+	return writes, wrong, a.Engine.Read(func(r *engine.Reader) error {
+		for _, w := range writes {
+			wrong.meet(r, first[w.new.Key()], w.new)
+		}
+		return nil
+	})
+}
+
+func (a *API) newUser(c *caller, site string, form any) (*write, error) {
+	raw, err := json.Marshal(form)
+	if err != nil {
+		return nil, err
+	}
+	o, err := a.decodeObject(model.KindUser, raw)
+	if err != nil {
+		return nil, err
+	}
+	*o.Header() = model.Head{Name: o.Header().Name}
+	setSite(o, site)
+	return &write{api: a, ctx: context.Background(), caller: c, new: o}, nil
+}
+
+// meet compares a new user with what is there.
+func (e UserErrors) meet(r *engine.Reader, n int, o model.Object) {
+	add := func(field, problem, cure string) {
+		e[n] = append(e[n], model.FieldError{Field: field, Problem: problem, Cure: cure})
+	}
+	if r.Has(o.Key()) {
+		add("name", "there is a user of this name", "choose another name, or take the line away")
+	}
+	for _, ref := range o.References() {
+		if !r.Has(ref.To) {
+			add(ref.Field, "there is no "+model.Describe(ref.To), "make it first, or choose another")
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"ss-setup/runtime/backup"
+	"ss-setup/runtime/store"
+)
+
+// Backups makes backups and snapshots of the running server.
+type Backups interface {
+	// Make makes a backup as of this moment, encrypted where there is a passphrase. The
+	// file is gone when it is closed.
+	Make(ctx context.Context, by, from, passphrase string) (*Backup, error)
+	// Snapshots are those that lie on the machine.
+	Snapshots() ([]store.Snapshot, error)
+	// TakeSnapshot makes one more.
+	TakeSnapshot(by, from string) error
+	// Hour is when the daily one is made, in the zone of the machine.
+	Hour() int
+}
+
+// Backup is one that was made.
+type Backup struct {
+	Content io.ReadSeekCloser
+	// Size is that of the file, in bytes.
+	Size    int64
+	Summary backup.Summary
+}
+
+// backupLife is how long a backup waits to be downloaded; maxBackups how many do.
+const (
+	backupLife = 15 * time.Minute
+	maxBackups = 3
+)
+
+// vault has the backups that wait to be downloaded.
+type vault struct {
+	mu  sync.Mutex
+	all map[string]*waitingBackup
+}
+
+type waitingBackup struct {
+	*Backup
+	ID, By string
+	Made   time.Time
+	timer  *time.Timer
+	// reading keeps the file open while it is downloaded.
+	reading sync.Mutex
+}
+
+func (b *vault) put(w *waitingBackup) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.all == nil {
+		b.all = map[string]*waitingBackup{}
+	}
+	for len(b.all) >= maxBackups {
+		oldest := slices.MinFunc(b.list(), func(x, y *waitingBackup) int { return x.Made.Compare(y.Made) })
+		b.drop(oldest)
+	}
+	b.all[w.ID] = w
+	w.timer = time.AfterFunc(backupLife, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.drop(w)
+	})
+}
+
+// drop closes a backup; the caller holds mu.
+func (b *vault) drop(w *waitingBackup) {
+	if b.all[w.ID] != w {
+		return
+	}
+	delete(b.all, w.ID)
+	w.timer.Stop()
+	go func() {
+		w.reading.Lock()
+		defer w.reading.Unlock()
+		_ = w.Content.Close() // it was only read
+	}()
+}
+
+func (b *vault) list() (out []*waitingBackup) {
+	for _, w := range b.all {
+		out = append(out, w)
+	}
+	slices.SortFunc(out, func(x, y *waitingBackup) int { return y.Made.Compare(x.Made) })
+	return out
+}
+
+// of are those that somebody made.
+func (b *vault) of(by string) (out []*waitingBackup) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, w := range b.list() {
+		if w.By == by {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+func (b *vault) get(id, by string) *waitingBackup {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if w := b.all[id]; w != nil && w.By == by {
+		return w
+	}
+	return nil
+}
+
+// Close lets go of all backups.
+func (p *Pages) Close() error {
+	p.vault.mu.Lock()
+	defer p.vault.mu.Unlock()
+	for _, w := range p.vault.list() {
+		p.vault.drop(w)
+	}
+	return nil
+}
+
+// backupData is what the page of backups shows.
+type backupData struct {
+	Ready     []*waitingBackup
+	Wrong     map[string]string
+	Clear     bool
+	Snapshots []store.Snapshot
+	Hour      string
+}
+
+func (p *Pages) backupRoutes() {
+	if p.Backups == nil {
+		return
+	}
+	p.page("GET /backup", super(p.backup))
+	p.page("POST /backup", super(p.makeBackup))
+	p.page("GET /backup/{id}", super(p.downloadBackup))
+	p.page("POST /backup/snapshot", super(p.takeSnapshot))
+}
+
+func (p *Pages) backup(v *visit) error { return v.showBackup(http.StatusOK, nil) }
+
+func (v *visit) showBackup(status int, wrong map[string]string) error {
+	snapshots, err := v.Backups.Snapshots()
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(snapshots, func(a, b store.Snapshot) int { return b.Made.Compare(a.Made) })
+	data := backupData{
+		Ready: v.vault.of(v.who.Name()), Wrong: wrong, Clear: v.r.PostForm.Get("clear") != "", Snapshots: snapshots,
+		Hour: fmt.Sprintf("%02d:00", v.Backups.Hour()),
+	}
+	return v.show(status, "backup", view{Title: "Backup", Lead: "One file with everything that is configured here: sites, users, keys and settings. The users' own files are not in it.", Data: data})
+}
+
+func (p *Pages) makeBackup(v *visit) error {
+	form := v.r.PostForm
+	passphrase, clear := form.Get("passphrase.clear"), form.Get("clear") != ""
+	wrong := map[string]string{}
+	switch {
+	case passphrase == "" && !clear:
+		wrong["passphrase"] = "It is empty. Give a passphrase, or tick below that the keys may lie in the file readable for everybody who has it."
+	case passphrase != "" && clear:
+		wrong["clear"] = "There is a passphrase, too. Untick this, or empty the passphrase."
+	case passphrase != "" && len(passphrase) < backup.MinPassphrase:
+		wrong["passphrase"] = "It is too short. Take at least " + strconv.Itoa(backup.MinPassphrase) + " characters, such as four words."
+	case passphrase != form.Get("again.clear"):
+		wrong["again"] = "It is not the same. Type the passphrase twice."
+	}
+	if len(wrong) > 0 {
+		return v.showBackup(http.StatusUnprocessableEntity, wrong)
+	}
+	made, err := p.Backups.Make(v.r.Context(), v.who.Name(), v.who.From().String(), passphrase)
+	if err != nil {
+		return err
+	}
+	p.vault.put(&waitingBackup{Backup: made, ID: rand.Text(), By: v.who.Name(), Made: p.Now()})
+	return v.redirect("/backup", "backup")
+}
+
+// downloadBackup gives the file to who made it.
+func (p *Pages) downloadBackup(v *visit) error {
+	w := p.vault.get(v.r.PathValue("id"), v.who.Name())
+	if w == nil {
+		return v.who.NotThere("the backup", "it waits only "+span(backupLife)+" to be downloaded; make another")
+	}
+	w.reading.Lock()
+	defer w.reading.Unlock()
+	h := v.w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Disposition", `attachment; filename="`+w.FileName()+`"`)
+	http.ServeContent(v.w, v.r, "", time.Time{}, w.Content)
+	return nil
+}
+
+// FileName is what the file is called: of which node, and when.
+func (w *waitingBackup) FileName() string {
+	name := "ss-server-" + plainFileName(cmp.Or(w.Summary.Header.Node, "node")) + w.Summary.Header.Made.UTC().Format("-20060102-1504") + ".zip"
+	if w.Summary.Encrypted {
+		name += ".age"
+	}
+	return strings.ReplaceAll(name, `"`, "_")
+}
+
+func (p *Pages) takeSnapshot(v *visit) error {
+	if err := p.Backups.TakeSnapshot(v.who.Name(), v.who.From().String()); err != nil {
+		return err
+	}
+	return v.redirect("/backup", "snapshot")
+}

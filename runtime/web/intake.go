@@ -1,0 +1,395 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ss-setup/runtime/model"
+)
+
+// Restorer reads files that somebody uploaded, and puts what they hold in force. The main
+// program hands it in, which alone knows the importers of other products.
+//
+// What is wrong with a file is a *FileError; other errors are the server's.
+type Restorer interface {
+	// Products are what a file can be said to be of where its content does not tell.
+	Products() []string
+	// Look tells what a file holds and what would become of it. Nothing is changed.
+	Look(ctx context.Context, f Incoming) (*Outlook, error)
+	// PutInForce puts it in the place of the configuration, as a whole or not at all. No more
+	// may be lost than seen tells. If it returns nil the server is about to start anew with
+	// it, and end is called with where the configuration of before is kept, or with why that
+	// one is in force as before.
+	PutInForce(ctx context.Context, f Incoming, seen *Outlook, by string, tell func(string), end func(kept string, err error)) error
+}
+
+// Incoming is a file that was uploaded, and what was said about it.
+type Incoming struct {
+	// Path is where it lies; Name is what it was called where it came from.
+	Path, Name string
+	// Size is in bytes.
+	Size int64
+	// From is one of Products; empty where the content is to tell.
+	From string
+	// Passphrase is that of a backup of version 7, Passwords those of certificates and keys.
+	Passphrase string
+	Passwords  []string
+	// TakeSuperAdmins lets the file's SuperAdmins replace those of the same name here.
+	TakeSuperAdmins bool
+}
+
+// FileError is why a file is refused. Field is the input to look at, empty for the file.
+type FileError struct {
+	Field string
+	Err   error
+}
+
+// Error implements error.
+func (e *FileError) Error() string { return e.Err.Error() }
+
+// Unwrap implements the interface of package errors.
+func (e *FileError) Unwrap() error { return e.Err }
+
+// Outlook is what a file holds, and what would become of it.
+type Outlook struct {
+	// Product is whose file it is, with its version if it says one.
+	Product, Version string
+	// Node and Made are those of a backup of version 7.
+	Node   string
+	Made   time.Time
+	Counts []KindCount
+	// Report tells what became of everything that another product had; nil for a backup of
+	// version 7, of which nothing is lost.
+	Report Report
+	// Losses are what nobody may meet unasked, such as "2 users and one site"; empty if
+	// nothing is lost.
+	Losses string
+}
+
+// KindCount is how many objects of a kind a backup has.
+type KindCount struct {
+	Kind  model.Kind
+	Count int
+}
+
+// Report is that of an import: package migrate/report has it.
+type Report interface {
+	json.Marshaler
+	Summary() string
+	// WriteContent is what a page shows of it: of each list the first most.
+	WriteContent(w io.Writer, most int) error
+	WriteHTML(io.Writer) error
+	WriteText(io.Writer) error
+}
+
+// Bounds of what is uploaded.
+const (
+	// maxUpload is the largest file in bytes: a dump of a million users is far below it.
+	maxUpload = 2 << 30
+	// maxIncoming is how many files lie here at once.
+	maxIncoming = 4
+	// incomingLife is how long a file waits for somebody who decides, reportLife how long
+	// the report of what was done is kept.
+	incomingLife = 2 * time.Hour
+	reportLife   = 24 * time.Hour
+)
+
+// The states of a file: it is looked at; it is refused, or waits for somebody who decides;
+// it is put in force; it is, or that failed.
+const (
+	stateLooking = "looking"
+	stateRefused = "refused"
+	stateReady   = "ready"
+	statePutting = "putting"
+	stateDone    = "done"
+	stateFailed  = "failed"
+)
+
+// Intake keeps the files that were uploaded and what became of them. It outlives the pages:
+// the server starts anew with what was restored, and whoever did it finds the end here.
+type Intake struct {
+	now func() time.Time
+	log *slog.Logger
+	// turn has one file looked at or put in force at a time.
+	turn sync.Mutex
+
+	mu  sync.Mutex
+	dir string
+	all map[string]*arrival
+}
+
+// arrival is a file and what became of it. What changes is guarded by the intake.
+type arrival struct {
+	ID string
+	Incoming
+	By   string
+	Came time.Time
+
+	State    string
+	Progress string
+	// Wrong is why it was refused or not put in force, Field what to look at.
+	Wrong, Field string
+	Outlook      *Outlook
+	// Kept is where the configuration of before lies.
+	Kept string
+	gone context.CancelFunc
+}
+
+// NewIntake makes an empty one.
+func NewIntake(now func() time.Time, log *slog.Logger) *Intake {
+	return &Intake{now: now, log: log, all: map[string]*arrival{}}
+}
+
+const uploadPattern = "upload-*.part"
+
+// Open sets the folder that files come into. At the first time it takes away what a server
+// that was killed has left there.
+func (i *Intake) Open(dir string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.dir == "" {
+		left, _ := filepath.Glob(filepath.Join(dir, uploadPattern))
+		for _, old := range left {
+			_ = os.RemoveAll(old) // the next start tries again
+		}
+	}
+	i.dir = dir
+}
+
+var (
+	errIntakeFull = fmt.Errorf("%d files wait here already; remove one of them below, then send this one again", maxIncoming)
+	errTooLarge   = errors.New("the file is too large")
+	errEmpty      = errors.New("no file came, or an empty one; choose one")
+)
+
+// receive writes a file of at most limit bytes.
+func (i *Intake) receive(from io.Reader, name string, limit int64) (f Incoming, err error) {
+	if i.full() {
+		return f, errIntakeFull
+	}
+	dir, err := os.MkdirTemp(i.dir, uploadPattern)
+	if err != nil {
+		return f, fmt.Errorf("make room for the file: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	f = Incoming{Path: filepath.Join(dir, plainFileName(name)), Name: name}
+	file, err := os.OpenFile(f.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return f, fmt.Errorf("make room for the file: %w", err)
+	}
+	f.Size, err = io.Copy(file, io.LimitReader(from, limit+1))
+	err = errors.Join(err, file.Close())
+	switch {
+	case err != nil:
+	case f.Size > limit:
+		err = errTooLarge
+	case f.Size == 0:
+		err = errEmpty
+	}
+	return f, err
+}
+
+// plainFileName is a name that a file of any system may have: importers look at its end.
+func plainFileName(name string) string {
+	plain := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
+			return r
+		}
+		return '_'
+	}, name)
+	plain = strings.TrimLeft(plain[max(0, len(plain)-100):], ".")
+	if strings.TrimRight(plain, ".") == "" {
+		return "file"
+	}
+	return strings.TrimRight(plain, ".")
+}
+
+func (i *Intake) full() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.sweep()
+	waiting := 0
+	for _, a := range i.all {
+		if a.State != stateDone {
+			waiting++
+		}
+	}
+	return waiting >= maxIncoming
+}
+
+// sweep lets go of what nobody came back for. The caller holds mu.
+func (i *Intake) sweep() {
+	for id, a := range i.all {
+		life := incomingLife
+		if a.State == stateDone {
+			life = reportLife
+		}
+		if a.State != stateLooking && a.State != statePutting && i.now().Sub(a.Came) >= life {
+			i.remove(a)
+			delete(i.all, id)
+		}
+	}
+}
+
+func (i *Intake) remove(a *arrival) {
+	if a.gone != nil {
+		a.gone()
+	}
+	if err := os.RemoveAll(filepath.Dir(a.Path)); err != nil {
+		i.log.Warn("an uploaded file could not be removed", "error", err)
+	}
+}
+
+// add begins to look at a file and returns its ID.
+func (i *Intake) add(f Incoming, by string, r Restorer) (id string, looked <-chan struct{}) {
+	a := &arrival{ID: rand.Text(), Incoming: f, By: by, Came: i.now()}
+	i.mu.Lock()
+	i.all[a.ID] = a
+	i.mu.Unlock()
+	time.AfterFunc(incomingLife+time.Minute, func() { _ = i.full() })
+	return a.ID, i.look(a, r)
+}
+
+// look looks at a file, which is done when the channel is closed.
+func (i *Intake) look(a *arrival, r Restorer) <-chan struct{} {
+	ctx, cancel := context.WithCancel(context.Background())
+	i.change(a, func() { a.State, a.Progress, a.Wrong, a.Field, a.gone = stateLooking, "", "", "", cancel })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer cancel()
+		i.turn.Lock()
+		defer i.turn.Unlock()
+		outlook, err := r.Look(ctx, a.Incoming)
+		i.change(a, func() {
+			if err == nil {
+				a.State, a.Outlook = stateReady, outlook
+				return
+			}
+			a.State = stateRefused
+			a.Wrong, a.Field = i.tell(a, err)
+		})
+	}()
+	return done
+}
+
+// tell is an error in words for the page, without where the file lies.
+func (i *Intake) tell(a *arrival, err error) (text, field string) {
+	var wrong *FileError
+	if !errors.As(err, &wrong) {
+		i.log.Error("an uploaded file could not be worked with", "file", a.Name, "error", err)
+	} else {
+		field = wrong.Field
+	}
+	text = strings.ReplaceAll(err.Error(), a.Path+": ", "")
+	return strings.ReplaceAll(text, filepath.Dir(a.Path)+string(filepath.Separator), ""), field
+}
+
+// put puts a file in force that somebody has agreed to.
+func (i *Intake) put(id, by string, r Restorer) bool {
+	i.mu.Lock()
+	a := i.all[id]
+	ready := a != nil && (a.State == stateReady || a.State == stateFailed) && a.Outlook != nil
+	if ready {
+		a.State, a.Progress, a.Wrong = statePutting, "", ""
+	}
+	i.mu.Unlock()
+	if !ready {
+		return false
+	}
+	end := func(kept string, err error) {
+		i.change(a, func() {
+			if err != nil {
+				a.State = stateFailed
+				a.Wrong, a.Field = i.tell(a, err)
+				return
+			}
+			a.State, a.Kept, a.Came, a.Passphrase, a.Passwords = stateDone, kept, i.now(), "", nil
+			i.remove(a)
+		})
+	}
+	go func() {
+		i.turn.Lock()
+		defer i.turn.Unlock()
+		tell := func(what string) { i.change(a, func() { a.Progress = what }) }
+		if err := r.PutInForce(context.Background(), a.Incoming, a.Outlook, by, tell, end); err != nil {
+			end("", err)
+		}
+	}()
+	return true
+}
+
+func (i *Intake) change(a *arrival, fn func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	fn()
+}
+
+// get is a file as it stands now.
+func (i *Intake) get(id string) (arrival, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.sweep()
+	a, ok := i.all[id]
+	if !ok {
+		return arrival{}, false
+	}
+	return *a, true
+}
+
+// again looks at a file once more, with something else said about it.
+func (i *Intake) again(id string, r Restorer, say func(*Incoming)) (looked <-chan struct{}, ok bool) {
+	i.mu.Lock()
+	a := i.all[id]
+	ok = a != nil && (a.State == stateRefused || a.State == stateReady || a.State == stateFailed)
+	if ok {
+		say(&a.Incoming)
+		a.State = stateLooking
+	}
+	i.mu.Unlock()
+	if !ok {
+		return nil, false
+	}
+	return i.look(a, r), true
+}
+
+// discard removes a file, unless it is being put in force.
+func (i *Intake) discard(id string) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	a := i.all[id]
+	if a == nil || a.State == statePutting {
+		return false
+	}
+	i.remove(a)
+	delete(i.all, id)
+	return true
+}
+
+// list are all files, the latest first.
+func (i *Intake) list() (out []arrival) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.sweep()
+	for _, a := range i.all {
+		out = append(out, *a)
+	}
+	slices.SortFunc(out, func(a, b arrival) int { return cmp.Or(b.Came.Compare(a.Came), cmp.Compare(a.ID, b.ID)) })
+	return out
+}

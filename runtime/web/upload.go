@@ -1,0 +1,88 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// uploadPatience is how long the next bytes of a file may let themselves be waited for.
+const uploadPatience = 30 * time.Second
+
+// partKey is where a request keeps the file that its form ends with.
+type partKey struct{}
+
+// patientBody gives a client more time with every byte that came, once it is known to be
+// let in.
+type patientBody struct {
+	io.ReadCloser
+	deadline func(time.Time) error
+	patient  bool
+}
+
+// Read implements io.Reader.
+func (b *patientBody) Read(p []byte) (int, error) {
+	if b.patient {
+		_ = b.deadline(time.Now().Add(uploadPatience)) // a test's recorder knows none
+	}
+	return b.ReadCloser.Read(p)
+}
+
+// readParts reads a form that ends with a file, up to that file: what stands before it tells
+// whether anybody wants it.
+func (p *Pages) readParts(w http.ResponseWriter, r *http.Request) bool {
+	r.Body = &patientBody{ReadCloser: r.Body, deadline: http.NewResponseController(w).SetReadDeadline}
+	r.PostForm = url.Values{}
+	parts, err := r.MultipartReader()
+	if err == nil {
+		err = readFields(parts, r)
+	}
+	if err != nil {
+		p.message(w, r, http.StatusBadRequest, "That form could not be read", "Go back and send it again.")
+		return false
+	}
+	return true
+}
+
+var errFormTooLarge = errors.New("the fields before the file are too large")
+
+func readFields(parts *multipart.Reader, r *http.Request) error {
+	left := int64(maxForm)
+	for {
+		part, err := parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if part.FormName() == "file" {
+			*r = *r.WithContext(context.WithValue(r.Context(), partKey{}, part))
+			return nil
+		}
+		text, err := io.ReadAll(io.LimitReader(part, left+1))
+		if err != nil {
+			return err
+		}
+		if left -= int64(len(text)) + 100; left < 0 {
+			return errFormTooLarge
+		}
+		r.PostForm.Add(part.FormName(), string(text))
+	}
+}
+
+// file is the one that the form ends with, and its name; nil if there is none.
+func (v *visit) file() (io.Reader, string) {
+	part, ok := v.r.Context().Value(partKey{}).(*multipart.Part)
+	if !ok {
+		return nil, ""
+	}
+	if body, ok := v.r.Body.(*patientBody); ok {
+		body.patient = true
+	}
+	return part, cut(part.FileName(), 200)
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,7 +46,7 @@ const mostBulk = 1000
 // shownBulk is how many names the page that asks has.
 const shownBulk = 20
 
-// askBulk asks before many users are changed, and changes them when it was agreed to.
+// bulk asks before many users are changed, and changes them when it was agreed to.
 func (p *Pages) bulk(v *visit) error {
 	form := v.r.PostForm
 	names := slices.Compact(slices.Sorted(slices.Values(form["id"])))
@@ -60,10 +61,10 @@ func (p *Pages) bulk(v *visit) error {
 	verb := bulkVerbs[at]
 	data := bulkData{
 		Action: back + "/bulk", Back: back, Do: verb.do, Names: names, Shown: names[:min(len(names), shownBulk)], More: max(0, len(names)-shownBulk),
-		Verb: verb.verb + " " + users(len(names)), Lead: verb.lead, Typed: map[string]string{}, Wrong: map[string]string{},
+		Verb: verb.verb + " " + many(len(names), "user"), Lead: verb.lead, Typed: map[string]string{}, Wrong: map[string]string{},
 	}
 	if verb.do == "group" {
-		data.Verb = "Move " + users(len(names)) + " to the group"
+		data.Verb = "Move " + many(len(names), "user") + " to the group"
 		groups, err := v.who.List(model.KindGroup, v.site(), &rest.ListQuery{Limit: mostChoices, Sort: "name"})
 		if err != nil {
 			return err
@@ -116,11 +117,14 @@ func (d *bulkData) change() (c rest.UsersChange) {
 	return c
 }
 
-func users(n int) string {
-	if n == 1 {
-		return "1 user"
+// usersNotice tells on the list how many users were changed or imported.
+func usersNotice(query url.Values) string {
+	for _, done := range []string{"changed", "imported"} {
+		if n, err := strconv.Atoi(query.Get(done)); err == nil && n >= 0 {
+			return many(n, "user") + " " + done + "."
+		}
 	}
-	return count(n) + " users"
+	return ""
 }
 
 // Bounds of a file of users: passwords are made into hashes one after the other.
@@ -291,7 +295,7 @@ func readUsers(text []byte) (*csvUsers, []lineError, error) {
 			continue
 		}
 		read.forms, read.lines, read.names = append(read.forms, form), append(read.lines, line), append(read.names, form["name"].(string))
-		if len(read.forms) > maxCSVRows {
+		if len(read.forms)+len(wrong) > maxCSVRows {
 			return nil, nil, fmt.Errorf("it has more than %d users; split it", maxCSVRows)
 		}
 	}

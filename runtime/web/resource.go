@@ -127,6 +127,9 @@ type listData struct {
 	// Fresh is where one is made, empty if that is not allowed.
 	Fresh, Noun string
 	Sites       []link
+	// Bulk is where ticked users are changed, if they can be ticked now, and Tick where they
+	// can; Import is where a file of them is taken. They are empty where that is not allowed.
+	Bulk, Tick, Import string
 	// Export is where what is shown can be had as a file, empty if it cannot.
 	Export string
 }
@@ -159,7 +162,11 @@ func (v *visit) list(res resource) error {
 		data.Rows = append(data.Rows, res.row(o))
 	}
 	if found.More {
-		data.Next = data.At + "?" + url.Values{"q": {q.Text}, "sort": {q.Sort}, "after": {found.Next}}.Encode()
+		next := url.Values{"q": {q.Text}, "sort": {q.Sort}, "after": {found.Next}}
+		if query.Get("tick") != "" {
+			next.Set("tick", "1")
+		}
+		data.Next = data.At + "?" + next.Encode()
 	}
 	page := view{Title: res.title, Lead: res.lead, Crumbs: v.crumbs(), Tabs: v.tabs()}
 	if v.mayMake(res) {
@@ -171,6 +178,14 @@ func (v *visit) list(res resource) error {
 	if res.kind == model.KindUser {
 		data.Sites = v.otherSites("/users")
 		data.Export = withQuery(data.At+".csv", "q", data.Text)
+		if v.mayMake(res) {
+			data.Import = sitePath(v.site()) + "/import-users"
+			data.Tick = data.At + "?" + url.Values{"q": {q.Text}, "sort": {q.Sort}, "tick": {"1"}}.Encode()
+			if query.Get("tick") != "" {
+				data.Bulk = data.At + "/bulk"
+			}
+		}
+		page.Notice = usersNotice(query)
 	}
 	page.Data = data
 	return v.show(http.StatusOK, "list", page)

@@ -1,0 +1,299 @@
+package web
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"ss-setup/runtime/engine"
+	"ss-setup/runtime/model"
+	"ss-setup/runtime/rest"
+)
+
+const importPath = "/sites/main/import-users"
+
+// sendUsers sends a file of users.
+func (b *browser) sendUsers(content string) *browser {
+	b.w.t.Helper()
+	b.get(importPath)
+	return b.parts(importPath, url.Values{"csrf": {csrfOf(b)}}, content)
+}
+
+func (b *browser) parts(path string, fields url.Values, content string) *browser {
+	b.w.t.Helper()
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	for name, values := range fields {
+		check(b.w.t, form.WriteField(name, values[0]))
+	}
+	if content != "" {
+		part, err := form.CreateFormFile("file", "users.csv")
+		check(b.w.t, err)
+		_, err = io.WriteString(part, content)
+		check(b.w.t, err)
+	}
+	check(b.w.t, form.Close())
+	r := httptest.NewRequest(http.MethodPost, "https://server"+path, &body)
+	r.Header.Set("Content-Type", form.FormDataContentType())
+	return b.do(r)
+}
+
+// make sends the page that says that nothing is wrong with a file.
+func (b *browser) make() *browser {
+	b.w.t.Helper()
+	_, values := b.form()
+	return b.parts(importPath, values, "")
+}
+
+// names are the users of site main.
+func (w *world) names() (out []string) {
+	w.t.Helper()
+	err := w.engine.Read(func(r *engine.Reader) error {
+		for u, err := range engine.Users.InSite(r, "main") {
+			if err != nil {
+				return err
+			}
+			out = append(out, u.Name)
+		}
+		return nil
+	})
+	check(w.t, err)
+	return out
+}
+
+func TestAFileOfUsersIsLookedAtAndThenImportedAsAWhole(t *testing.T) {
+	w := furnished(t)
+	w.write(&model.Group{Head: model.Head{Name: "team"}, Site: "main"})
+	b := w.as("otto").sendUsers("\xef\xbb\xbfName;E-mail\n").says(http.StatusUnprocessableEntity, `The column "E-mail" is not known`)
+	b.sendUsers("\xef\xbb\xbfname;email;groups;password;must change;storage;folder;quota bytes;disabled\r\n"+
+		"bea;bea@example.com;team;"+goodPassword+";yes;files;/{user};1024;no\r\n"+
+		"cleo;;;;;;;;yes\r\n").says(http.StatusOK, "2 users", "bea, cleo", "None is made yet").keepsQuiet(goodPassword)
+	if got := w.names(); len(got) != 1 {
+		t.Fatal("the dry run made users", got)
+	}
+	b.make().says(http.StatusOK, "2 users imported")
+	u := w.user("bea")
+	if u.Email != "bea@example.com" || u.Groups[0] != "team" || u.Password.Hash == "" || !u.Password.MustChange || u.Home.VFS != "files" || u.Quota.Hard != 1024 || u.By != "admin/otto" {
+		t.Errorf("%+v", u)
+	}
+	if !w.user("cleo").Disabled {
+		t.Error("cleo is not disabled")
+	}
+}
+
+func TestAFileWithAWrongLineTellsItAndImportsNobody(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa").sendUsers("name,groups,quota bytes,storage,email\n" +
+		"good,,,,\n" +
+		"anna,,,,\n" +
+		"dan,nobody,,,\n" +
+		"eve,,much,,\n" +
+		"fay,,,nowhere,\n" +
+		"good,,,,\n" +
+		"short,\n" +
+		"\"<script>\",,,,not an address\n")
+	b.says(http.StatusUnprocessableEntity, "<td>3</td><td>Name: there is a user of this name", "<td>4</td><td>Groups[0]: there is no", "<td>5</td><td>Quota bytes: it is not a number",
+		"<td>6</td><td>Home.vfs: there is no", "<td>7</td><td>Name: it is in the file before", "<td>8</td><td>It has 2 fields", "<td>9</td><td>Email:", "Nothing was imported")
+	if strings.Contains(b.page, "<script>alert") || len(w.names()) != 1 {
+		t.Error(w.names())
+	}
+	for text, file := range map[string]string{
+		"An empty one": "", "There is no user in it": "name\n", "names no column name": "email\nx\n", "is there twice": "name,name\na,b\n",
+		"not a table": "name\n\"a\n", "more than 5000 users": "name\n" + strings.Repeat("x\n", 5001), "has more than 4 MiB": "name\n" + strings.Repeat("xxxxxxx\n", 600_000),
+	} {
+		b.sendUsers(file)
+		if !strings.Contains(strings.ToLower(plain(b.page)), strings.ToLower(text)) {
+			t.Errorf("it does not say %q: %s", text, b.words())
+		}
+	}
+}
+
+func TestAnImportMeetsWhatChangedSinceItWasLookedAt(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa").sendUsers("name\nbea\ncleo\n").says(http.StatusOK, "Nothing is wrong")
+	w.write(&model.User{Head: model.Head{Name: "cleo"}, Site: "main"})
+	b.make().says(http.StatusUnprocessableEntity, "Somebody changed something since", "Name: there is a user of this name")
+	if got := w.names(); len(got) != 2 {
+		t.Error(got)
+	}
+}
+
+func TestWhatIsExportedCanBeImportedElsewhere(t *testing.T) {
+	w := furnished(t)
+	w.write(&model.User{Head: model.Head{Name: "bea"}, Site: "main", Description: "=1+1", Account: model.Account{Disabled: true, Reason: "left"}})
+	b := w.as("sa").get("/sites/main/users.csv")
+	file := b.page
+	w.write(&model.VFS{Head: model.Head{Name: "files"}, Site: "other", Root: "/srv/ss-server/other/files"})
+	b.get("/sites/other/import-users")
+	path := "/sites/other/import-users"
+	b.parts(path, url.Values{"csrf": {csrfOf(b)}}, file).says(http.StatusOK, "2 users", "anna, bea")
+	_, values := b.form()
+	b.parts(path, values, "").says(http.StatusOK, "2 users imported")
+	check(t, w.engine.Read(func(r *engine.Reader) error {
+		u, err := engine.Users.Get(r, "other", "bea")
+		if err == nil && (u.Description != "=1+1" || !u.Disabled || u.Reason != "left") {
+			t.Errorf("%+v", u)
+		}
+		return err
+	}))
+}
+
+// team is a world with the users u0 to u29.
+func team(t *testing.T) (*world, []string) {
+	w := furnished(t)
+	w.write(&model.Group{Head: model.Head{Name: "team"}, Site: "main"})
+	var names []string
+	for i := range 30 {
+		name := fmt.Sprintf("u%d", i)
+		w.write(&model.User{Head: model.Head{Name: name}, Site: "main", Password: passwordOf(t, w)})
+		names = append(names, name)
+	}
+	return w, names
+}
+
+func TestManyUsersAreChangedAtOnceAfterAPageThatNamesHowMany(t *testing.T) {
+	w, names := team(t)
+	b := w.as("otto")
+	do := func(verb string, more url.Values) *browser {
+		b.get("/sites/main/users").says(http.StatusOK, "Change several").get("/sites/main/users?tick=1").says(http.StatusOK, "With the ticked")
+		b.post("/sites/main/users/bulk", url.Values{"csrf": {csrfOf(b)}, "do": {verb}, "id": names})
+		_, values := b.form()
+		for field, value := range more {
+			values[field] = value
+		}
+		return b.post("/sites/main/users/bulk", values)
+	}
+	b.get("/sites/main/users")
+	b.post("/sites/main/users/bulk", url.Values{"csrf": {csrfOf(b)}, "do": {"disable"}, "id": names}).says(http.StatusOK, "Disable 30 users", "and 10 more")
+	if w.user("u0").Disabled {
+		t.Fatal("nobody was asked")
+	}
+	do("disable", url.Values{"reason": {"left"}}).says(http.StatusOK, "30 users changed")
+	if u := w.user("u29"); !u.Disabled || u.Reason != "left" || u.Password.Hash == "" || u.By != "admin/otto" {
+		t.Errorf("%+v", u)
+	}
+	do("enable", nil).says(http.StatusOK, "30 users changed")
+	do("must-change", nil).says(http.StatusOK, "30 users changed")
+	do("group", nil).says(http.StatusUnprocessableEntity, "Choose a group")
+	do("group", url.Values{"group": {"team"}}).says(http.StatusOK, "30 users changed")
+	if u := w.user("u7"); u.Disabled || !u.Password.MustChange || len(u.Groups) != 1 || u.Groups[0] != "team" {
+		t.Errorf("%+v", u)
+	}
+	do("delete", url.Values{"confirm": {"29"}}).says(http.StatusUnprocessableEntity, "Type 30, the number of users that go")
+	do("delete", url.Values{"confirm": {"30"}}).says(http.StatusOK, "30 users changed")
+	if got := w.names(); len(got) != 1 || got[0] != "anna" {
+		t.Error(got)
+	}
+}
+
+func TestAChangeOfManyUsersIsMadeToAllOrToNone(t *testing.T) {
+	w, names := team(t)
+	b := w.as("sa").get("/sites/main/users")
+	form := url.Values{"csrf": {csrfOf(b)}, "do": {"group"}, "group": {"nobody"}, "sure": {"yes"}, "id": append(names, "long-gone")}
+	if b.post("/sites/main/users/bulk", form); b.status < 400 {
+		t.Error(b.status)
+	}
+	for _, name := range names {
+		if len(w.user(name).Groups) > 0 {
+			t.Fatal(name, "was changed")
+		}
+	}
+	form.Set("group", "team")
+	b.post("/sites/main/users/bulk", form).says(http.StatusOK, "30 users changed")
+}
+
+func TestWhoMayOnlyLookChangesAndImportsNobody(t *testing.T) {
+	w := furnished(t)
+	b := w.as("vera").get("/sites/main/users?tick=1").says(http.StatusOK, "anna").keepsQuiet("With the ticked", "Change several", "Import from CSV")
+	form := url.Values{"csrf": {csrfOf(b)}, "do": {"delete"}, "id": {"anna"}, "sure": {"yes"}, "confirm": {"1"}}
+	b.post("/sites/main/users/bulk", form).says(http.StatusForbidden, "Not allowed")
+	b.get(importPath).says(http.StatusForbidden)
+	b.parts(importPath, url.Values{"csrf": {form.Get("csrf")}}, "name\nx\n").says(http.StatusForbidden)
+	otto := w.as("otto").get("/sites/main/users")
+	otto.post("/sites/other/users/bulk", url.Values{"csrf": {csrfOf(otto)}, "do": {"delete"}, "id": {"hidden-bert"}, "sure": {"yes"}, "confirm": {"1"}}).says(http.StatusForbidden)
+	if got := w.names(); len(got) != 1 {
+		t.Error(got)
+	}
+}
+
+func TestFormsOfManyUsersWantTheTokenOfTheirSession(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa")
+	form := url.Values{"do": {"delete"}, "id": {"anna"}, "sure": {"yes"}, "confirm": {"1"}}
+	for _, token := range []string{"", "forged", csrfOf(w.as("sa").get("/sites/main/users"))} {
+		form.Set("csrf", token)
+		b.post("/sites/main/users/bulk", form).says(http.StatusForbidden, "That form is of another session")
+		b.parts(importPath, url.Values{"csrf": {token}}, "name\nx\n").says(http.StatusForbidden, "That form is of another session")
+	}
+	if got := w.names(); len(got) != 1 {
+		t.Error(got)
+	}
+}
+
+func TestNamesThatClientsChooseAreNeverMoreThanText(t *testing.T) {
+	w := furnished(t)
+	w.pages.Facts = func() Facts { return Facts{} }
+	script := `<script>alert(1)</script>`
+	w.write(&model.Group{Head: model.Head{Name: "g"}, Site: "main", Description: script},
+		&model.User{Head: model.Head{Name: "mallory"}, Site: "main", Description: script, Email: "m@example.com", Account: model.Account{Disabled: true, Reason: script}})
+	hostile := regexp.MustCompile(`<script>alert|"onerror=`)
+	b := w.as("sa")
+	for _, path := range []string{"/sites/main/users", "/sites/main/users?tick=1", "/sites/main/users?q=" + url.QueryEscape(script), "/sites/main/users/mallory", "/sites/main/groups", "/audit?q=" + url.QueryEscape(script), "/sites/main/users?imported=" + url.QueryEscape(script)} {
+		if b.get(path); hostile.MatchString(b.page) {
+			t.Errorf("%s has a script", path)
+		}
+	}
+	b.get("/sites/main/users")
+	b.post("/sites/main/users/bulk", url.Values{"csrf": {csrfOf(b)}, "do": {"disable"}, "id": {script, `"onerror="x`}})
+	if hostile.MatchString(b.page) {
+		t.Error("the page that asks has a script")
+	}
+	if b.sendUsers("name,email\n\"" + script + "\",<img src=x onerror=alert(1)>\n"); regexp.MustCompile(`<script>alert|<img`).MatchString(b.page) {
+		t.Error("the page of a refused file has a script")
+	}
+}
+
+func TestASessionThatNobodyOpenedReachesNothing(t *testing.T) {
+	w := furnished(t)
+	real := w.as("sa")
+	cookie := real.cookies[rest.SessionCookie]
+	for _, value := range []string{"", "x", strings.ToLower(cookie), cookie[:len(cookie)-1], cookie + "x", strings.Repeat("A", len(cookie))} {
+		b := w.browser()
+		b.cookies[rest.SessionCookie] = value
+		for _, path := range []string{"/", "/backup", "/restore", importPath, "/sites/main/users.csv"} {
+			if b.get(path); !strings.Contains(b.page, "Sign in") {
+				t.Errorf("%q opened %s", value, path)
+			}
+		}
+	}
+	// A session that was left cannot be used again.
+	b := w.as("sa")
+	old := b.cookies[rest.SessionCookie]
+	b.get("/").post("/logout", url.Values{"csrf": {csrfOf(b)}})
+	b.cookies[rest.SessionCookie] = old
+	if b.get("/backup"); !strings.Contains(b.page, "Sign in") {
+		t.Error("a session that ended was replayed")
+	}
+}
+
+func FuzzReadUsers(f *testing.F) {
+	for _, seed := range []string{"name\nanna\n", "name;password\nanna;x\n", "\xef\xbb\xbfname,groups\na,\"b, c\"\n", "name,key\na,ssh-ed25519 AAAA\n", "name\n\"", "name,disabled\na,maybe\n", "name,quota bytes\na,-1\n", "name,name\n", "", "\x00"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		read, wrong, err := readUsers(text)
+		if err != nil {
+			return
+		}
+		if len(read.forms) != len(read.lines) || len(read.forms) != len(read.names) || len(read.forms)+len(wrong) == 0 || len(read.forms) > maxCSVRows {
+			t.Errorf("%d users, %d lines, %d names, %d wrong", len(read.forms), len(read.lines), len(read.names), len(wrong))
+		}
+	})
+}

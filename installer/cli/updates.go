@@ -132,7 +132,8 @@ func (u *Update) judge(sit *plan.Situation) {
 	}
 }
 
-// saveUpdate keeps the answer for status, on a machine that keeps anything.
+// saveUpdate keeps the answer for status and for the server's pages, on a machine that keeps
+// anything. Nothing in it is secret.
 func (s *session) saveUpdate(u *Update) error {
 	if !s.m.FS.Exists(machine.StateFile) {
 		return nil
@@ -141,7 +142,7 @@ func (s *session) saveUpdate(u *Update) error {
 	if err != nil {
 		return err
 	}
-	return s.m.FS.WriteFile(machine.UpdatesFile, append(text, '\n'), machine.Attr{Mode: 0o600})
+	return s.m.FS.WriteFile(machine.UpdatesFile, append(text, '\n'), machine.Attr{Mode: 0o644})
 }
 
 // lastUpdate is what the last check found, held against what is installed now; nil

@@ -12,6 +12,9 @@ const (
 	DefaultControl = "/run/ss-server/control.sock"
 )
 
+// UpdatesFile is where ss-setup keeps what its last check for updates found.
+const UpdatesFile = "/var/lib/ss-setup/updates.json"
+
 // DefaultState is a daemon's folder outside the generations.
 func DefaultState(program string) string { return "/var/lib/" + program }
 

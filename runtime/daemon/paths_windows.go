@@ -19,6 +19,9 @@ func GenerationHome(n int) string {
 // DefaultControl is the name of the pipe that Administrators reach the server by.
 const DefaultControl = `\\.\pipe\ss-server-control`
 
+// UpdatesFile is where ss-setup keeps what its last check for updates found.
+var UpdatesFile = filepath.Join(config.StateFolder, "setup", "updates.json")
+
 // DefaultState is a daemon's folder outside the generations.
 func DefaultState(program string) string {
 	folder := map[string]string{"ss-server": "data", "ss-licensed": "licensed"}[program]

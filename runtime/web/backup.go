@@ -181,7 +181,7 @@ func (p *Pages) makeBackup(v *visit) error {
 	if len(wrong) > 0 {
 		return v.showBackup(http.StatusUnprocessableEntity, wrong)
 	}
-	made, err := p.Backups.Make(v.r.Context(), v.who.Name(), v.who.From().String(), passphrase)
+	made, err := p.Backups.Make(v.unhurried(), v.who.Name(), v.who.From().String(), passphrase)
 	if err != nil {
 		return err
 	}

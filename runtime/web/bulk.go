@@ -229,7 +229,7 @@ func (v *visit) makeUsers(id string) error {
 		return v.importPage(http.StatusUnprocessableEntity, importData{Wrong: "The file is not here any more. Send it again."})
 	}
 	v.tables.drop(id)
-	found, err := v.who.CreateUsers(v.r.Context(), read.site, read.forms)
+	found, err := v.who.CreateUsers(v.unhurried(), read.site, read.forms)
 	if err != nil {
 		return err
 	}

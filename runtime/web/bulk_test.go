@@ -2,19 +2,23 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
 
+	"ss-setup/runtime/audit"
 	"ss-setup/runtime/engine"
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/rest"
+	"ss-setup/runtime/sftpd"
 )
 
 const importPath = "/sites/main/import-users"
@@ -296,4 +300,27 @@ func FuzzReadUsers(f *testing.F) {
 			t.Errorf("%d users, %d lines, %d names, %d wrong", len(read.forms), len(read.lines), len(read.names), len(wrong))
 		}
 	})
+}
+
+// told is an audit log of events that a client chose the words of.
+type told []audit.Event
+
+func (e told) Newest(context.Context, audit.Filter) ([]audit.Event, error) { return e, nil }
+
+func TestWhatAClientSaysOfItselfAndItsFilesIsNeverMoreThanText(t *testing.T) {
+	w := furnished(t)
+	script := `"><script>alert(1)</script>`
+	w.sites.sessions["main"] = []sftpd.Session{{ID: 1, Site: "main", User: "anna" + script, Client: "SSH-2.0-" + script, Addr: netip.MustParseAddrPort("192.0.2.7:1"), Started: start}}
+	w.api.Events = told{
+		{Seq: 1, Time: start, Event: "file.upload", Outcome: "done", By: "user/anna", From: "192.0.2.7", Site: "main", Object: "/" + script, Message: script},
+		{Seq: 2, Time: start, Event: "session.refused", Outcome: "refused", By: "user/" + script, From: script, Site: script, Message: script},
+		{Seq: 3, Time: start, Event: script, Outcome: script, By: "admin/otto", Object: "user/main/" + script},
+	}
+	b := w.as("sa")
+	for path, text := range map[string]string{"/sites/main/sessions": "SSH-2.0-" + script, "/audit": "/" + script, "/": "", "/sites/main/sessions?q=" + url.QueryEscape(script): script} {
+		b.get(path).says(http.StatusOK, text)
+		if strings.Contains(b.page, "<script>alert") || strings.Contains(b.page, `""><`) {
+			t.Errorf("%s has a script", path)
+		}
+	}
 }

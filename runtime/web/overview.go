@@ -125,10 +125,10 @@ func (v *visit) facts(data *overviewData) {
 	data.Facts = &facts
 	now := v.Now()
 	if !facts.CertificateEnds.IsZero() && facts.CertificateEnds.Sub(now) < soon {
-		data.Warnings = append(data.Warnings, warning{"The certificate of these pages ends on " + moment(facts.CertificateEnds) + ".", "/settings", "Look at the settings"})
+		data.Warnings = append(data.Warnings, warning{"The certificate of these pages ends on " + moment(facts.CertificateEnds) + ".", "/certificates", "Look at the certificates"})
 	}
 	if facts.Snapshot.IsZero() || now.Sub(facts.Snapshot) > 48*time.Hour {
-		data.Warnings = append(data.Warnings, warning{"There is no fresh copy of the configuration. On the server, run: ss-server backup FILE", "/help", "How to make a backup"})
+		data.Warnings = append(data.Warnings, warning{"There is no fresh copy of the configuration.", "/backup", "Make a backup"})
 	}
 }
 

@@ -118,8 +118,10 @@ func (v *visit) show(status int, name string, page view) error {
 	page.Role, page.Who, _ = strings.Cut(v.who.Name(), "/")
 	page.Role = model.Kind(page.Role).Noun()
 	page.Nav = v.nav()
-	if v.Facts != nil && v.who.Super() {
-		page.Update = v.Facts().Update
+	if v.who.Super() {
+		if u := v.update(); u != nil {
+			page.Update = u.Version
+		}
 	}
 	v.Pages.show(v.w, v.r, status, name, page)
 	return nil

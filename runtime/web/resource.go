@@ -127,6 +127,8 @@ type listData struct {
 	// Fresh is where one is made, empty if that is not allowed.
 	Fresh, Noun string
 	Sites       []link
+	// InUse is the certificate that these pages are served with, on the page of certificates.
+	InUse *CertificateState
 	// Bulk is where ticked users are changed, if they can be ticked now, and Tick where they
 	// can; Import is where a file of them is taken. They are empty where that is not allowed.
 	Bulk, Tick, Import string
@@ -186,6 +188,10 @@ func (v *visit) list(res resource) error {
 			}
 		}
 		page.Notice = usersNotice(query)
+	}
+	if res.kind == model.KindCertificate && v.site() == "" && v.Certificate != nil {
+		state := v.Certificate()
+		data.InUse = &state
 	}
 	page.Data = data
 	return v.show(http.StatusOK, "list", page)

@@ -32,6 +32,13 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
+// unhurried is the context of what takes longer than a request may: it goes on to its end
+// when the browser is gone. The deadline of the form's body, which was read, would end it, too.
+func (v *visit) unhurried() context.Context {
+	_ = http.NewResponseController(v.w).SetReadDeadline(time.Time{}) // a test's recorder knows none
+	return context.WithoutCancel(v.r.Context())
+}
+
 // readParts reads a form that ends with a file, up to that file: what stands before it tells
 // whether anybody wants it.
 func (p *Pages) readParts(w http.ResponseWriter, r *http.Request) bool {

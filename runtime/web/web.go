@@ -37,8 +37,8 @@ type Facts struct {
 	Snapshot time.Time
 	// CertificateEnds is the end of the certificate that the pages are served with.
 	CertificateEnds time.Time
-	// Update is a version that could be installed; empty if none is known.
-	Update string
+	// Update is a release that could be installed; nil if none is known.
+	Update *Update
 }
 
 // Options are what the pages work with.
@@ -50,6 +50,8 @@ type Options struct {
 	History *History
 	// Facts tells of the node; nil for nothing.
 	Facts func() Facts
+	// Certificate tells of the one that the pages are served with; nil for nothing.
+	Certificate func() CertificateState
 	// Backups makes backups; nil for no page of them.
 	Backups Backups
 	// Restorer and Intake are what restores work with; nil for no page of them.
@@ -137,6 +139,7 @@ func (p *Pages) routes() {
 	p.page("POST /sites/{site}/sessions/kick", p.kick)
 	p.page("GET /sessions", p.sessionsOfSomeSite)
 	p.page("GET /audit", p.audit)
+	p.page("GET /updates", p.updates)
 	p.backupRoutes()
 	p.restoreRoutes()
 	for _, res := range resources() {

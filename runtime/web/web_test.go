@@ -425,7 +425,7 @@ func allPages(w *world) []string {
 		<-looked
 		paths = append(paths, "/restore/"+id)
 	}
-	return append(paths, "/backup", "/restore", "/sites/main/import-users", "/sites/main/users?tick=1", "/sites/main/users/anna", "/sites/main/vfs/files", "/superadmins/sa", "/admins/otto", "/nodes/n1")
+	return append(paths, "/backup", "/restore", "/sites/main/import-users", "/updates", "/sites/main/users?tick=1", "/sites/main/users/anna", "/sites/main/vfs/files", "/superadmins/sa", "/admins/otto", "/nodes/n1")
 }
 
 func TestNoPageHasAnythingInlineOrFromElsewhere(t *testing.T) {

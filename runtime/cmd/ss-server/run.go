@@ -39,7 +39,7 @@ func runVerb() *cli.Command {
 			log, level := daemon.Logger(c.Bool("syslog"), c.Bool("service"), name)
 			at := paths{
 				home: daemon.HomeOf(c), config: c.String("config"), state: c.String("state"),
-				control: c.String("control"), logs: c.String("logs"),
+				control: c.String("control"), logs: c.String("logs"), updates: daemon.UpdatesFile,
 			}
 			replacements, intake := new(replacements), web.NewIntake(time.Now, log)
 			err := daemon.Run(name, c.Bool("service"), func() (*daemon.Instance, error) { return start(log, level, at, replacements, intake) })
@@ -52,4 +52,4 @@ func runVerb() *cli.Command {
 }
 
 // paths are where a server finds what it works with.
-type paths struct{ home, config, state, control, logs string }
+type paths struct{ home, config, state, control, logs, updates string }

@@ -107,7 +107,7 @@ func (s *server) open(i *daemon.Instance) (err error) {
 	place := placeOf(i.Home.Data, s.at.state)
 	s.intake.Open(i.Home.Data)
 	s.pages = web.New(web.Options{
-		Backups: backups{s, place}, Restorer: restorer{s, i, place}, Intake: s.intake,
+		Certificate: s.certificateState, Backups: backups{s, place}, Restorer: restorer{s, i, place}, Intake: s.intake,
 		API: s.api, Codes: s.codes, SetUp: s.setUpByWizard, History: history, Facts: s.facts(time.Now()), Version: i.Version(), Log: s.log,
 	})
 	return nil
@@ -116,7 +116,7 @@ func (s *server) open(i *daemon.Instance) (err error) {
 // facts are what the overview tells of the node.
 func (s *server) facts(started time.Time) func() web.Facts {
 	return func() web.Facts {
-		f := web.Facts{Started: started, CertificateEnds: s.ops.certificate().NotAfter}
+		f := web.Facts{Started: started, CertificateEnds: s.ops.certificate().NotAfter, Update: s.update()}
 		list, err := snapshotsIn(s.at.state).List()
 		if err != nil {
 			s.log.Warn("the snapshots could not be listed", "error", err)

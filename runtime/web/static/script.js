@@ -118,6 +118,15 @@ document.addEventListener("submit", (event) => {
   setTimeout(() => { form.sent = false; }, 5000);
 });
 
+// A file that is too large is refused before it is sent.
+for (const input of document.querySelectorAll("input[type=file][data-most]")) {
+  input.addEventListener("change", () => {
+    const large = input.files.length > 0 && input.files[0].size > Number(input.dataset.most);
+    input.setCustomValidity(large ? "The file is larger than what is taken here. Import it on the server: ss-server import FILE." : "");
+    input.reportValidity();
+  });
+}
+
 dress(document);
 searches();
 lives();

@@ -579,3 +579,11 @@ func TestADryRunFindsWhatTheImportWouldFailAt(t *testing.T) {
 		t.Errorf("the dry run has %d lines, the import %d", len(dry.Lines), len(real.Lines))
 	}
 }
+
+func TestATextThatIsCutIsTold(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	got := importPath(t, soundV6("sites/main/users.json", users(homeV6("anna", `,"description":"`+long+`"`)), "sites/main/srvconfig.json", `{"sshConf":{"greeting":"`+long+`"}}`).zip(t), fixed)
+	if !got.told("anna", "its description is cut") || !got.told("main", "its banner is cut") {
+		t.Errorf("it is not told: %+v", got.report.Lines)
+	}
+}

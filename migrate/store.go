@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"ss-setup/migrate/importer"
 	"ss-setup/migrate/report"
@@ -156,10 +157,12 @@ type taker struct {
 	settings *model.Settings
 	// ruled tells that there is a SuperAdmin who can log in.
 	ruled bool
+	now   time.Time
 }
 
 // run has the importer give everything, and adds what the machine keeps.
 func (t *taker) run(ctx context.Context, s importer.Source, o importer.Options) error {
+	t.now = o.Time()
 	for _, n := range t.present.nodes {
 		if err := t.keep(n); err != nil {
 			return err
@@ -196,7 +199,8 @@ func (t *taker) Take(o model.Object) error {
 func (t *taker) keep(o model.Object) error {
 	key := o.Key()
 	if s, ok := o.(*model.SuperAdmin); ok {
-		t.ruled = t.ruled || s.Password.Hash != "" && !s.Disabled
+		active, _ := s.Active(t.now)
+		t.ruled = t.ruled || s.Password.Hash != "" && active
 	}
 	switch key.Kind {
 	case model.KindUser, model.KindEntry, model.KindHostKey, model.KindBinding:
@@ -268,7 +272,7 @@ func (t *taker) carry() error {
 		}
 	}
 	if !t.ruled {
-		t.report.Lose(report.Line{Rule: report.Passwords, Outcome: report.Action, What: "no SuperAdmin can log in", Cure: "set a password on the machine: ss-server reset-password"})
+		t.report.Lose(report.Line{Rule: report.Passwords, Outcome: report.Action, What: "no SuperAdmin can log in", Cure: "set a password on the machine: ss-server sapassreset"})
 	}
 	t.tellReplaced(lost)
 	return nil

@@ -349,10 +349,26 @@ func plainText(text string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, "?"))
-	if len(text) > 4000 {
-		text = strings.ToValidUTF8(text[:4000], "")
+	if len(text) > maxKept {
+		text = strings.ToValidUTF8(text[:maxKept], "")
 	}
 	return text
+}
+
+// maxKept is how many bytes of a text are kept.
+const maxKept = 4000
+
+// textOf is plainText of an object, which tells that it is cut.
+func textOf(item *report.Item, what, text string) string {
+	if len(text) > maxKept {
+		item.Change(report.NotValid, fmt.Sprintf("its %s is cut to %d bytes", what, maxKept), "write it anew, shorter")
+	}
+	return plainText(text)
+}
+
+// Assume tells what an importer takes for granted of its source without knowing.
+func (c *Conversion) Assume(what string) {
+	c.report.Warn(report.OtherSettings, "it was never published, and is assumed: "+what, "compare a few with the old server")
 }
 
 // Unplaced counts an object that lies where nothing tells what it belongs to.

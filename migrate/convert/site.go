@@ -108,7 +108,7 @@ func (c *Conversion) BeginSite(old OldSite) (*Site, error) {
 			GrowPercent:   within(item, "percent that bans grow", old.GrowPercent, 1000),
 		},
 		SSH: model.SSH{
-			Banner:       plainText(old.Banner),
+			Banner:       textOf(item, "banner", old.Banner),
 			Auth:         siteChains(item, old.Auth),
 			KeyExchanges: algorithms(item, "key exchange", old.KeyExchanges, model.KeyExchanges),
 			Ciphers:      algorithms(item, "cipher", old.Ciphers, model.Ciphers),

@@ -55,7 +55,7 @@ func (s *Site) VFS(old Storage) error {
 	root, path, odd := parametric(strings.TrimSpace(old.Root))
 	v := &model.VFS{
 		Head: model.Head{Name: name}, Site: s.Name, Type: model.VFSDisk, Root: root,
-		Description: plainText(old.Description), Quota: quota(item, old.Soft, old.Hard),
+		Description: textOf(item, "description", old.Description), Quota: quota(item, old.Soft, old.Hard),
 	}
 	why := ""
 	switch {

@@ -310,7 +310,7 @@ func (s *Site) group(item *report.Item, a *Account, l *layout) error {
 	if err != nil {
 		return err
 	}
-	g := &model.Group{Site: s.Name, Description: plainText(a.Description), Profile: p, Account: account}
+	g := &model.Group{Site: s.Name, Description: textOf(item, "description", a.Description), Profile: p, Account: account}
 	dn, name := "", a.Name
 	if strings.Contains(name, "=") {
 		dn, name = name, firstOfDN(name)
@@ -385,7 +385,7 @@ func (s *Site) user(item *report.Item, a *Account, l *layout) error {
 		return err
 	}
 	u := &model.User{
-		Site: s.Name, Email: strings.TrimSpace(a.Email), Description: plainText(a.Description), Profile: p, Account: account, Groups: groups,
+		Site: s.Name, Email: strings.TrimSpace(a.Email), Description: textOf(item, "description", a.Description), Profile: p, Account: account, Groups: groups,
 	}
 	if !s.named(item, a, u) {
 		return nil

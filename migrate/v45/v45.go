@@ -127,6 +127,7 @@ func (s *Source) Import(ctx context.Context, o importer.Options, to importer.Tak
 		last = ""
 	}
 	c.CheckRelease(Product, s.version, last)
+	c.Assume("quotas are bytes, speeds kilobytes a second, and times without a zone UTC")
 	i := &run{ctx: ctx, set: s.set, c: c, r: r}
 	for _, name := range s.set.Strange {
 		c.Strange(name)

@@ -137,6 +137,7 @@ func (s *Source) Import(ctx context.Context, o importer.Options, to importer.Tak
 		return err
 	}
 	c.CheckRelease(Product, s.version, Last)
+	c.Assume("quotas are bytes, speeds kilobits a second, the life of sessions minutes, and times without a zone UTC")
 	i := &run{ctx: ctx, set: s.set, c: c, r: r}
 	for _, name := range s.set.Strange {
 		c.Strange(name)

@@ -56,6 +56,8 @@ type Entry struct {
 	Name string
 	// Size is that of the content in bytes.
 	Size int64
+	// Mode is that of a file of a folder, 0 in archives.
+	Mode fs.FileMode
 	open func() (io.ReadCloser, error)
 }
 

@@ -53,7 +53,7 @@ func (f *File) List() error {
 		if size += info.Size(); info.Size() > MaxUnfolded || size > MaxUnfolded {
 			return fmt.Errorf("%w: the files of the folder have more than %d bytes; give the folder of the configuration alone", ErrHostile, int64(MaxUnfolded))
 		}
-		f.Entries = append(f.Entries, f.inFolder(name, info.Size()))
+		f.Entries = append(f.Entries, f.inFolder(name, info))
 		return nil
 	})
 	switch {
@@ -68,8 +68,8 @@ func (f *File) List() error {
 	return nil
 }
 
-func (f *File) inFolder(name string, size int64) *Entry {
-	return &Entry{Name: name, Size: size, open: func() (io.ReadCloser, error) {
+func (f *File) inFolder(name string, info fs.FileInfo) *Entry {
+	return &Entry{Name: name, Size: info.Size(), Mode: info.Mode(), open: func() (io.ReadCloser, error) {
 		// A pipe that somebody put there must not hold up who opens it.
 		file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 		if err != nil {
@@ -116,7 +116,7 @@ func (f *File) Lookup(name string) *Entry {
 	if err != nil || !info.Mode().IsRegular() || info.Size() > MaxUnfolded {
 		return nil
 	}
-	return f.inFolder(name, info.Size())
+	return f.inFolder(name, info)
 }
 
 // Names are the files that lie in a folder of the archive, in their order; folders are

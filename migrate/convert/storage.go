@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -22,6 +23,8 @@ type Storage struct {
 	Root       string
 	Soft, Hard int64
 	Raw        string
+	// Recover says how the files of an encrypted one are brought out of it.
+	Recover string
 }
 
 // VFS takes over a place for files. All of a site come before its groups and users.
@@ -49,7 +52,7 @@ func (s *Site) VFS(old Storage) error {
 	if old.Encrypted {
 		s.vfs[old.ID] = storage{name: name, fate: encrypted}
 		item.Drop(report.EncryptedVFS, fmt.Sprintf("it is encrypted in the old way; its files in %.200q stay as they are", old.Root),
-			"recover the files with ss-vfsdecrypt, make a new encrypted VFS, and upload them again")
+			cmp.Or(old.Recover, "bring the files out of the old server")+", make a new encrypted VFS, and upload them again")
 		return nil
 	}
 	root, path, odd := parametric(strings.TrimSpace(old.Root))

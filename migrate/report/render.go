@@ -64,7 +64,7 @@ func (r *Report) Review() []Point {
 		find("Put these LDAP profiles right and enable them.", func(l Line) bool {
 			return l.Rule == LDAPSettings && l.Kind == LDAP && contains([]Outcome{Disabled, Action, Made}, l.Outcome)
 		}),
-		find("Make these encrypted VFSs and their users anew; ss-vfsdecrypt recovers the files.", rule(EncryptedVFS, Dropped)),
+		find("Make these encrypted VFSs and their users anew; their lines tell how to get the files.", rule(EncryptedVFS, Dropped)),
 		find("Weak settings in force: look whether somebody still needs them.", func(l Line) bool { return l.Rule == Algorithms && l.Outcome == Warning }),
 		find("Look at everything that is disabled.", func(l Line) bool { return l.Outcome == Disabled && l.Rule != LDAPSettings }),
 	}

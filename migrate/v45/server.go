@@ -259,6 +259,7 @@ func (in *siteRun) vfss() error {
 		w := convert.Bare(old.Type)
 		old.Disk = w == "" || w == "disk"
 		old.Encrypted = strings.Contains(w, "aes") || strings.Contains(w, "encr") || strings.Contains(w, "crypt")
+		old.Recover = "recover the files with ss-vfsdecrypt"
 		pass := doc.Get("EncryptionPass", "EncPass", "PassPhrase")
 		old.Doubtful = !old.Encrypted && !pass.Empty()
 		pass.Skip()

@@ -337,6 +337,8 @@ func (in *siteRun) vfss() error {
 		marked, ok := truth(doc.Get("encrypt"))
 		pass := doc.Get("passPhrase")
 		old.Encrypted = marked || !ok
+		// How version 6 encrypts is not known to ss-vfsdecrypt.
+		old.Recover = "download the files as a user while the old server runs, which decrypts them"
 		old.Doubtful = !old.Encrypted && (pass.Str() != "" || pass.Get("payload").Str() != "")
 		pass.Skip()
 		if v := doc.Get("targetPayload"); v != nil && old.Disk && !v.Empty() {

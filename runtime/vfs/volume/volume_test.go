@@ -317,6 +317,25 @@ func TestAVFSIsNotMadeInTheServersFolderThroughALink(t *testing.T) {
 	}
 }
 
+// TestAVFSInTheServersFolderIsNotOpened: a configuration from elsewhere may have one that
+// was never made here.
+func TestAVFSInTheServersFolderIsNotOpened(t *testing.T) {
+	c := config(t, volume.Disk)
+	var err error
+	c.KeyID, err = volume.Create(c)
+	must(t, err)
+	link := filepath.Join(t.TempDir(), "link")
+	must(t, os.Symlink(c.Dir, link))
+	for _, dir := range []string{c.Dir, link} {
+		served := c
+		served.Dir, served.Apart = dir, []string{c.Dir}
+		if _, err := volume.Open(served); !errors.Is(err, volume.ErrFolder) {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+	open(t, c)
+}
+
 // TestAFolderWhoseDiskIsNotMountedIsNotServed: what was stored there would be hidden when
 // the disk is back.
 func TestAFolderWhoseDiskIsNotMountedIsNotServed(t *testing.T) {

@@ -51,7 +51,7 @@ func (p Place) Fill(ctx context.Context, by string, files []backup.File, tell fu
 		return nil, err
 	}
 	header := backup.Header{Format: backup.Format, Product: "ss-server", Version: p.Version, Schema: p.Schema.Version(), Made: p.Now()}
-	return &Built{Name: filepath.Base(b.dir), Summary: backup.Summary{Header: header, Objects: w.counts, Files: len(files)}, place: p}, nil
+	return newBuilt(Built{Name: filepath.Base(b.dir), Summary: backup.Summary{Header: header, Objects: w.counts, Files: len(files)}, place: p}), nil
 }
 
 // writer writes one batch while the next is gathered.

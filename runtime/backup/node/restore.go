@@ -38,6 +38,31 @@ type Built struct {
 	Summary backup.Summary
 
 	place Place
+	stop  context.CancelFunc // ends what keeps the folder young
+}
+
+// abandonedAfter is how old the folder of a new store is that nobody is about to use.
+const abandonedAfter = time.Minute
+
+// newBuilt keeps the folder young until Discard: whoever is asked about a new store may
+// think for as long as he likes.
+func newBuilt(b Built) *Built {
+	var ctx context.Context
+	ctx, b.stop = context.WithCancel(context.Background())
+	go func() {
+		tick := time.NewTicker(abandonedAfter / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				now := b.place.Now()
+				_ = os.Chtimes(b.dir(), now, now) // it is gone once it is in force
+			}
+		}
+	}()
+	return &b
 }
 
 // builtPattern names the folders that new stores are built in.
@@ -53,7 +78,7 @@ func (p Place) Build(ctx context.Context, a *backup.Archive, tell func(string)) 
 	if err != nil {
 		return nil, err
 	}
-	return &Built{Name: filepath.Base(b.dir), Summary: s, place: p}, nil
+	return newBuilt(Built{Name: filepath.Base(b.dir), Summary: s, place: p}), nil
 }
 
 // clean takes away what a restore that was killed has left. One that is under way holds
@@ -62,8 +87,8 @@ func (p Place) clean() {
 	left, _ := filepath.Glob(filepath.Join(p.Data, builtPattern))
 	for _, dir := range left {
 		info, err := os.Stat(dir)
-		if err != nil || p.Now().Sub(info.ModTime()) < time.Minute {
-			continue // it may be about to lock it
+		if err != nil || p.Now().Sub(info.ModTime()) < abandonedAfter {
+			continue // it may be about to lock it, or waits for an answer
 		}
 		schema := p.Schema
 		schema.LockWait = time.Millisecond
@@ -211,7 +236,10 @@ func (b *builder) Abort() error {
 
 // Discard takes the new store away, in force or not: what was put in force is not in it
 // any more.
-func (b *Built) Discard() error { return os.RemoveAll(b.dir()) }
+func (b *Built) Discard() error {
+	b.stop()
+	return os.RemoveAll(b.dir())
+}
 
 func (b *Built) dir() string { return filepath.Join(b.place.Data, b.Name) }
 

@@ -74,7 +74,7 @@ func full() []Object {
 		&HostKey{head("ed25519"), "main", "ssh-ed25519", keyLine, keyPrint, sealed, true},
 		&Certificate{head("web"), "main", CertPEM, []string{"sftp.example.com"}, "-----BEGIN CERTIFICATE-----\n", sealed, day, day, "aa"},
 		&Entry{head("block:192.0.2.66"), "main", ListBlock, "192.0.2.66", day, ReasonAuth, 2, "seen often"},
-		&Legacy{head("OnLogin"), "main", "v6", "script", json.RawMessage(`{"code":"x"}`)},
+		&Legacy{head("OnLogin"), "main", "v6", "script", json.RawMessage(`{"code":"x"}`), sealed},
 		&Settings{
 			head(SettingsName),
 			WebSettings{30, "web", []string{"192.0.2.3"}, 600},

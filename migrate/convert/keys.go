@@ -100,6 +100,9 @@ type judged struct {
 // HostKeys takes over all host keys of a site, and makes new ones in the place of those
 // that must not be used.
 func (s *Site) HostKeys(list []HostKey) error {
+	if len(list) > maxHostKeys {
+		return tooMany(maxHostKeys, "host keys of a site")
+	}
 	var all []judged
 	good := map[string]bool{}
 	bad := 0

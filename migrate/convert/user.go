@@ -119,6 +119,9 @@ func (s *Site) Account(a *Account) error {
 		item.Drop(report.WindowsAccount, "it is an account of Windows itself", "make an account here, or use the directory")
 		return nil
 	}
+	if a.endless(item) {
+		return nil
+	}
 	l := s.layout(item, a.Home, a.Folders)
 	if l.secret != "" {
 		item.Drop(report.EncryptedVFS, fmt.Sprintf("it uses the encrypted VFS %.80q", l.secret), "make it anew when the VFS is there again")

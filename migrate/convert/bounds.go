@@ -40,8 +40,12 @@ func (a *Account) endless(item *report.Item) bool {
 		n    int
 		what string
 	}{
-		{len(a.Keys), "keys"}, {len(a.Folders), "folders"}, {len(a.Overrides), "permissions by path"},
-		{len(a.Speed), "speed limits"}, {len(a.Allow), "networks in its allow list"}, {len(a.Auth), "ways to log in"},
+		{len(a.Keys), "keys"},
+		{len(a.Folders), "folders"},
+		{len(a.Overrides), "permissions by path"},
+		{len(a.Speed), "speed limits"},
+		{len(a.Allow), "networks in its allow list"},
+		{len(a.Auth), "ways to log in"},
 	} {
 		if part.n > maxParts {
 			item.Drop(report.NotValid, fmt.Sprintf("it has more than %d %s", maxParts, part.what), "make it anew")

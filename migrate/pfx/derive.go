@@ -182,7 +182,9 @@ var pbes2 = []struct {
 	make func(key []byte) (cipher.Block, error)
 }{
 	{oidTripleDESCBC, 24, des.NewTripleDESCipher},
-	{oidAES128CBC, 16, aes.NewCipher}, {oidAES192CBC, 24, aes.NewCipher}, {oidAES256CBC, 32, aes.NewCipher},
+	{oidAES128CBC, 16, aes.NewCipher},
+	{oidAES192CBC, 24, aes.NewCipher},
+	{oidAES256CBC, 32, aes.NewCipher},
 }
 
 // decrypt opens what an algorithm and a password have closed. ErrPassword is a guess: of

@@ -13,6 +13,9 @@ const (
 	maxSentence = 4 << 10
 )
 
+// Shown is a name as reports show it.
+func Shown(name string) string { return plain(name, maxName) }
+
 // plain is text that a terminal shows as one line and as nothing else: what moves the
 // cursor, turns the direction of writing or cannot be seen stands there as an escape.
 func plain(text string, most int) string {

@@ -164,6 +164,9 @@ func Except(allow, deny []string) (list []Network, badAllow, badDeny []string) {
 		}
 		in = everybody()
 	}
+	if len(in)*len(out) > maxPairs {
+		return nil, badAllow, append(badDeny, deny[0])
+	}
 	for _, p := range in {
 		rest := []netip.Prefix{p}
 		for _, d := range out {
@@ -182,6 +185,9 @@ func Except(allow, deny []string) (list []Network, badAllow, badDeny []string) {
 	}
 	return list, badAllow, badDeny
 }
+
+// maxPairs bounds the work of taking networks away from others.
+const maxPairs = 10_000
 
 func everybody() []netip.Prefix {
 	return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
@@ -239,10 +245,17 @@ func lastOf(p netip.Prefix) netip.Addr {
 	return addr
 }
 
+// maxAllow is how many networks an account may have.
+const maxAllow = 1000
+
 // Addresses gives an account the networks that it may come from. One that was kept out
 // must not get in because its line cannot be read.
 func (a *Account) Addresses(allow, deny []string) {
 	list, badAllow, badDeny := Except(allow, deny)
+	if len(list) > maxAllow {
+		a.Locks = append(a.Locks, Lock{report.Lists, fmt.Sprintf("its lists of addresses come to %d networks, and at most %d can be here", len(list), maxAllow), "write its allow list anew and enable it"})
+		list = list[:maxAllow]
+	}
 	a.Allow = append(a.Allow, list...)
 	for _, text := range badAllow {
 		a.Allow = append(a.Allow, Network{Text: text}) // is told, and leaves nobody in

@@ -209,7 +209,11 @@ func (l locker) words(a *Account) {
 	if a.Status != "" {
 		l.lock(report.NotUnderstood, fmt.Sprintf("its state %.40q is not known here", a.Status), "look at it and enable it")
 	}
-	if a.Type != "" {
+	switch known := a.Password.Hash != "" && a.Password.Scheme != Foreign; {
+	case a.Type == "":
+	case known:
+		l.item.Lose(report.Changed, report.NotUnderstood, fmt.Sprintf("accounts of the type %.40q are not known here; as it has a password, it is taken for one of the server's own", a.Type), "look how it logged in")
+	default:
 		l.lock(report.NotUnderstood, fmt.Sprintf("accounts of the type %.40q are not known here", a.Type), "look how it logged in, and enable it if it can do so here")
 	}
 	if a.NoSFTP {

@@ -1,6 +1,7 @@
 package v45
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -466,7 +467,7 @@ func moment(v *document.Value) convert.Moment {
 	t, ok := v.Time()
 	switch {
 	case !ok:
-		text := v.Raw()
+		text := cmp.Or(v.Str(), v.Raw())
 		v.Skip()
 		return convert.Moment{Unread: text}
 	case t.IsZero():

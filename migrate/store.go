@@ -197,7 +197,7 @@ type taker struct {
 func (t *taker) run(ctx context.Context, s importer.Source, o importer.Options) error {
 	t.now = o.Time()
 	for _, n := range t.present.nodes {
-		if err := t.keep(model.Clone(n)); err != nil {
+		if err := t.stay(n); err != nil {
 			return err
 		}
 	}
@@ -234,6 +234,17 @@ func (t *taker) Take(o model.Object) error {
 	return t.keep(o)
 }
 
+// stay keeps an object of the machine.
+func (t *taker) stay(o model.Object) error {
+	o = model.Clone(o)
+	o.Normalize()
+	if err := o.Validate(); err != nil {
+		return fmt.Errorf("keep what this server has: %w", err)
+	}
+	return t.keep(o)
+}
+
+// keep puts an object that is normalised and valid.
 func (t *taker) keep(o model.Object) error {
 	key := o.Key()
 	if s, ok := o.(*model.SuperAdmin); ok {
@@ -304,7 +315,7 @@ func (t *taker) hasOther(x *model.Certificate) bool {
 func (t *taker) carry() error {
 	for _, id := range sortedKeys(t.present.supers) {
 		if s := t.present.supers[id]; !t.keys[s.Key()] {
-			if err := t.keep(model.Clone(s)); err != nil {
+			if err := t.stay(s); err != nil {
 				return err
 			}
 		}
@@ -319,7 +330,7 @@ func (t *taker) carry() error {
 			lost = append(lost, model.Describe(o.Key()))
 			continue
 		}
-		if err := t.keep(model.Clone(o)); err != nil {
+		if err := t.stay(o); err != nil {
 			return err
 		}
 	}
@@ -327,7 +338,7 @@ func (t *taker) carry() error {
 		t.settings = model.Clone(t.present.settings)
 	}
 	if t.settings != nil {
-		if err := t.keep(t.settings); err != nil {
+		if err := t.stay(t.settings); err != nil {
 			return err
 		}
 	}

@@ -110,6 +110,8 @@ type builder struct {
 	dir   string
 	// by is who the objects are written by, where they do not say it.
 	by string
+	// checked tells that objects come normalised and valid.
+	checked bool
 
 	ring   *keyring.Ring
 	store  *store.Store
@@ -144,7 +146,7 @@ func (b *builder) begin() (err error) {
 	if _, err := b.place.Schema.Migrate(b.dir, true, func(int64, int64, string) {}); err != nil {
 		return err
 	}
-	if b.store, err = b.place.Schema.Open(b.dir); err != nil {
+	if b.store, err = b.place.Schema.OpenFresh(b.dir); err != nil {
 		return err
 	}
 	// Numbers of changes that anybody knows are smaller: no store has had a change every
@@ -153,7 +155,7 @@ func (b *builder) begin() (err error) {
 	if err != nil {
 		return err
 	}
-	b.engine, err = engine.Open(engine.Options{Store: b.store, Sealer: seal.New(b.ring), Now: b.place.Now, Log: slog.New(slog.DiscardHandler), Filling: true})
+	b.engine, err = engine.Open(engine.Options{Store: b.store, Sealer: seal.New(b.ring), Now: b.place.Now, Log: slog.New(slog.DiscardHandler), Filling: true, Checked: b.checked})
 	return err
 }
 

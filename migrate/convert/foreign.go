@@ -57,6 +57,10 @@ func (s *Site) Listen(port int) error {
 // as well, and what has its home there is disabled.
 func (s *Site) Place(folder string) (Folder, error) {
 	root, name := splitFolder(folder)
+	if odd := otherMarks.MatchString(strings.ReplaceAll(folder, model.UserMark, "")); odd || name != "" && !model.IsPath(model.CanonicalPath(name)) {
+		s.vfs[folder] = storage{name: folder, fate: inert, why: "nothing is known here that a part of it stands for"}
+		return Folder{VFS: folder}, nil
+	}
 	if _, ok := s.vfs[root]; !ok && !s.dropped {
 		if err := s.makeVFS(root); err != nil {
 			return Folder{}, err
@@ -65,22 +69,27 @@ func (s *Site) Place(folder string) (Folder, error) {
 	return Folder{VFS: root, Path: name}, nil
 }
 
-// splitFolder takes the last part from a path: /srv/files and /anna of /srv/files/anna.
-// Folders at the root of the machine are whole.
+// splitFolder takes the last part from a path: /srv/files and /anna of /srv/files/anna; or
+// all from the part on that has the user's name in it. Folders at the root of the machine
+// are whole.
 func splitFolder(folder string) (root, name string) {
 	folder = strings.TrimRight(strings.TrimSpace(folder), `/\`)
-	at := strings.LastIndexAny(folder, `/\`)
-	if at < 1 || strings.HasSuffix(folder[:at], ":") || strings.Contains(folder[at+1:], model.UserMark) && folder[at+1:] != model.UserMark {
+	before := len(folder)
+	if mark := strings.Index(folder, model.UserMark); mark >= 0 {
+		before = mark
+	}
+	at := strings.LastIndexAny(folder[:before], `/\`)
+	if at < 1 || strings.HasSuffix(folder[:at], ":") {
 		return folder, ""
 	}
-	return folder[:at], "/" + folder[at+1:]
+	return folder[:at], "/" + strings.ReplaceAll(folder[at+1:], `\`, "/")
 }
 
 func (s *Site) makeVFS(root string) error {
 	at := strings.LastIndexAny(root, `/\`)
 	base := FitName(strings.Trim(root[at+1:], ":"))
 	v := &model.VFS{Site: s.Name, Type: model.VFSDisk, Root: root}
-	if root == "" || strings.ContainsAny(root, "{}<>%") || !s.rootFits(v) || s.c.opt.Windows() && strings.HasPrefix(root, "/") {
+	if root == "" || strings.Contains(root, model.UserMark) || !s.rootFits(v) || s.c.opt.Windows() && strings.HasPrefix(root, "/") {
 		s.vfs[root] = storage{name: root, fate: inert, why: "it is not a folder of this machine"}
 		return nil
 	}

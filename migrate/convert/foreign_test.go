@@ -100,7 +100,7 @@ func TestListsWithoutAnEndLockTheirAccount(t *testing.T) {
 func TestAFolderIsPartedFromTheOneAboveIt(t *testing.T) {
 	for folder, want := range map[string][2]string{
 		"/srv/ftp/anna": {"/srv/ftp", "/anna"}, "/srv/ftp/anna/": {"/srv/ftp", "/anna"}, "/data": {"/data", ""}, "/": {"", ""}, "": {"", ""},
-		`D:\ftp\anna`: {`D:\ftp`, "/anna"}, `D:\ftp`: {`D:\ftp`, ""}, "/srv/{user}": {"/srv", "/{user}"}, "/srv/x{user}y": {"/srv/x{user}y", ""}, "relative": {"relative", ""},
+		`D:\ftp\anna`: {`D:\ftp`, "/anna"}, `D:\ftp`: {`D:\ftp`, ""}, "/srv/{user}": {"/srv", "/{user}"}, "/srv/x{user}y": {"/srv", "/x{user}y"}, `D:\ftp\{user}\docs`: {`D:\ftp`, "/{user}/docs"}, "/{user}": {"/{user}", ""}, "relative": {"relative", ""},
 	} {
 		if root, name := splitFolder(folder); root != want[0] || name != want[1] {
 			t.Errorf("%q: %q and %q", folder, root, name)

@@ -212,6 +212,35 @@ func TestOneProductAloneIsAskedWhenItIsNamed(t *testing.T) {
 	must(t, s.Close())
 }
 
+// TestTheServersOwnFoldersAreServedToNobody, however a file of another server names them.
+func TestTheServersOwnFoldersAreServedToNobody(t *testing.T) {
+	const hash = "$6$saltsalt$sfZR6YSW/Dp0uCiyF9fDipa6ORr5LVLOwXNgtzRlXXhkC7xA3w4zy97VIC3vL14AUXGJp3yBjZVztkdiBzJnX1"
+	var text strings.Builder
+	for name, home := range map[string]string{"anna": "/var/anna", "eve": "/var/lib/ss-server/keyring", "mallory": "/var", "trudy": "/"} {
+		fmt.Fprintf(&text, "%s:%s:2001:2001::%s:\n", name, hash, home)
+	}
+	own := func(root string) error {
+		if root == "/" || root == "/var" || strings.HasPrefix(root+"/", "/var/lib/") {
+			return errors.New("it is the server's own")
+		}
+		return nil
+	}
+	got := importPath(t, write(t, "ftpd.passwd", []byte(text.String())), importer.Options{Own: own})
+	if u := got.user(t, "user/default/anna"); u.Disabled || u.Home.VFS != "anna" {
+		t.Errorf("anna: %+v", u)
+	}
+	for _, name := range []string{"eve", "mallory", "trudy"} {
+		if u := got.user(t, "user/default/"+name); !u.Disabled || u.Home.VFS != "" {
+			t.Errorf("%s: %+v", name, u)
+		}
+	}
+	for _, o := range got.objects {
+		if v, ok := o.(*model.VFS); ok && v.Root != "/var/anna" {
+			t.Errorf("there is a VFS of %s", v.Root)
+		}
+	}
+}
+
 // TestLinksAndPipesInAFolderAreNotFollowed out of it.
 func TestLinksAndPipesInAFolderAreNotFollowed(t *testing.T) {
 	dir := t.TempDir()

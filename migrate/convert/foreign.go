@@ -57,16 +57,31 @@ func (s *Site) Listen(port int) error {
 // as well, and what has its home there is disabled.
 func (s *Site) Place(folder string) (Folder, error) {
 	root, name := splitFolder(folder)
+	if root == "" {
+		root = "/" // the whole machine, which nobody gets
+	}
 	if odd := otherMarks.MatchString(strings.ReplaceAll(folder, model.UserMark, "")); odd || name != "" && !model.IsPath(model.CanonicalPath(name)) {
 		s.vfs[folder] = storage{name: folder, fate: inert, why: "nothing is known here that a part of it stands for"}
 		return Folder{VFS: folder}, nil
 	}
+	if s.ownFolder(root) != nil && !strings.Contains(name, model.UserMark) {
+		root, name = folder, "" // not all that lies beside it
+	}
 	if _, ok := s.vfs[root]; !ok && !s.dropped {
+		root = strings.Clone(root) // a piece of its document, which would all be kept with it
 		if err := s.makeVFS(root); err != nil {
 			return Folder{}, err
 		}
 	}
 	return Folder{VFS: root, Path: name}, nil
+}
+
+// ownFolder says why no VFS may lie in a folder of this machine; nil for one that may.
+func (s *Site) ownFolder(root string) error {
+	if s.c.opt.Own == nil {
+		return nil
+	}
+	return s.c.opt.Own(root)
 }
 
 // splitFolder takes the last part from a path: /srv/files and /anna of /srv/files/anna; or
@@ -93,6 +108,11 @@ func (s *Site) makeVFS(root string) error {
 		s.vfs[root] = storage{name: root, fate: inert, why: "it is not a folder of this machine"}
 		return nil
 	}
+	if err := s.ownFolder(v.Root); err != nil {
+		s.vfs[root] = storage{name: root, fate: inert, why: err.Error()}
+		s.c.report.Lose(report.Line{Rule: report.VFSType, Outcome: report.Action, Kind: report.VFS, Site: s.Name, Name: root, What: "no VFS was made of it: " + err.Error(), Cure: "move the files of its users elsewhere, and make a VFS there"})
+		return nil
+	}
 	v.Name = base
 	for n := 2; !s.c.claim(model.KindVFS, s.Name, v.Name); n++ {
 		v.Name = FitName(fmt.Sprintf("%.50s %d", base, n))
@@ -108,7 +128,9 @@ func (s *Site) makeVFS(root string) error {
 	case s.c.opt.Folder != nil && !s.c.opt.Folder(root):
 		lose(fmt.Sprintf("its folder %.200q is not there on this machine", root), "make it and copy the files, or change the folder of the VFS")
 	}
-	s.vfs[root] = became
+	if s.vfs[root] = became; became.fate == usable {
+		s.c.reaches(v.Root)
+	}
 	s.c.report.Made(report.References, report.VFS, s.Name, v.Name, fmt.Sprintf("the folder %.200q, which users have their files in", root), "give the server's own account the right to read and write there")
 	return s.c.take(v)
 }

@@ -201,15 +201,18 @@ func FuzzOpen(f *testing.F) {
 	key, cert := pair(f)
 	der := must[[]byte](f)(x509.MarshalPKCS8PrivateKey(key))
 	for _, encoder := range []*pkcs12.Encoder{pkcs12.LegacyRC2, pkcs12.LegacyDES, pkcs12.Modern2023, pkcs12.Modern2026, pkcs12.Passwordless} {
+		if encoder != pkcs12.Passwordless {
+			encoder = encoder.WithIterations(1) // so that many files are opened in a second
+		}
 		f.Add(must[[]byte](f)(encoder.Encode(key, cert, nil, "")))
 	}
 	f.Add(file(f, encryptedPart(f, 1, bag{oidClosedKeyBag, tagged(f, closed(f, der, 1))})))
 	f.Add(marshal(f, closed(f, der, 1)))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if got, err := NewWork(20_000).Open(raw, ""); err == nil && (got.Key == nil || len(got.Certificates) == 0) {
+		if got, err := NewWork(200).Open(raw, ""); err == nil && (got.Key == nil || len(got.Certificates) == 0) {
 			t.Error("opened, and nothing is there")
 		}
-		if key, err := NewWork(20_000).OpenKey(raw, ""); err == nil && key == nil {
+		if key, err := NewWork(200).OpenKey(raw, ""); err == nil && key == nil {
 			t.Error("opened, and no key is there")
 		}
 	})

@@ -59,6 +59,6 @@ const objectCuts = 4
 // upgradeShare: at every how-manieth point an upgrade of version 6 is killed;
 // upgradeCuts is how often it loses its power.
 const (
-	upgradeShare = 11
+	upgradeShare = 19
 	upgradeCuts  = 2
 )

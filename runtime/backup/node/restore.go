@@ -248,7 +248,7 @@ func (b *Built) dir() string { return filepath.Join(b.place.Data, b.Name) }
 // AddKeys adds the keys of the backup to the node's, and the certificates. It comes
 // before the store that needs them, and alone it changes nothing.
 func (b *Built) AddKeys() error {
-	if err := makeFolder(b.place.State, b.place.KeyRing()); err != nil {
+	if err := makeFolder(b.place.KeyRing()); err != nil {
 		return err
 	}
 	ring, err := keyring.Open(b.place.KeyRing())
@@ -274,7 +274,7 @@ func (b *Built) addCertificates() error {
 	if len(entries) == 0 {
 		return nil
 	}
-	if err := makeFolder(b.place.KeyRing(), b.place.acme()); err != nil {
+	if err := makeFolder(b.place.acme()); err != nil {
 		return err
 	}
 	for _, e := range entries {
@@ -292,8 +292,8 @@ func (b *Built) addCertificates() error {
 	return nil
 }
 
-// makeFolder makes a folder in another, for the same owner.
-func makeFolder(in, dir string) error {
+// makeFolder makes a folder for the owner of the one that it lies in.
+func makeFolder(dir string) error {
 	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
@@ -301,7 +301,7 @@ func makeFolder(in, dir string) error {
 	if err != nil {
 		return err
 	}
-	return store.Adopt(in, dir)
+	return store.Adopt(filepath.Dir(dir), dir)
 }
 
 // Replace puts the new store of the folder name, as Built tells it, in the place of the
@@ -310,7 +310,7 @@ func (p Place) Replace(name string, tell func(string)) (store.Replaced, error) {
 	if ok, err := filepath.Match(builtPattern, name); err != nil || !ok || filepath.Base(name) != name {
 		return store.Replaced{}, fmt.Errorf("%q is not a store that was built for a restore", name)
 	}
-	if err := makeFolder(p.State, p.snapshots().Dir); err != nil {
+	if err := makeFolder(p.snapshots().Dir); err != nil {
 		return store.Replaced{}, err
 	}
 	return p.Schema.Replace(p.Data, p.Schema.Path(filepath.Join(p.Data, name)), p.snapshots(), tell)

@@ -3,7 +3,7 @@
 package endtoend
 
 // killShare says on which machines runs are killed, and at every how-manieth point.
-var killShare = map[string]int{"bookworm": 3, "bookworm-sysv": 6}
+var killShare = map[string]int{"bookworm": 4, "bookworm-sysv": 8}
 
 // powerCuts is how often one verb loses its power on one kind of machine.
 func powerCuts(s site, v verb) int {

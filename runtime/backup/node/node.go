@@ -43,7 +43,7 @@ type Place struct {
 // KeyRing is the folder of the node's keys.
 func (p Place) KeyRing() string { return daemon.KeyRing(p.State) }
 
-func (p Place) acme() string { return filepath.Join(p.KeyRing(), "acme") }
+func (p Place) acme() string { return daemon.ACME(p.State) }
 
 func (p Place) snapshots() store.Snapshots {
 	return store.Snapshots{Dir: daemon.Snapshots(p.State), Schema: p.Schema, Now: p.Now}

@@ -30,11 +30,10 @@ func TestNoLinkLeadsOutOfAFolderThatUsersChange(t *testing.T) {
 			"made": func() error { _, err := volume.Create(c); return err }(),
 			"opened": func() error {
 				v, err := volume.Open(c)
-				if err == nil {
-					err = v.Close()
+				if err != nil {
 					return err
 				}
-				return err
+				return v.Close()
 			}(),
 		} {
 			if !errors.Is(err, volume.ErrFolder) || !strings.Contains(err.Error(), "a link leads out") {

@@ -76,21 +76,23 @@ func TestAUserOfOpenSSHLogsInOverSFTPWithPasswordAndKey(t *testing.T) {
 	must(t, err)
 	addr := l.Addr().(*net.TCPAddr)
 	must(t, l.Close())
-	good, narrow := newSigner(t), newSigner(t)
+	good, narrow, open := newSigner(t), newSigner(t), newSigner(t)
 	line := func(s ssh.Signer) string { return string(ssh.MarshalAuthorizedKey(s.PublicKey())) }
 	homes := filepath.Join(root, "srv")
 	for name, text := range map[string]string{
-		"etc/ssh/sshd_config":            fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nMatch Group sftp\nForceCommand internal-sftp -P remove\nChrootDirectory %s/%%u\n", addr.Port, filepath.ToSlash(homes)),
-		"etc/passwd":                     "anna:x:1001:900:Anna:/home/anna:/usr/sbin/nologin\n",
-		"etc/group":                      "sftp:x:900:\n",
-		"etc/shadow":                     "anna:$6$saltsalt$sfZR6YSW/Dp0uCiyF9fDipa6ORr5LVLOwXNgtzRlXXhkC7xA3w4zy97VIC3vL14AUXGJp3yBjZVztkdiBzJnX1:20000:0:99999:7:::\n",
-		"home/anna/.ssh/authorized_keys": "no-pty " + line(good) + `command="/bin/date" ` + line(narrow),
-		"srv/anna/hello.txt":             "hello",
+		"etc/ssh/sshd_config":             fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nMatch Group sftp\nForceCommand internal-sftp -P remove\nChrootDirectory %s/%%u\n", addr.Port, filepath.ToSlash(homes)),
+		"etc/passwd":                      "anna:x:1001:900:Anna:/home/anna:/usr/sbin/nologin\n",
+		"etc/group":                       "sftp:x:900:\n",
+		"etc/shadow":                      "anna:$6$saltsalt$sfZR6YSW/Dp0uCiyF9fDipa6ORr5LVLOwXNgtzRlXXhkC7xA3w4zy97VIC3vL14AUXGJp3yBjZVztkdiBzJnX1:20000:0:99999:7:::\n",
+		"home/anna/.ssh/authorized_keys":  "no-pty " + line(good) + `command="/bin/date" ` + line(narrow),
+		"home/anna/.ssh/authorized_keys2": line(open),
+		"srv/anna/hello.txt":              "hello",
 	} {
 		path := filepath.Join(root, filepath.FromSlash(name))
 		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		must(t, os.WriteFile(path, []byte(text), 0o600))
 	}
+	must(t, os.Chmod(filepath.Join(root, "home", "anna", ".ssh", "authorized_keys2"), 0o666))
 	m := newMachine(t)
 	m.imports(t, root)
 	st, err := m.Schema.Open(m.Data)
@@ -106,10 +108,11 @@ func TestAUserOfOpenSSHLogsInOverSFTPWithPasswordAndKey(t *testing.T) {
 		method ssh.AuthMethod
 		in     bool
 	}{
-		"password":       {ssh.Password(known), true},
-		"wrong password": {ssh.Password("wrong"), false},
-		"key":            {ssh.PublicKeys(good), true},
-		"narrow key":     {ssh.PublicKeys(narrow), false},
+		"password":                       {ssh.Password(known), true},
+		"wrong password":                 {ssh.Password("wrong"), false},
+		"key":                            {ssh.PublicKeys(good), true},
+		"narrow key":                     {ssh.PublicKeys(narrow), false},
+		"a key that anybody could write": {ssh.PublicKeys(open), false},
 	} {
 		conn, err := dial(addr.String(), c.method)
 		if (err == nil) != c.in {
@@ -207,6 +210,35 @@ func TestOneProductAloneIsAskedWhenItIsNamed(t *testing.T) {
 	s, err := migrate.OpenFrom(context.Background(), logins, "vsftpd-logins")
 	must(t, err)
 	must(t, s.Close())
+}
+
+// TestTheServersOwnFoldersAreServedToNobody, however a file of another server names them.
+func TestTheServersOwnFoldersAreServedToNobody(t *testing.T) {
+	const hash = "$6$saltsalt$sfZR6YSW/Dp0uCiyF9fDipa6ORr5LVLOwXNgtzRlXXhkC7xA3w4zy97VIC3vL14AUXGJp3yBjZVztkdiBzJnX1"
+	var text strings.Builder
+	for name, home := range map[string]string{"anna": "/var/anna", "eve": "/var/lib/ss-server/keyring", "mallory": "/var", "trudy": "/"} {
+		fmt.Fprintf(&text, "%s:%s:2001:2001::%s:\n", name, hash, home)
+	}
+	own := func(root string) error {
+		if root == "/" || root == "/var" || strings.HasPrefix(root+"/", "/var/lib/") {
+			return errors.New("it is the server's own")
+		}
+		return nil
+	}
+	got := importPath(t, write(t, "ftpd.passwd", []byte(text.String())), importer.Options{Own: own})
+	if u := got.user(t, "user/default/anna"); u.Disabled || u.Home.VFS != "anna" {
+		t.Errorf("anna: %+v", u)
+	}
+	for _, name := range []string{"eve", "mallory", "trudy"} {
+		if u := got.user(t, "user/default/"+name); !u.Disabled || u.Home.VFS != "" {
+			t.Errorf("%s: %+v", name, u)
+		}
+	}
+	for _, o := range got.objects {
+		if v, ok := o.(*model.VFS); ok && v.Root != "/var/anna" {
+			t.Errorf("there is a VFS of %s", v.Root)
+		}
+	}
 }
 
 // TestLinksAndPipesInAFolderAreNotFollowed out of it.

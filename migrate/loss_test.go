@@ -351,7 +351,7 @@ func TestNoAdminGetsTheNameOfAnother(t *testing.T) {
 // TestWordsThatNobodyKnowsAreTold and do not make people powerless in silence.
 func TestWordsThatNobodyKnowsAreTold(t *testing.T) {
 	f := soundV6("sites/main/users.json", users(userV6("anna", `,"home":{"vfsId":"V1","permissions":["CanList","CanGet"]}`), userV6("otto", `,"home":{"vfsId":"V1","permissions":["List","CanGet"]}`),
-		homeV6("eva", `,"subsystems":null`), homeV6("ida", `,"subsystems":[]`), homeV6("oidc", `,"type":"OIDC"`)))
+		homeV6("eva", `,"subsystems":null`), homeV6("ida", `,"subsystems":[]`), `{"id":"oidc","type":"OIDC",`+fullHome+`}`, homeV6("own", `,"type":"Native7"`)))
 	got := importPath(t, f.zip(t), fixed)
 	if u := got.user(t, "user/main/anna"); !u.Disabled || !got.told("anna", "CanList") {
 		t.Errorf("anna: %+v", u.Account)
@@ -366,6 +366,9 @@ func TestWordsThatNobodyKnowsAreTold(t *testing.T) {
 	}
 	if u := got.user(t, "user/main/oidc"); !u.Disabled {
 		t.Errorf("oidc: %+v", u.Account)
+	}
+	if u := got.user(t, "user/main/own"); u.Disabled || !got.told("own", `"Native7"`) {
+		t.Errorf("own: %+v", u.Account)
 	}
 }
 
@@ -577,5 +580,13 @@ func TestADryRunFindsWhatTheImportWouldFailAt(t *testing.T) {
 	must(t, errors.Join(err, s.Close()))
 	if real := m.imports(t, path); len(real.Lines) != len(dry.Lines) {
 		t.Errorf("the dry run has %d lines, the import %d", len(dry.Lines), len(real.Lines))
+	}
+}
+
+func TestATextThatIsCutIsTold(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	got := importPath(t, soundV6("sites/main/users.json", users(homeV6("anna", `,"description":"`+long+`"`)), "sites/main/srvconfig.json", `{"sshConf":{"greeting":"`+long+`"}}`).zip(t), fixed)
+	if !got.told("anna", "its description is cut") || !got.told("main", "its banner is cut") {
+		t.Errorf("it is not told: %+v", got.report.Lines)
 	}
 }

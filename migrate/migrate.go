@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"ss-setup/migrate/archive"
@@ -130,13 +131,14 @@ func recognise(ctx context.Context, f *archive.File, from string) (importer.Sour
 
 // ofVersion says why a version is not imported; nil for one that is.
 func ofVersion(version string) error {
+	shown := strings.Trim(strconv.QuoteToASCII(version), `"`)
 	switch major, _ := archive.Major(version); {
 	case major >= 1 && major <= 3:
-		return fmt.Errorf("%w: version %s was built on a technology that is no more, and its configuration cannot be exported; set this server up anew", archive.ErrTooOld, version)
+		return fmt.Errorf("%w: version %s was built on a technology that is no more, and its configuration cannot be exported; set this server up anew", archive.ErrTooOld, shown)
 	case major == 7:
 		return fmt.Errorf("%w, but no whole one; make it again with: ss-server backup FILE", archive.ErrOwn)
 	case major > 7:
-		return fmt.Errorf("%w: version %s made it; install that version", archive.ErrTooNew, version)
+		return fmt.Errorf("%w: version %s made it; install that version", archive.ErrTooNew, shown)
 	}
 	return nil
 }

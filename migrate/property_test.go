@@ -393,7 +393,7 @@ func accounted(got imported, p place, name string) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(got.report.Lines, func(l report.Line) bool { return l.Kind == p.kind && l.Site == p.site && l.Name == name })
+	return slices.ContainsFunc(got.report.Lines, func(l report.Line) bool { return l.Kind == p.kind && l.Site == p.site && l.Name == report.Shown(name) })
 }
 
 func checkFields(t *testing.T, where string, g generated, got imported) {

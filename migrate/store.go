@@ -1,12 +1,19 @@
 package migrate
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"hash"
 	"slices"
 	"strings"
+	"time"
 
+	"ss-setup/migrate/archive"
+	"ss-setup/migrate/convert"
 	"ss-setup/migrate/importer"
 	"ss-setup/migrate/report"
 	"ss-setup/runtime/backup"
@@ -30,12 +37,16 @@ type Present struct {
 	rest     []model.Object // tokens, and what belongs to the whole server
 	hostKeys map[string][]*model.HostKey
 	bindings []*model.Binding
+	// sum is over everything that stays.
+	sum hash.Hash
+	// server are the certificates, list entries and kept objects of the whole server.
+	server map[model.Key]model.Object
 }
 
 // ReadPresent reads a backup of the configuration in force. nil is a machine that has
 // none.
 func ReadPresent(ctx context.Context, a *backup.Archive) (*Present, error) {
-	p := &Present{Replaced: map[model.Kind]int{}, supers: map[string]*model.SuperAdmin{}, hostKeys: map[string][]*model.HostKey{}}
+	p := &Present{sum: sha256.New(), Replaced: map[model.Kind]int{}, supers: map[string]*model.SuperAdmin{}, hostKeys: map[string][]*model.HostKey{}, server: map[model.Key]model.Object{}}
 	if a == nil {
 		return p, nil
 	}
@@ -46,6 +57,11 @@ func ReadPresent(ctx context.Context, a *backup.Archive) (*Present, error) {
 		p.Node = p.nodes[0].Name
 	}
 	return p, nil
+}
+
+// Same tells whether what stays of the configuration is the same as in another reading.
+func (p *Present) Same(other *Present) bool {
+	return bytes.Equal(p.sum.Sum(nil), other.sum.Sum(nil))
 }
 
 // Begin implements backup.Sink.
@@ -72,6 +88,7 @@ func (p *Present) Put(o backup.Object) error {
 		p.Replaced[kind]++
 		return nil
 	}
+	p.sum.Write(o.JSON)
 	object := kind.New()
 	if object == nil {
 		return fmt.Errorf("this release knows no objects of kind %s", o.Kind)
@@ -97,6 +114,7 @@ func (p *Present) Put(o backup.Object) error {
 	default:
 		if object.Key().Site == "" {
 			p.rest = append(p.rest, object)
+			p.server[object.Key()] = object
 		} else {
 			p.Replaced[kind]++
 		}
@@ -134,9 +152,16 @@ func DryRun(ctx context.Context, s importer.Source, p *Present, o importer.Optio
 // node.Place.Replace; until then the report is that of a dry run.
 func Build(ctx context.Context, s importer.Source, place node.Place, p *Present, o importer.Options, tell func(string)) (*node.Built, *report.Report, error) {
 	r := report.New(s.About())
+	r.DryRun = true
 	tell("reading " + s.About().File)
 	built, err := place.Fill(ctx, "import", p.files, tell, func(put func(model.Object) error) error {
-		t := &taker{present: p, report: r, put: put, keys: map[model.Key]bool{}}
+		keep := func(o model.Object) error {
+			if err := put(o); err != nil {
+				return &storeError{err}
+			}
+			return nil
+		}
+		t := &taker{present: p, report: r, put: keep, keys: map[model.Key]bool{}}
 		return t.run(ctx, s, p.options(o))
 	})
 	if err != nil {
@@ -144,6 +169,15 @@ func Build(ctx context.Context, s importer.Source, place node.Place, p *Present,
 	}
 	return built, r, nil
 }
+
+// storeError is a store that took no more. Whatever object it names, it is one that was
+// given long before: it must not be taken for what is wrong with the one given last.
+type storeError struct{ err error }
+
+func (e *storeError) Error() string { return "the new store: " + e.err.Error() }
+
+// Is tells what it is, but to errors.As.
+func (e *storeError) Is(target error) bool { return errors.Is(e.err, target) }
 
 // taker is where an importer's objects meet what the machine keeps.
 type taker struct {
@@ -156,17 +190,22 @@ type taker struct {
 	settings *model.Settings
 	// ruled tells that there is a SuperAdmin who can log in.
 	ruled bool
+	now   time.Time
 }
 
 // run has the importer give everything, and adds what the machine keeps.
 func (t *taker) run(ctx context.Context, s importer.Source, o importer.Options) error {
+	t.now = o.Time()
 	for _, n := range t.present.nodes {
-		if err := t.keep(n); err != nil {
+		if err := t.stay(n); err != nil {
 			return err
 		}
 	}
 	if err := s.Import(ctx, o, t, t.report); err != nil {
 		return fmt.Errorf("import %s: %w", s.About().File, err)
+	}
+	if err := t.report.Full(); err != nil {
+		return fmt.Errorf("%w: %w", archive.ErrHostile, err)
 	}
 	return t.carry()
 }
@@ -178,6 +217,8 @@ func (t *taker) Take(o model.Object) error {
 		t.meetSuperAdmin(o)
 	case *model.Settings:
 		t.meetSettings(o)
+	case *model.Certificate:
+		t.meetCertificate(o)
 	}
 	o.Normalize()
 	if err := o.Validate(); err != nil {
@@ -193,10 +234,22 @@ func (t *taker) Take(o model.Object) error {
 	return t.keep(o)
 }
 
+// stay keeps an object of the machine.
+func (t *taker) stay(o model.Object) error {
+	o = model.Clone(o)
+	o.Normalize()
+	if err := o.Validate(); err != nil {
+		return fmt.Errorf("keep what this server has: %w", err)
+	}
+	return t.keep(o)
+}
+
+// keep puts an object that is normalised and valid.
 func (t *taker) keep(o model.Object) error {
 	key := o.Key()
 	if s, ok := o.(*model.SuperAdmin); ok {
-		t.ruled = t.ruled || s.Password.Hash != "" && !s.Disabled
+		active, _ := s.Active(t.now)
+		t.ruled = t.ruled || s.Password.Hash != "" && active
 	}
 	switch key.Kind {
 	case model.KindUser, model.KindEntry, model.KindHostKey, model.KindBinding:
@@ -237,11 +290,32 @@ func (t *taker) meetSettings(s *model.Settings) {
 	*s = *mine
 }
 
+// meetCertificate gives an imported certificate of the whole server another name where
+// this server has one of its name: the web pages are served with one by its name.
+func (t *taker) meetCertificate(x *model.Certificate) {
+	if x.Site != "" {
+		return
+	}
+	was := x.Name
+	for n := 2; t.keys[x.Key()] || t.hasOther(x); n++ {
+		x.Name = convert.FitName(fmt.Sprintf("%.50s %d", was, n))
+	}
+	if x.Name != was {
+		t.report.Warn(report.Certificates, fmt.Sprintf("the certificate %q is called %q here, for this server has another one of that name", was, x.Name), "")
+	}
+}
+
+// hasOther tells whether this server has another certificate of the name.
+func (t *taker) hasOther(x *model.Certificate) bool {
+	here, ok := t.present.server[x.Key()].(*model.Certificate)
+	return ok && (here.Fingerprint != x.Fingerprint || here.Chain != x.Chain)
+}
+
 // carry puts what the machine keeps and the import has not.
 func (t *taker) carry() error {
 	for _, id := range sortedKeys(t.present.supers) {
 		if s := t.present.supers[id]; !t.keys[s.Key()] {
-			if err := t.keep(s); err != nil {
+			if err := t.stay(s); err != nil {
 				return err
 			}
 		}
@@ -249,29 +323,40 @@ func (t *taker) carry() error {
 	var lost []string
 	for _, o := range t.present.rest {
 		if t.keys[o.Key()] {
+			t.tellClash(o)
 			continue
 		}
 		if t.missing(o) != nil {
 			lost = append(lost, model.Describe(o.Key()))
 			continue
 		}
-		if err := t.keep(o); err != nil {
+		if err := t.stay(o); err != nil {
 			return err
 		}
 	}
-	if t.settings == nil {
-		t.settings = t.present.settings
+	if t.settings == nil && t.present.settings != nil {
+		t.settings = model.Clone(t.present.settings)
 	}
 	if t.settings != nil {
-		if err := t.keep(t.settings); err != nil {
+		if err := t.stay(t.settings); err != nil {
 			return err
 		}
 	}
 	if !t.ruled {
-		t.report.Lose(report.Line{Rule: report.Passwords, Outcome: report.Action, What: "no SuperAdmin can log in", Cure: "set a password on the machine: ss-server reset-password"})
+		t.report.Lose(report.Line{Rule: report.Passwords, Outcome: report.Action, What: "no SuperAdmin can log in", Cure: "set a password on the machine: ss-server sapassreset"})
 	}
 	t.tellReplaced(lost)
 	return nil
+}
+
+// tellClash tells of an object of this server that one of the source has the place of. A
+// certificate is the same one; what an import before this kept is kept again.
+func (t *taker) tellClash(o model.Object) {
+	switch o.(type) {
+	case *model.Certificate, *model.Legacy:
+		return
+	}
+	t.report.Warn(report.Duplicates, fmt.Sprintf("the source has the place of %s of this server", model.Describe(o.Key())), "compare the two")
 }
 
 // missing are the references of an object to what neither the import nor the machine has.

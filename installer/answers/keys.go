@@ -36,7 +36,7 @@ var Keys = []Key{
 	{Name: "version", Allowed: "a version, such as 7.0.1", Standard: "the newest of the channel", Text: "The version to install."},
 	{Name: "channel", Allowed: "stable or beta", Standard: "stable", Text: "The channel that releases come from.", check: oneOf("stable", "beta")},
 	{Name: "mirror", Allowed: "the address of a repository", Standard: "none", Text: "Another repository, asked when the one before fails."},
-	{Name: "proxy", Allowed: "an address, such as http://proxy.example.com, or none", Standard: "as the environment says", Text: "The proxy that the repository is reached through."},
+	{Name: "proxy", Allowed: "an address, http://HOST:PORT (or https, socks5), or none", Standard: "as the environment says", Text: "The proxy that the repository is reached through."},
 	{Name: "ca_file", Allowed: "a file", Standard: "none", Text: "Certificates that are trusted for the connection, beside the system's."},
 	{Name: "web_port", Allowed: "a number from 1 to 65535", Standard: strconv.Itoa(config.DefaultWebPort), Text: "Port of the web interface and the REST API.", kind: setup.Number, check: port},
 	{Name: "license_port", Allowed: "a number from 1 to 65535", Standard: strconv.Itoa(config.DefaultLicensePort), Text: "Port of the license daemon.", kind: setup.Number, check: port},

@@ -72,3 +72,18 @@ func TestNobodyToAskNamesTheFlag(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsTypedForALineStaysAsItIs(t *testing.T) {
+	var out strings.Builder
+	tty := &terminal{in: strings.NewReader(" Sesame Öffne \nYES\n"), out: &out}
+	got, err := tty.line(t.Context(), "Password: ", true)
+	if err != nil || got != " Sesame Öffne " || out.String() != "Password: " {
+		t.Errorf("%q, %v, shown %q", got, err, out.String())
+	}
+	if yes, err := tty.ask(t.Context(), plan.Question{Text: "Go on?"}); !yes || err != nil {
+		t.Errorf("%v, %v", yes, err)
+	}
+	if _, err := tty.line(t.Context(), "Name: ", false); !errors.Is(err, errCancelled) {
+		t.Errorf("at the end: %v", err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -130,7 +131,32 @@ func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *pla
 		return nil
 	}
 	s.m.Import.Reports = s.writeReports(judged.Report)
-	return s.tellLosses(ctx, judged.Report)
+	if err := s.tellLosses(ctx, judged.Report); err != nil {
+		return err
+	}
+	if p.Action == plan.ActionUpgrade {
+		s.m.Import.Greets = s.greeting(ctx, sit, judged.Report)
+	}
+	return nil
+}
+
+// greeting are the ports where version 6 speaks SSH now. Where a site or a binding does
+// not come along as it was, which somebody has agreed to, nothing is owed.
+func (s *session) greeting(ctx context.Context, sit *plan.Situation, r *report.Report) []int {
+	if slices.ContainsFunc(r.Losses(), func(l report.Line) bool { return l.Kind == report.Site || l.Kind == report.Binding || l.Kind == "" }) {
+		return nil
+	}
+	const patience = 2 * time.Second
+	var ports []int
+	for _, port := range sit.OldVersions[len(sit.OldVersions)-1].Ports {
+		probe, cancel := context.WithTimeout(ctx, patience)
+		err := s.m.Prober.Greets(probe, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		cancel()
+		if err == nil {
+			ports = append(ports, port)
+		}
+	}
+	return ports
 }
 
 // importName is what is imported, for people.
@@ -419,7 +445,11 @@ func (s *session) tellLosses(ctx context.Context, r *report.Report) error {
 			s.out.warn(fmt.Sprintf("and %d more", len(losses)-i))
 			break
 		}
-		s.out.warn(fmt.Sprintf("%s: %s %s: %s", l.Outcome, l.Kind, l.Name, l.What))
+		text := l.What
+		if l.Kind != "" {
+			text = fmt.Sprintf("%s %s: %s", l.Kind, l.Name, l.What)
+		}
+		s.out.warn(fmt.Sprintf("%s: %s", l.Outcome, text))
 	}
 	if s.imports.acceptDrops {
 		s.log.Info("answered by accept_drops", "losses", len(losses))

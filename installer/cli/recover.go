@@ -233,6 +233,9 @@ func (s *session) watch(ctx context.Context) (*ending, error) {
 	}
 	s.healthTimeoutOf(st)
 	res, found, err := s.engine.Recover(ctx, s.m, false)
+	if !found && err == nil {
+		s.clearImport() // it may have been cut before its first record
+	}
 	if !found && err == nil || st != nil && st.Abandoned {
 		return &ending{Result: Result{Outcome: outcomeNothing}}, nil
 	}

@@ -242,8 +242,26 @@ func printStatus(w io.Writer, st Status, sit *plan.Situation, now time.Time) {
 		fmt.Fprintln(w, "To try it again, which forgets this when it succeeds, run: ss-setup install --update --yes")
 	}
 	for _, old := range st.OldVersions {
-		fmt.Fprintf(w, "\nVersion %d lies in %s\n", old.Major, old.Where)
+		fmt.Fprintf(w, "\n%s\n", oldVersion(old))
 	}
+}
+
+// oldVersion says where an older product lies and whether it is in use.
+func oldVersion(old plan.OldVersion) string {
+	text := fmt.Sprintf("Version %d", old.Major)
+	if old.Where != "" {
+		text += " lies in " + old.Where
+	}
+	names := strings.Join(old.Names(), ", ")
+	switch {
+	case names == "":
+		return text
+	case old.Runs():
+		return text + "; it runs: " + names
+	case old.InUse():
+		return text + "; it starts with the machine: " + names
+	}
+	return text + "; it is stopped and disabled: " + names
 }
 
 // printOpen tells of a run that is under way, or was left open, and what ends it.

@@ -104,7 +104,7 @@ func (s *Situation) definitionFiles(name string) []string {
 }
 
 // linked are the programs of a release that get a link on the PATH.
-var linked = []string{"ss-server", "lmu"}
+var linked = []string{"ss-server", "lmu", "ss-vfsdecrypt"}
 
 func commandTarget(name string) string { return machine.Current + "/release/bin/" + name }
 

@@ -114,7 +114,7 @@ func (i *install) definitions() []step.Step {
 func (s *Situation) definitionFiles(string) []string { return nil }
 
 // commandNames are the programs of a release that the PATH leads to.
-var commandNames = []string{"ss-server", "lmu"}
+var commandNames = []string{"ss-server", "lmu", "ss-vfsdecrypt"}
 
 // commandScript calls a program of the release in force. The file current names
 // the generation, and that its release.

@@ -106,3 +106,28 @@ func bindingsAt(list []Binding, ports []int) []Binding {
 	}
 	return found
 }
+
+// waitGreetings waits until an SSH server greets at all ports of this machine.
+func waitGreetings(ctx context.Context, m *Machine, ports []int, end time.Time) error {
+	for _, port := range ports {
+		for {
+			probe, cancel := context.WithTimeout(ctx, probePatience)
+			err := m.Prober.Greets(probe, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+			cancel()
+			if err == nil {
+				break
+			}
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if time.Until(end) < 0 {
+				return fmt.Errorf("users were served at port %d before and are not within %s: %w", port, m.HealthTimeout, err)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(healthPause):
+			}
+		}
+	}
+	return nil
+}

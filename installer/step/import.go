@@ -23,6 +23,9 @@ type Import struct {
 	PasswordFile string
 	// Reports are the files that the report goes into.
 	Reports []string
+	// Greets are the ports of this machine where an older product speaks SSH, and the
+	// new server is to.
+	Greets []int
 }
 
 // ImportBackup has the new release read the backup of an older product into its own new
@@ -92,7 +95,7 @@ func (s *ImportBackup) command(m *Machine) Command {
 	}
 	return Command{
 		Path: program(s.Release, s.Service), Progress: m.Progress,
-		Args: append(verb, "--yes", "--home", m.FS.Real(machine.Generation(s.To)), "--state", m.FS.Real(filepath.Dir(machine.KeyringDir)),
+		Args: append(verb, "--yes", "--home", m.FS.Real(machine.Generation(s.To)),
 			// No server of this generation runs, and no other is to be asked.
 			"--control", m.FS.Real(filepath.Join(machine.SetupDir, "none"))),
 	}

@@ -203,6 +203,11 @@ func (s *WaitHealth) Do(ctx context.Context, m *Machine) error {
 
 // waitBindings waits until users are served wherever they were.
 func (s *WaitHealth) waitBindings(ctx context.Context, m *Machine, end time.Time) error {
+	if m.Import != nil {
+		if err := waitGreetings(ctx, m, m.Import.Greets, end); err != nil {
+			return err
+		}
+	}
 	owed := owedBindings(m, s.From)
 	if len(s.Ports) > 0 {
 		h, err := m.Prober.Probe(ctx, machine.ServerService, s.Generation)

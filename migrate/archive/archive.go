@@ -42,8 +42,8 @@ const (
 	maxName    = 512
 	// MaxUnfolded is what all entries may unfold to, and the largest plain file.
 	MaxUnfolded = 4 << 30
-	// An entry of more than bombSize may not be more than bombRatio times as large as what
-	// is stored of it. Text of the same form again and again shrinks to a fiftieth.
+	// An entry of more than bombSize, and all of them together, may not be more than
+	// bombRatio times as large as what is stored of them. Text of the same form again and again shrinks to a fiftieth.
 	bombSize  = 8 << 20
 	bombRatio = 300
 	// maxDirectory bounds the directory of a zip, which the library reads whole.
@@ -56,7 +56,10 @@ type Entry struct {
 	Name string
 	// Size is that of the content in bytes.
 	Size int64
-	open func() (io.ReadCloser, error)
+	// Mode is that of a file of a folder, 0 in archives.
+	Mode     fs.FileMode
+	open     func() (io.ReadCloser, error)
+	seekable bool
 }
 
 // Open gives the content. What is more or other than the archive says of it is ErrDamaged
@@ -75,6 +78,33 @@ func (e *Entry) ReadAll(limit int64) ([]byte, error) {
 	text, err := io.ReadAll(r)
 	return text, errors.Join(err, r.Close())
 }
+
+// OpenAt is Open, from the byte offset on. In a zip everything before it is unpacked and
+// thrown away, through read.
+func (e *Entry) OpenAt(offset int64, read func(io.Reader) io.Reader) (io.ReadCloser, error) {
+	r, err := e.Open()
+	if err != nil || offset == 0 {
+		return r, err
+	}
+	if s, ok := r.(io.Seeker); ok {
+		_, err = s.Seek(offset, io.SeekStart)
+	} else {
+		_, err = io.CopyN(io.Discard, read(r), offset)
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// Seekable tells whether OpenAt costs nothing.
+func (e *Entry) Seekable() bool { return e.seekable }
+
+// section is a plain file.
+type section struct{ *io.SectionReader }
+
+// Close implements io.Closer: the file is closed with the backup.
+func (section) Close() error { return nil }
 
 // Base is the name without folders and extension, in small letters.
 func (e *Entry) Base() string {
@@ -151,8 +181,8 @@ func Read(r io.ReaderAt, size int64, name string) (*File, error) {
 	if size > MaxUnfolded {
 		return nil, fmt.Errorf("%w: it has %d bytes, at most %d are read", ErrHostile, size, int64(MaxUnfolded))
 	}
-	e := &Entry{Name: path.Base(strings.ReplaceAll(name, `\`, "/")), Size: size}
-	e.open = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, 0, size)), nil }
+	e := &Entry{Name: path.Base(strings.ReplaceAll(name, `\`, "/")), Size: size, seekable: true}
+	e.open = func() (io.ReadCloser, error) { return section{io.NewSectionReader(r, 0, size)}, nil }
 	return &File{Name: name, Text: notJSON, Entries: []*Entry{e}}, nil
 }
 
@@ -276,6 +306,9 @@ func (f *File) add(z *zip.Reader, size int64) error {
 	if len(f.Entries) == 0 {
 		return fmt.Errorf("%w: there is no file in it", ErrNotBackup)
 	}
+	if unfolded > bombSize && unfolded/bombRatio > stored {
+		return fmt.Errorf("%w: its entries unfold from %d bytes to %d", ErrHostile, stored, unfolded)
+	}
 	return nil
 }
 
@@ -284,7 +317,7 @@ func cleanName(file *zip.File) (string, error) {
 	switch {
 	case !utf8.ValidString(name):
 		return "", fmt.Errorf("%w: the name %.80q of an entry is not text in UTF-8", ErrHostile, name)
-	case name == "" || len(name) > maxName || strings.ContainsFunc(name, unicode.IsControl):
+	case name == "" || len(name) > maxName || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) }):
 		return "", fmt.Errorf("%w: an entry is named %.80q", ErrHostile, name)
 	case strings.HasPrefix(name, "/") || strings.Contains(name, ":"):
 		return "", fmt.Errorf("%w: the entry %.80q names a place on a disk", ErrHostile, name)

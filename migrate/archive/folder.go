@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -53,7 +54,7 @@ func (f *File) List() error {
 		if size += info.Size(); info.Size() > MaxUnfolded || size > MaxUnfolded {
 			return fmt.Errorf("%w: the files of the folder have more than %d bytes; give the folder of the configuration alone", ErrHostile, int64(MaxUnfolded))
 		}
-		f.Entries = append(f.Entries, f.inFolder(name, info.Size()))
+		f.Entries = append(f.Entries, f.inFolder(name, info))
 		return nil
 	})
 	switch {
@@ -68,8 +69,8 @@ func (f *File) List() error {
 	return nil
 }
 
-func (f *File) inFolder(name string, size int64) *Entry {
-	return &Entry{Name: name, Size: size, open: func() (io.ReadCloser, error) {
+func (f *File) inFolder(name string, info fs.FileInfo) *Entry {
+	return &Entry{Name: name, Size: info.Size(), Mode: info.Mode(), open: func() (io.ReadCloser, error) {
 		// A pipe that somebody put there must not hold up who opens it.
 		file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 		if err != nil {
@@ -102,8 +103,8 @@ func (a *atMost) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Lookup is the file of a name; nil if there is none. In a folder links are followed as
-// long as they stay in it.
+// Lookup is the file of a name; nil if there is none. In a folder links are followed as on
+// the machine whose root it is: one that is absolute begins at the folder.
 func (f *File) Lookup(name string) *Entry {
 	if f.root == nil {
 		at := slices.IndexFunc(f.Entries, func(e *Entry) bool { return e.Name == name })
@@ -112,11 +113,55 @@ func (f *File) Lookup(name string) *Entry {
 		}
 		return f.Entries[at]
 	}
-	info, err := f.root.Stat(name)
+	name, ok := f.resolve(name)
+	if !ok {
+		return nil
+	}
+	info, err := f.root.Lstat(name)
 	if err != nil || !info.Mode().IsRegular() || info.Size() > MaxUnfolded {
 		return nil
 	}
-	return f.inFolder(name, info.Size())
+	return f.inFolder(name, info)
+}
+
+// maxLinks bounds the links on the way to a file, as Linux does.
+const maxLinks = 40
+
+// resolve follows the links on the way to a name. The folder opens what comes out, and
+// would refuse what leads out of it.
+func (f *File) resolve(name string) (string, bool) {
+	at, links := ".", 0
+	rest := strings.Split(name, "/")
+	for len(rest) > 0 {
+		part := rest[0]
+		rest = rest[1:]
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			at = path.Dir(at)
+			continue
+		}
+		next := path.Join(at, part)
+		info, err := f.root.Lstat(next)
+		if err != nil {
+			return "", false
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			at = next
+			continue
+		}
+		target, err := f.root.Readlink(next)
+		if links++; err != nil || links > maxLinks {
+			return "", false
+		}
+		target = filepath.ToSlash(target)
+		if strings.HasPrefix(target, "/") {
+			at = "."
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+	}
+	return at, true
 }
 
 // Names are the files that lie in a folder of the archive, in their order; folders are
@@ -131,6 +176,10 @@ func (f *File) Names(folder string) []string {
 		}
 		slices.Sort(out)
 		return out
+	}
+	folder, ok := f.resolve(folder)
+	if !ok {
+		return nil
 	}
 	list, err := fs.ReadDir(f.root.FS(), folder)
 	if err != nil {

@@ -53,6 +53,44 @@ func TestAFolderIsReadAsIfItWerePacked(t *testing.T) {
 	}
 }
 
+// TestLinksAreFollowedAsOnTheMachineItself: /home may be a link to a place that is named
+// from the root on, in a copy of the machine too.
+func TestLinksAreFollowedAsOnTheMachineItself(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "data", "home", "anna", "key"), "anna's")
+	write(t, filepath.Join(dir, "etc", "conf.d", "a"), "a")
+	for link, target := range map[string]string{
+		"home": "/data/home", "up": "data/../data/home/anna", "loop": "loop", "out": "../../../../../../etc/hostname", "etc/more": "conf.d", "gone": "/nowhere",
+	} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Skip("no links here:", err)
+		}
+	}
+	f, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, name := range []string{"home/anna/key", "up/key", "data/home/anna/key"} {
+		e := f.Lookup(name)
+		if e == nil {
+			t.Errorf("%s is not found", name)
+			continue
+		}
+		if text, err := e.ReadAll(100); err != nil || string(text) != "anna's" {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+	}
+	for _, name := range []string{"loop", "out", "gone", "home", "home/../../etc/hostname"} {
+		if f.Lookup(name) != nil {
+			t.Errorf("%s is found", name)
+		}
+	}
+	if got := strings.Join(f.Names("etc/more"), " "); got != "a" {
+		t.Errorf("behind a link lies %q", got)
+	}
+}
+
 func TestAFileThatGrowsIsReadUpToWhatItHad(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.json")

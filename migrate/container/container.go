@@ -32,6 +32,9 @@ type Schema struct {
 	Sites []string
 	// Ignored are files that say nothing.
 	Ignored []string
+	// Past are collections, as they are called here, of what is no configuration: sessions
+	// and logs, of which there may be any number.
+	Past []string
 }
 
 // Key names a collection. Site is empty for one of the whole server.
@@ -52,11 +55,31 @@ const (
 	Tree      = "tree"
 )
 
-// place is where a collection lies: an entry, and in a tree the names that lead to it.
+// Bounds of a backup: far above what a server has, and low enough that one made to do harm
+// neither fills the memory nor takes days.
+const (
+	// MaxSites is how many sites there may be.
+	MaxSites = 1000
+	// MaxDocuments is how many documents there may be, but for those of the past.
+	MaxDocuments = 1_000_000
+	// maxPlaces is how many collections there may be.
+	maxPlaces = 60_000
+	// maxStrange is how many parts that nobody knows are named.
+	maxStrange = 10_000
+	// maxSkipped is how many bytes of a packed tree may be passed over to come to its
+	// collections, each from the beginning.
+	maxSkipped = 32 << 30
+)
+
+// place is where a collection lies: an entry, and in a tree the names that lead to it and
+// the byte at which it begins.
 type place struct {
 	key   Key
 	entry *archive.Entry
 	path  []string
+	begin int64
+	// documents is how many were seen in it so far.
+	documents int
 }
 
 // Set is the collections of a backup.
@@ -65,7 +88,12 @@ type Set struct {
 	Adapter string
 	// Strange are entries that belong to no collection.
 	Strange []string
-	places  []place
+
+	places    []*place
+	index     map[Key][]*place
+	sites     []string
+	past      []string
+	documents int
 }
 
 // word is a name as it is compared.
@@ -84,31 +112,78 @@ func word(name string) string {
 // Index looks which collections a backup has. It reads no documents, but for a tree, of
 // which it looks through everything.
 func Index(ctx context.Context, f *archive.File, s Schema) (*Set, error) {
-	set := &Set{Adapter: Folders}
-	var tree *archive.Entry
+	set := &Set{Adapter: Folders, index: map[Key][]*place{}, past: s.Past}
+	tree := set.indexFiles(f, s)
+	if tree != nil && len(set.places) > 0 {
+		set.Strange = append(set.Strange, tree.Name)
+	} else if tree != nil {
+		set.Adapter = Tree
+		if err := set.indexTree(ctx, tree, s); err != nil {
+			return nil, err
+		}
+	}
+	return set, set.bounded()
+}
+
+// add notes a collection.
+func (set *Set) add(p *place) {
+	if len(set.sites) > MaxSites || len(set.places) > maxPlaces {
+		return // bounded refuses it
+	}
+	set.places = append(set.places, p)
+	set.index[p.key] = append(set.index[p.key], p)
+	if site := p.key.Site; site != "" && !slices.Contains(set.sites, site) {
+		set.sites = append(set.sites, site)
+	}
+}
+
+// bounded refuses what no server has.
+func (set *Set) bounded() error {
+	if len(set.sites) > MaxSites {
+		return fmt.Errorf("%w: it has more than %d sites", archive.ErrHostile, MaxSites)
+	}
+	if len(set.places) > maxPlaces {
+		return fmt.Errorf("%w: it has more than %d collections", archive.ErrHostile, maxPlaces)
+	}
+	if len(set.Strange) > maxStrange {
+		return fmt.Errorf("%w: it has more than %d parts that are not known here", archive.ErrHostile, maxStrange)
+	}
+	skipped := int64(0)
+	for _, p := range set.places {
+		if p.path == nil || p.entry.Seekable() {
+			continue
+		}
+		if skipped += p.begin; skipped > maxSkipped {
+			return fmt.Errorf("%w: %s has so many collections that reading it takes too long; unpack it and give the file within", archive.ErrHostile, p.entry.Name)
+		}
+	}
+	return nil
+}
+
+// indexFiles finds collections by the names of files. tree is a file that may hold all of
+// them.
+func (set *Set) indexFiles(f *archive.File, s Schema) (tree *archive.Entry) {
 	for _, e := range f.Entries {
 		switch key, ok := s.keyOf(e); {
 		case ok && e.Ext() == ".bson":
 			set.Adapter = MongoDump
-			set.places = append(set.places, place{key: key, entry: e})
+			set.add(&place{key: key, entry: e})
 		case ok && (f.Zip || f.Entries[0].Ext() == ".jsonl"):
-			set.places = append(set.places, place{key: key, entry: e})
+			set.add(&place{key: key, entry: e})
 		case slices.Contains(s.Ignored, word(e.Base())) || strings.HasSuffix(e.Name, ".metadata.json"):
 		case tree == nil && (e.Ext() == ".json" || !f.Zip):
 			tree = e
 		default:
-			set.Strange = append(set.Strange, e.Name)
+			set.strange(e.Name)
 		}
 	}
-	if tree == nil {
-		return set, nil
+	return tree
+}
+
+func (set *Set) strange(name string) {
+	if len(set.Strange) <= maxStrange { // bounded refuses it
+		set.Strange = append(set.Strange, name)
 	}
-	if len(set.places) > 0 {
-		set.Strange = append(set.Strange, tree.Name)
-		return set, nil
-	}
-	set.Adapter = Tree
-	return set, set.indexTree(ctx, tree, s)
 }
 
 // containers are names of folders that say nothing of what is in them.
@@ -138,14 +213,10 @@ func (s Schema) keyOf(e *archive.Entry) (Key, bool) {
 
 // indexTree finds the collections of a tree.
 func (set *Set) indexTree(ctx context.Context, e *archive.Entry, s Schema) error {
-	seen := map[string]bool{}
-	note := func(key Key, at []string) {
-		if id := strings.Join(at, "\x00"); !seen[id] {
-			seen[id] = true
-			set.places = append(set.places, place{key, e, slices.Clone(at)})
-		}
+	note := func(key Key, at []string, begin int64) {
+		set.add(&place{key: key, entry: e, path: slices.Clone(at), begin: begin})
 	}
-	at := func(p []string, kind document.Kind) document.Step {
+	at := func(p []string, kind document.Kind, begin int64) document.Step {
 		switch len(p) {
 		case 0:
 			if kind == document.Map {
@@ -157,28 +228,28 @@ func (set *Set) indexTree(ctx context.Context, e *archive.Entry, s Schema) error
 				return document.Descend
 			}
 			if name, ok := s.Server[base]; ok {
-				note(Key{"", name}, p)
+				note(Key{"", name}, p, begin)
 			} else if name, ok := s.Site[base]; ok {
-				note(Key{"", name}, p)
+				note(Key{"", name}, p, begin)
 			} else {
-				set.Strange = append(set.Strange, strings.Join(p, "."))
+				set.strange(strings.Join(p, "."))
 			}
 		case 2:
 			if kind == document.Map {
 				return document.Descend
 			}
-			set.Strange = append(set.Strange, strings.Join(p, "."))
+			set.strange(strings.Join(p, "."))
 		case 3:
 			if name, ok := s.Site[word(p[2])]; ok {
-				note(Key{p[1], name}, p)
+				note(Key{p[1], name}, p, begin)
 			} else {
-				set.Strange = append(set.Strange, strings.Join(p, "."))
+				set.strange(strings.Join(p, "."))
 			}
 		}
 		return document.Pass
 	}
-	err := read(ctx, e, func(r io.Reader) error {
-		return document.Walk(r, at, func([]string, []byte) error { return nil })
+	err := read(ctx, e, 0, func(r io.Reader) error {
+		return document.WalkPlaces(r, at, func([]string, []byte) error { return nil })
 	})
 	if errors.Is(err, document.ErrSyntax) {
 		err = fmt.Errorf("%w: %s: %w", archive.ErrDamaged, e.Name, err)
@@ -188,21 +259,25 @@ func (set *Set) indexTree(ctx context.Context, e *archive.Entry, s Schema) error
 
 // Has tells whether there is a collection of a name, of any site.
 func (set *Set) Has(name string) bool {
-	return slices.ContainsFunc(set.places, func(p place) bool { return p.key.Name == name })
+	return slices.ContainsFunc(set.places, func(p *place) bool { return p.key.Name == name })
 }
 
 // Empty tells a backup of which nothing is understood.
 func (set *Set) Empty() bool { return len(set.places) == 0 }
 
 // Sites are the names of sites that collections lie in.
-func (set *Set) Sites() []string {
-	var out []string
-	for _, p := range set.places {
-		if p.key.Site != "" && !slices.Contains(out, p.key.Site) {
-			out = append(out, p.key.Site)
-		}
+func (set *Set) Sites() []string { return slices.Clone(set.sites) }
+
+// count counts the n-th document of a place. Who reads a place again counts nothing new.
+func (set *Set) count(p *place, n int) error {
+	if n <= p.documents || slices.Contains(set.past, p.key.Name) {
+		return nil
 	}
-	return out
+	p.documents = n
+	if set.documents++; set.documents > MaxDocuments {
+		return fmt.Errorf("%w: it has more than %d documents", archive.ErrHostile, MaxDocuments)
+	}
+	return nil
 }
 
 // NotObjectError is a document that is no object.
@@ -215,16 +290,16 @@ func (e *NotObjectError) Error() string { return "it is " + e.Kind.String() }
 // documents are passed over of which it says so by their text.
 func (set *Set) Each(ctx context.Context, key Key, look func(text []byte) bool, take func(doc *document.Value) error) error {
 	var parser document.Parser
-	for _, p := range set.places {
-		if p.key != key {
-			continue
-		}
+	for _, p := range set.index[key] {
 		n := 0
 		err := p.each(ctx, func(text []byte) error {
 			if n++; n%256 == 0 {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
+			}
+			if err := set.count(p, n); err != nil {
+				return err
 			}
 			if look != nil && !look(text) {
 				return nil
@@ -258,25 +333,21 @@ type syntaxError struct {
 
 func (e *syntaxError) Error() string { return e.err.Error() }
 
-func (p place) each(ctx context.Context, take func([]byte) error) error {
-	return read(ctx, p.entry, func(r io.Reader) error {
+func (p *place) each(ctx context.Context, take func([]byte) error) error {
+	return read(ctx, p.entry, p.begin, func(r io.Reader) error {
 		if p.entry.Ext() == ".bson" {
 			return document.WalkBSON(r, take)
 		}
 		if p.path == nil {
 			return eachOfFile(r, take)
 		}
-		at := func(at []string, kind document.Kind) document.Step {
-			inside := len(at) <= len(p.path) && slices.Equal(at, p.path[:len(at)])
-			switch {
-			case !inside:
-				return document.Pass
-			case len(at) < len(p.path), kind == document.List:
+		at := func(_ []string, kind document.Kind) document.Step {
+			if kind == document.List {
 				return document.Descend
 			}
 			return document.Take
 		}
-		return document.Walk(r, at, func(_ []string, text []byte) error { return take(text) })
+		return document.WalkOne(r, at, func(_ []string, text []byte) error { return take(text) })
 	})
 }
 
@@ -308,9 +379,9 @@ func isEnvelope(intro []byte) bool {
 	return ok && bytes.HasPrefix(bytes.ToLower(bytes.TrimLeft(rest, " \t\r\n")), []byte(`"result"`))
 }
 
-// read opens an entry for the time of fn. ctx ends it between two reads.
-func read(ctx context.Context, e *archive.Entry, fn func(io.Reader) error) error {
-	r, err := e.Open()
+// read opens an entry at an offset for the time of fn. ctx ends it between two reads.
+func read(ctx context.Context, e *archive.Entry, offset int64, fn func(io.Reader) error) error {
+	r, err := e.OpenAt(offset, func(r io.Reader) io.Reader { return untilDone{ctx, r} })
 	if err != nil {
 		return err
 	}

@@ -108,6 +108,9 @@ func (c *Conversion) superAdmin(a Admin) error {
 // Admins takes over the Admins of all sites. One of the same name and password in several
 // sites is one Admin here.
 func (c *Conversion) Admins(list []Admin) error {
+	if len(list) > maxAdmins {
+		return tooMany(maxAdmins, "Admins")
+	}
 	byName := map[string][]int{}
 	for i, a := range list {
 		byName[model.Fold(a.Name)] = append(byName[model.Fold(a.Name)], i)
@@ -168,12 +171,10 @@ func (c *Conversion) admin(list []Admin, same []int) error {
 		item.Drop(report.References, "its site is not there", "")
 		return nil
 	}
-	a.Name = FitName(first.Name)
-	for n := 1; !c.claim(model.KindAdmin, "", a.Name); n++ {
-		a.Name = FitName(fmt.Sprintf("%.40s@%s", first.Name, first.Site))
-		if n > 1 {
-			a.Name = FitName(fmt.Sprintf("%.30s@%.20s-%d", first.Name, first.Site, n))
-		}
+	if a.Name = FitName(first.Name); !c.claim(model.KindAdmin, "", a.Name) {
+		a.Name = c.numbered(model.KindAdmin, "", FitName(fmt.Sprintf("%.40s@%s", first.Name, first.Site)), func(_ string, n int) string {
+			return FitName(fmt.Sprintf("%.30s@%.20s-%d", first.Name, first.Site, n))
+		})
 	}
 	if a.Name != first.Name {
 		item.Action(report.Names, fmt.Sprintf("it logs in as %q now", a.Name), "tell it the new name")

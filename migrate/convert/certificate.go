@@ -13,8 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	pkcs12 "software.sslmate.com/src/go-pkcs12"
-
+	"ss-setup/migrate/pfx"
 	"ss-setup/migrate/report"
 	"ss-setup/runtime/model"
 )
@@ -50,6 +49,9 @@ func (old Certificate) label() string {
 
 func (c *Conversion) certificate(item *report.Item, site string, old Certificate) error {
 	defer item.Done()
+	if c.certificates++; c.certificates > maxCertificates {
+		return tooMany(maxCertificates, "certificates")
+	}
 	x, err := c.pemCertificate(item, old)
 	if err != nil {
 		item.Drop(report.Certificates, err.Error(), "give it anew as PEM")
@@ -126,65 +128,63 @@ func (c *Conversion) binaryParts(item *report.Item, old Certificate, key *pem.Bl
 		return []*x509.Certificate{cert}, key, nil
 	}
 	for _, password := range c.passwords(old.Password) {
-		private, cert, chain, err := decodePFX(raw, password)
-		if errors.Is(err, pkcs12.ErrIncorrectPassword) {
+		got, err := c.work.Open(raw, password)
+		if errors.Is(err, pfx.ErrPassword) {
 			continue
 		}
 		if err != nil {
-			return nil, nil, errors.New("it is a PFX file that cannot be read")
+			return nil, nil, fmt.Errorf("it is a PFX file that cannot be opened: %w", err)
 		}
-		der, err := x509.MarshalPKCS8PrivateKey(private)
+		der, err := x509.MarshalPKCS8PrivateKey(got.Key)
 		if err != nil {
 			return nil, nil, errors.New("the private key in the PFX is of an unknown kind")
 		}
 		item.Change(report.Certificates, "the PFX was converted to PEM", "")
-		return append([]*x509.Certificate{cert}, chain...), &pem.Block{Type: "PRIVATE KEY", Bytes: der}, nil
+		return got.Certificates, &pem.Block{Type: "PRIVATE KEY", Bytes: der}, nil
 	}
 	return nil, nil, errors.New("it is a PFX, and none of the passwords opens it")
 }
 
-// decodePFX never panics: what it reads comes from outside.
-func decodePFX(raw []byte, password string) (key any, cert *x509.Certificate, chain []*x509.Certificate, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = errors.New("it is no PFX")
+var errNotOpened = errors.New("its private key is encrypted, and none of the passwords opens it")
+
+// privateKey opens a key.
+func (c *Conversion) privateKey(block *pem.Block, own Secret) (crypto.Signer, error) {
+	open := func(string) (crypto.Signer, error) { return pfx.ParseKey(block.Bytes) }
+	//lint:ignore SA1019 old products wrote keys in this way
+	old := x509.IsEncryptedPEMBlock(block)
+	switch {
+	case block.Type == "ENCRYPTED PRIVATE KEY":
+		open = func(password string) (crypto.Signer, error) { return c.work.OpenKey(block.Bytes, password) }
+	case old:
+		open = func(password string) (crypto.Signer, error) {
+			//lint:ignore SA1019 as above
+			plain, err := x509.DecryptPEMBlock(block, []byte(password))
+			if err != nil {
+				return nil, pfx.ErrPassword
+			}
+			key, err := pfx.ParseKey(plain)
+			if err != nil {
+				return nil, pfx.ErrPassword // of wrong ones one in 256 gives something
+			}
+			return key, nil
 		}
-	}()
-	return pkcs12.DecodeChain(raw, password)
+	}
+	for _, password := range c.passwords(own) {
+		if key, err := open(password); !errors.Is(err, pfx.ErrPassword) {
+			return key, privateKeyError(err)
+		}
+	}
+	return nil, errNotOpened
 }
 
-// privateKey opens a key and writes it as PKCS#8.
-func (c *Conversion) privateKey(block *pem.Block, own Secret) (crypto.Signer, error) {
-	raw := block.Bytes
-	if block.Type == "ENCRYPTED PRIVATE KEY" {
-		return nil, errors.New("its private key is encrypted in a way that is not read here")
+func privateKeyError(err error) error {
+	if errors.Is(err, pfx.ErrWork) {
+		return fmt.Errorf("its private key: %w", err)
 	}
-	//lint:ignore SA1019 old products wrote keys in this way
-	if x509.IsEncryptedPEMBlock(block) {
-		raw = nil
-		for _, password := range c.passwords(own) {
-			//lint:ignore SA1019 old products wrote keys in this way
-			if plain, err := x509.DecryptPEMBlock(block, []byte(password)); err == nil {
-				raw = plain
-				break
-			}
-		}
-		if raw == nil {
-			return nil, errors.New("its private key is encrypted, and none of the passwords opens it")
-		}
+	if err != nil {
+		return errors.New("its private key cannot be read")
 	}
-	for _, parse := range []func([]byte) (any, error){
-		x509.ParsePKCS8PrivateKey,
-		func(b []byte) (any, error) { return x509.ParsePKCS1PrivateKey(b) },
-		func(b []byte) (any, error) { return x509.ParseECPrivateKey(b) },
-	} {
-		if key, err := parse(raw); err == nil {
-			if signer, ok := key.(crypto.Signer); ok {
-				return signer, nil
-			}
-		}
-	}
-	return nil, errors.New("its private key cannot be read")
+	return nil
 }
 
 func modelCertificate(certs []*x509.Certificate, private crypto.Signer) (*model.Certificate, error) {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"ss-setup/migrate/importer"
+	"ss-setup/migrate/pfx"
 	"ss-setup/migrate/report"
 	"ss-setup/runtime/auth"
 	"ss-setup/runtime/model"
@@ -40,9 +41,22 @@ type Conversion struct {
 	sites []*Site
 	users int
 	// rsa tells that an RSA host key was taken over.
-	rsa   bool
-	bound []*model.Binding
+	rsa                    bool
+	bound                  []*model.Binding
+	bindings, certificates int
+	// held is how many bytes of documents are held.
+	held int
+	// next is which number a name that is taken was tried with last.
+	next map[nameKey]int
+	// reached are the folders of this machine that VFSs lie in.
+	reached map[string]bool
+	// work is how much may be done to open what passwords close.
+	work *pfx.Work
 }
+
+// maxWork is how many rounds of hashing the passwords of one import may cost: some ten
+// seconds at most, however many certificates and passwords there are.
+const maxWork = 50_000_000
 
 type nameKey struct {
 	kind model.Kind
@@ -59,7 +73,7 @@ func New(source string, o importer.Options, to importer.Taker, r *report.Report)
 	if source == "" {
 		source = "unknown"
 	}
-	return &Conversion{Source: source, opt: o, to: to, report: r, hasher: hasher, taken: map[nameKey]bool{}}, nil
+	return &Conversion{Source: source, opt: o, to: to, report: r, hasher: hasher, taken: map[nameKey]bool{}, reached: map[string]bool{}, next: map[nameKey]int{}, work: pfx.NewWork(maxWork)}, nil
 }
 
 // Report is where everything is told.
@@ -121,11 +135,9 @@ func (c *Conversion) unique(item *report.Item, kind model.Kind, site, name strin
 
 // free claims the nearest name to one that nobody has.
 func (c *Conversion) free(kind model.Kind, site, name string) string {
-	fitted := FitName(name)
-	for n := 2; !c.claim(kind, site, fitted); n++ {
-		fitted = FitName(fmt.Sprintf("%.*s %d", maxFitted-8, FitName(name), n))
-	}
-	return fitted
+	return c.numbered(kind, site, FitName(name), func(base string, n int) string {
+		return FitName(fmt.Sprintf("%.*s %d", maxFitted-8, base, n))
+	})
 }
 
 // Contested tells names that another may have the better right to: those that are not
@@ -133,6 +145,22 @@ func (c *Conversion) free(kind model.Kind, site, name string) string {
 // in other case. Whoever bears one is taken over behind all others.
 func Contested(name string) bool {
 	return FitName(name) != name || model.Fold(name) != strings.ToLower(name)
+}
+
+// numbered claims base, or what with makes of it with the first number from 2 on that
+// nobody has.
+func (c *Conversion) numbered(kind model.Kind, site, base string, with func(base string, n int) string) string {
+	if c.claim(kind, site, base) {
+		return base
+	}
+	// Of n equal names the last one would try n others.
+	key := nameKey{kind, site, strings.Clone(model.Fold(base))}
+	for n := max(c.next[key], 2); ; n++ {
+		if name := with(base, n); c.claim(kind, site, name) {
+			c.next[key] = n + 1
+			return name
+		}
+	}
 }
 
 // maxFitted is the longest name that FitName makes, in characters.
@@ -295,13 +323,16 @@ func (c *Conversion) keep(site, sort, name, raw string) error {
 	if name = oneLine(name); name == "" {
 		name = sort
 	}
-	for n, base := 2, name; !c.claim(model.KindLegacy, site, sort+":"+name); n++ {
-		name = fmt.Sprintf("%s %d", base, n)
-	}
+	name = c.numbered(model.KindLegacy, site, sort+":"+name, func(base string, n int) string { return fmt.Sprintf("%s %d", base, n) })
+	name = strings.TrimPrefix(name, sort+":")
 	if raw == "" {
 		raw = "null"
 	}
-	return c.take(&model.Legacy{Head: model.Head{Name: name}, Site: site, Source: oneLine(c.Source), Type: sort, Data: []byte(raw)})
+	kept := &model.Legacy{Head: model.Head{Name: name}, Site: site, Source: oneLine(c.Source), Type: sort, Data: []byte(raw)}
+	if public, secret := withoutSecrets(raw); secret {
+		kept.Data, kept.Whole = []byte(public), model.Secret{Clear: raw}
+	}
+	return c.take(kept)
 }
 
 // Keep keeps an object that belongs to no site.
@@ -349,10 +380,26 @@ func plainText(text string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, "?"))
-	if len(text) > 4000 {
-		text = strings.ToValidUTF8(text[:4000], "")
+	if len(text) > maxKept {
+		text = strings.ToValidUTF8(text[:maxKept], "")
 	}
 	return text
+}
+
+// maxKept is how many bytes of a text are kept.
+const maxKept = 4000
+
+// textOf is plainText of an object, which tells that it is cut.
+func textOf(item *report.Item, what, text string) string {
+	if len(text) > maxKept {
+		item.Change(report.NotValid, fmt.Sprintf("its %s is cut to %d bytes", what, maxKept), "write it anew, shorter")
+	}
+	return plainText(text)
+}
+
+// Assume tells what an importer takes for granted of its source without knowing.
+func (c *Conversion) Assume(what string) {
+	c.report.Warn(report.OtherSettings, "it was never published, and is assumed: "+what, "compare a few with the old server")
 }
 
 // Unplaced counts an object that lies where nothing tells what it belongs to.
@@ -372,6 +419,7 @@ const basicUsers = 100
 
 // Finish tells what only the whole shows.
 func (c *Conversion) Finish() {
+	c.tellReached()
 	if c.rsa && c.opt.Weak.Len() == 0 {
 		c.report.Warn(report.HostKeys, "no list of known keys is here, so RSA keys made on Debian from 2006 to 2008 were not looked for", "docs/administrator.md says where to put one; then import again")
 	}

@@ -57,7 +57,18 @@ func (s *Site) Listen(port int) error {
 // as well, and what has its home there is disabled.
 func (s *Site) Place(folder string) (Folder, error) {
 	root, name := splitFolder(folder)
+	if root == "" {
+		root = "/" // the whole machine, which nobody gets
+	}
+	if odd := otherMarks.MatchString(strings.ReplaceAll(folder, model.UserMark, "")); odd || name != "" && !model.IsPath(model.CanonicalPath(name)) {
+		s.vfs[folder] = storage{name: folder, fate: inert, why: "nothing is known here that a part of it stands for"}
+		return Folder{VFS: folder}, nil
+	}
+	if s.ownFolder(root) != nil && !strings.Contains(name, model.UserMark) {
+		root, name = folder, "" // not all that lies beside it
+	}
 	if _, ok := s.vfs[root]; !ok && !s.dropped {
+		root = strings.Clone(root) // a piece of its document, which would all be kept with it
 		if err := s.makeVFS(root); err != nil {
 			return Folder{}, err
 		}
@@ -65,23 +76,41 @@ func (s *Site) Place(folder string) (Folder, error) {
 	return Folder{VFS: root, Path: name}, nil
 }
 
-// splitFolder takes the last part from a path: /srv/files and /anna of /srv/files/anna.
-// Folders at the root of the machine are whole.
+// ownFolder says why no VFS may lie in a folder of this machine; nil for one that may.
+func (s *Site) ownFolder(root string) error {
+	if s.c.opt.Own == nil {
+		return nil
+	}
+	return s.c.opt.Own(root)
+}
+
+// splitFolder takes the last part from a path: /srv/files and /anna of /srv/files/anna; or
+// all from the part on that has the user's name in it. Folders at the root of the machine
+// are whole.
 func splitFolder(folder string) (root, name string) {
 	folder = strings.TrimRight(strings.TrimSpace(folder), `/\`)
-	at := strings.LastIndexAny(folder, `/\`)
-	if at < 1 || strings.HasSuffix(folder[:at], ":") || strings.Contains(folder[at+1:], model.UserMark) && folder[at+1:] != model.UserMark {
+	before := len(folder)
+	if mark := strings.Index(folder, model.UserMark); mark >= 0 {
+		before = mark
+	}
+	at := strings.LastIndexAny(folder[:before], `/\`)
+	if at < 1 || strings.HasSuffix(folder[:at], ":") {
 		return folder, ""
 	}
-	return folder[:at], "/" + folder[at+1:]
+	return folder[:at], "/" + strings.ReplaceAll(folder[at+1:], `\`, "/")
 }
 
 func (s *Site) makeVFS(root string) error {
 	at := strings.LastIndexAny(root, `/\`)
 	base := FitName(strings.Trim(root[at+1:], ":"))
 	v := &model.VFS{Site: s.Name, Type: model.VFSDisk, Root: root}
-	if root == "" || strings.ContainsAny(root, "{}<>%") || !s.rootFits(v) || s.c.opt.Windows() && strings.HasPrefix(root, "/") {
+	if root == "" || strings.Contains(root, model.UserMark) || !s.rootFits(v) || s.c.opt.Windows() && strings.HasPrefix(root, "/") {
 		s.vfs[root] = storage{name: root, fate: inert, why: "it is not a folder of this machine"}
+		return nil
+	}
+	if err := s.ownFolder(v.Root); err != nil {
+		s.vfs[root] = storage{name: root, fate: inert, why: err.Error()}
+		s.c.report.Lose(report.Line{Rule: report.VFSType, Outcome: report.Action, Kind: report.VFS, Site: s.Name, Name: root, What: "no VFS was made of it: " + err.Error(), Cure: "move the files of its users elsewhere, and make a VFS there"})
 		return nil
 	}
 	v.Name = base
@@ -99,7 +128,9 @@ func (s *Site) makeVFS(root string) error {
 	case s.c.opt.Folder != nil && !s.c.opt.Folder(root):
 		lose(fmt.Sprintf("its folder %.200q is not there on this machine", root), "make it and copy the files, or change the folder of the VFS")
 	}
-	s.vfs[root] = became
+	if s.vfs[root] = became; became.fate == usable {
+		s.c.reaches(v.Root)
+	}
 	s.c.report.Made(report.References, report.VFS, s.Name, v.Name, fmt.Sprintf("the folder %.200q, which users have their files in", root), "give the server's own account the right to read and write there")
 	return s.c.take(v)
 }
@@ -164,6 +195,9 @@ func Except(allow, deny []string) (list []Network, badAllow, badDeny []string) {
 		}
 		in = everybody()
 	}
+	if len(in)*len(out) > maxPairs {
+		return nil, badAllow, append(badDeny, deny[0])
+	}
 	for _, p := range in {
 		rest := []netip.Prefix{p}
 		for _, d := range out {
@@ -182,6 +216,9 @@ func Except(allow, deny []string) (list []Network, badAllow, badDeny []string) {
 	}
 	return list, badAllow, badDeny
 }
+
+// maxPairs bounds the work of taking networks away from others.
+const maxPairs = 10_000
 
 func everybody() []netip.Prefix {
 	return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
@@ -239,10 +276,17 @@ func lastOf(p netip.Prefix) netip.Addr {
 	return addr
 }
 
+// maxAllow is how many networks an account may have.
+const maxAllow = 1000
+
 // Addresses gives an account the networks that it may come from. One that was kept out
 // must not get in because its line cannot be read.
 func (a *Account) Addresses(allow, deny []string) {
 	list, badAllow, badDeny := Except(allow, deny)
+	if len(list) > maxAllow {
+		a.Locks = append(a.Locks, Lock{report.Lists, fmt.Sprintf("its lists of addresses come to %d networks, and at most %d can be here", len(list), maxAllow), "write its allow list anew and enable it"})
+		list = list[:maxAllow]
+	}
 	a.Allow = append(a.Allow, list...)
 	for _, text := range badAllow {
 		a.Allow = append(a.Allow, Network{Text: text}) // is told, and leaves nobody in

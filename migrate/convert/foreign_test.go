@@ -81,10 +81,26 @@ func TestWhatIsNoNetworkIsTold(t *testing.T) {
 	}
 }
 
+// TestListsWithoutAnEndLockTheirAccount rather than keep a processor busy.
+func TestListsWithoutAnEndLockTheirAccount(t *testing.T) {
+	var many []string
+	for i := range 20_000 {
+		many = append(many, netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}).String())
+	}
+	a := &Account{}
+	if a.Addresses(nil, many); len(a.Locks) != 1 {
+		t.Errorf("%+v", a.Locks)
+	}
+	a = &Account{}
+	if a.Addresses(many, nil); len(a.Locks) != 1 || len(a.Allow) != maxAllow {
+		t.Errorf("%d networks, %+v", len(a.Allow), a.Locks)
+	}
+}
+
 func TestAFolderIsPartedFromTheOneAboveIt(t *testing.T) {
 	for folder, want := range map[string][2]string{
 		"/srv/ftp/anna": {"/srv/ftp", "/anna"}, "/srv/ftp/anna/": {"/srv/ftp", "/anna"}, "/data": {"/data", ""}, "/": {"", ""}, "": {"", ""},
-		`D:\ftp\anna`: {`D:\ftp`, "/anna"}, `D:\ftp`: {`D:\ftp`, ""}, "/srv/{user}": {"/srv", "/{user}"}, "/srv/x{user}y": {"/srv/x{user}y", ""}, "relative": {"relative", ""},
+		`D:\ftp\anna`: {`D:\ftp`, "/anna"}, `D:\ftp`: {`D:\ftp`, ""}, "/srv/{user}": {"/srv", "/{user}"}, "/srv/x{user}y": {"/srv", "/x{user}y"}, `D:\ftp\{user}\docs`: {`D:\ftp`, "/{user}/docs"}, "/{user}": {"/{user}", ""}, "relative": {"relative", ""},
 	} {
 		if root, name := splitFolder(folder); root != want[0] || name != want[1] {
 			t.Errorf("%q: %q and %q", folder, root, name)

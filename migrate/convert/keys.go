@@ -66,6 +66,9 @@ func plainKey(text string) (line, comment, problem string) {
 	if strings.HasPrefix(text, "@") {
 		return "", "", "it is a line of known_hosts that marks a key"
 	}
+	if line, comment, ok := plainLine(text); ok {
+		return line, comment, ""
+	}
 	key, comment, options, rest, err := ssh.ParseAuthorizedKey([]byte(text))
 	if err != nil || len(rest) > 0 {
 		return "", "", noKey
@@ -76,6 +79,20 @@ func plainKey(text string) (line, comment, problem string) {
 		}
 	}
 	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))), comment, ""
+}
+
+// ed25519Line begins every line of a key of ed25519 that has no options.
+const ed25519Line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI"
+
+// plainLine takes a line of a key of ed25519 apart, as most are. Whether it is a key is
+// asked when its user is handed over.
+func plainLine(text string) (line, comment string, ok bool) {
+	const size = len("ssh-ed25519 ") + 68
+	if !strings.HasPrefix(text, ed25519Line) || len(text) < size || strings.ContainsAny(text, "\r\n\t\"") {
+		return "", "", false
+	}
+	comment, ok = strings.CutPrefix(text[size:], " ")
+	return text[:size], strings.TrimSpace(comment), ok || len(text) == size
 }
 
 const (
@@ -100,6 +117,9 @@ type judged struct {
 // HostKeys takes over all host keys of a site, and makes new ones in the place of those
 // that must not be used.
 func (s *Site) HostKeys(list []HostKey) error {
+	if len(list) > maxHostKeys {
+		return tooMany(maxHostKeys, "host keys of a site")
+	}
 	var all []judged
 	good := map[string]bool{}
 	bad := 0

@@ -37,13 +37,14 @@ func (s *Site) LDAP(old Directory) error {
 	if name == "" {
 		name = old.ID
 	}
+	name = shownRoot(name)
 	item, ok := s.item(report.LDAP, name)
 	if !ok {
 		return nil
 	}
 	defer item.Done()
 	if _, twice := s.profiles[old.ID]; twice {
-		item.Drop(report.Duplicates, fmt.Sprintf("another LDAP profile has the ID %.80q", old.ID), "")
+		item.Drop(report.Duplicates, fmt.Sprintf("another LDAP profile has the ID %.80q", shownRoot(old.ID)), "")
 		return nil
 	}
 	p := &model.LDAPProfile{Site: s.Name, StartTLS: old.StartTLS && !old.TLS, BindDN: oneLine(old.User), BaseDN: old.BaseDN, Filter: old.Filter}
@@ -51,7 +52,7 @@ func (s *Site) LDAP(old Directory) error {
 	var wrong []string
 	fail := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	s.servers(p, old, fail)
-	for _, d := range old.Domains {
+	for _, d := range few(item, "domains", old.Domains) {
 		if d = strings.Trim(strings.ToLower(strings.TrimSpace(d)), "."); d != "" && !slices.Contains(p.Domains, d) {
 			p.Domains = append(p.Domains, d)
 		}
@@ -90,7 +91,7 @@ func (s *Site) LDAP(old Directory) error {
 
 // servers makes the addresses.
 func (s *Site) servers(p *model.LDAPProfile, old Directory, fail func(string, ...any)) {
-	for _, host := range old.Hosts {
+	for _, host := range old.Hosts[:min(len(old.Hosts), maxParts)] {
 		host = strings.TrimSpace(host)
 		scheme, rest, ok := strings.Cut(host, "://")
 		tls := old.TLS
@@ -98,6 +99,7 @@ func (s *Site) servers(p *model.LDAPProfile, old Directory, fail func(string, ..
 			host, tls = rest, tls || strings.EqualFold(scheme, "ldaps")
 		}
 		port := old.Port
+		host = withoutUser(host)
 		if h, digits, err := net.SplitHostPort(host); err == nil {
 			host = h
 			if n, err := strconv.ParseInt(digits, 10, 64); err == nil {
@@ -174,14 +176,13 @@ func (s *Site) mapGroups(item *report.Item, p *model.LDAPProfile, id string) {
 func (s *Site) missingProfile(id string) (profile, error) {
 	p := &model.LDAPProfile{Site: s.Name, Disabled: true, Filter: activeFilter}
 	what := "the source does not say how the directory is reached"
-	if p.Name = FitName(id); id == ActiveDirectory {
+	if p.Name = FitName(shownRoot(id)); id == ActiveDirectory {
 		p.Name = "active-directory"
 	}
-	for n, base := 2, p.Name; !s.c.claim(model.KindLDAP, s.Name, p.Name); n++ {
-		p.Name = FitName(fmt.Sprintf("%.50s %d", base, n))
-	}
+	name := s.c.numbered(model.KindLDAP, s.Name, p.Name, func(base string, n int) string { return FitName(fmt.Sprintf("%.50s %d", base, n)) })
+	p.Name = name
 	p.Reason = "import: " + what
-	became := profile{p.Name, true}
+	became := profile{name, true}
 	s.profiles[id] = became
 	for _, g := range s.groups[id] {
 		if g.DN != "" {
@@ -189,7 +190,7 @@ func (s *Site) missingProfile(id string) (profile, error) {
 		}
 	}
 	delete(s.groups, id)
-	s.c.report.Made(report.LDAPSettings, report.LDAP, s.Name, p.Name, what+", so this profile is disabled", "fill it in, test it and enable it; until then its users cannot log in")
+	s.c.report.Made(report.LDAPSettings, report.LDAP, s.Name, name, what+", so this profile is disabled", "fill it in, test it and enable it; until then its users cannot log in")
 	return became, s.c.take(p)
 }
 

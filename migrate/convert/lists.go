@@ -100,6 +100,9 @@ func (s *Site) Binding(old Binding) error {
 		return nil
 	}
 	defer item.Done()
+	if s.c.bindings++; s.c.bindings > maxBindings {
+		return tooMany(maxBindings, "bindings")
+	}
 	if !old.SFTP {
 		item.Keep(report.Bindings, fmt.Sprintf("the protocol %.40q is not served here", old.Service), "")
 		return s.c.keep(s.Name, "binding", fmt.Sprintf("%s-%d", old.Service, old.Port), old.Raw)

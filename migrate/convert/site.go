@@ -85,10 +85,8 @@ const (
 // BeginSite makes a site.
 func (c *Conversion) BeginSite(old OldSite) (*Site, error) {
 	item := c.report.Item(report.Site, "", old.ID)
-	s := &Site{c: c, Name: Slug(old.ID), vfs: map[string]storage{}, groups: map[string][]model.LDAPGroup{}, profiles: map[string]profile{}, local: map[string]string{}}
-	for n := 2; !c.claim(model.KindSite, "", s.Name); n++ {
-		s.Name = fmt.Sprintf("%.50s-%d", Slug(old.ID), n)
-	}
+	name := c.numbered(model.KindSite, "", Slug(old.ID), func(base string, n int) string { return fmt.Sprintf("%.50s-%d", base, n) })
+	s := &Site{c: c, Name: name, vfs: map[string]storage{}, groups: map[string][]model.LDAPGroup{}, profiles: map[string]profile{}, local: map[string]string{}}
 	if s.Name != old.ID {
 		item.Change(report.Names, fmt.Sprintf("it is called %q here", s.Name), "")
 	}
@@ -108,7 +106,7 @@ func (c *Conversion) BeginSite(old OldSite) (*Site, error) {
 			GrowPercent:   within(item, "percent that bans grow", old.GrowPercent, 1000),
 		},
 		SSH: model.SSH{
-			Banner:       plainText(old.Banner),
+			Banner:       textOf(item, "banner", old.Banner),
 			Auth:         siteChains(item, old.Auth),
 			KeyExchanges: algorithms(item, "key exchange", old.KeyExchanges, model.KeyExchanges),
 			Ciphers:      algorithms(item, "cipher", old.Ciphers, model.Ciphers),
@@ -392,7 +390,7 @@ func authChains(item *report.Item, words []string, all bool) (out []model.AuthCh
 // speeds are limits that can be: of one network the first.
 func speeds(item *report.Item, list []Speed) []model.SpeedLimit {
 	var out []model.SpeedLimit
-	for _, l := range list {
+	for _, l := range few(item, "speed limits", list) {
 		from := strings.TrimSpace(l.From)
 		if from == "0.0.0.0/0" || from == "*" || from == "any" || from == "::/0" {
 			from = ""

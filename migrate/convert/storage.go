@@ -1,7 +1,10 @@
 package convert
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,6 +25,8 @@ type Storage struct {
 	Root       string
 	Soft, Hard int64
 	Raw        string
+	// Recover says how the files of an encrypted one are brought out of it.
+	Recover string
 }
 
 // VFS takes over a place for files. All of a site come before its groups and users.
@@ -48,14 +53,14 @@ func (s *Site) VFS(old Storage) error {
 	}
 	if old.Encrypted {
 		s.vfs[old.ID] = storage{name: name, fate: encrypted}
-		item.Drop(report.EncryptedVFS, fmt.Sprintf("it is encrypted in the old way; its files in %.200q stay as they are", old.Root),
-			"recover the files with ss-vfsdecrypt, make a new encrypted VFS, and upload them again")
+		item.Drop(report.EncryptedVFS, fmt.Sprintf("it is encrypted in the old way; its files in %.200q stay as they are", shownRoot(old.Root)),
+			cmp.Or(old.Recover, "bring the files out of the old server")+", make a new encrypted VFS, and upload them again")
 		return nil
 	}
 	root, path, odd := parametric(strings.TrimSpace(old.Root))
 	v := &model.VFS{
 		Head: model.Head{Name: name}, Site: s.Name, Type: model.VFSDisk, Root: root,
-		Description: plainText(old.Description), Quota: quota(item, old.Soft, old.Hard),
+		Description: textOf(item, "description", old.Description), Quota: quota(item, old.Soft, old.Hard),
 	}
 	why := ""
 	switch {
@@ -64,9 +69,11 @@ func (s *Site) VFS(old Storage) error {
 	case !old.Disk:
 		why = fmt.Sprintf("storage of the kind %.40q is not served here", old.Type)
 	case odd != "":
-		why = fmt.Sprintf("nothing is known here that %.60q in its folder %.200q stands for", odd, old.Root)
+		why = fmt.Sprintf("nothing is known here that %.60q in its folder %.200q stands for", odd, shownRoot(old.Root))
 	case !s.rootFits(v) || path != "" && !model.IsPath(path), s.c.opt.Windows() && strings.HasPrefix(root, "/"):
-		why = fmt.Sprintf("%.200q is not a folder of this machine", old.Root)
+		why = fmt.Sprintf("%.200q is not a folder of this machine", shownRoot(old.Root))
+	case s.c.opt.Own != nil && s.c.opt.Own(v.Root) != nil:
+		why = s.c.opt.Own(v.Root).Error()
 	}
 	if why != "" {
 		s.vfs[old.ID] = storage{name: name, fate: inert, why: why}
@@ -74,6 +81,7 @@ func (s *Site) VFS(old Storage) error {
 		return s.c.keep(s.Name, "vfs", name, old.Raw)
 	}
 	v.Name = s.c.unique(item, model.KindVFS, s.Name, name)
+	root = v.Root
 	became := storage{name: v.Name, path: path}
 	s.folder(item, &became, root)
 	if err := s.c.give(item, v, nil); err != nil {
@@ -85,7 +93,9 @@ func (s *Site) VFS(old Storage) error {
 	if item.Dropped() {
 		became = storage{name: name, fate: lost, why: "which could not be taken over"}
 	}
-	s.vfs[old.ID] = became
+	if s.vfs[old.ID] = became; became.fate == usable {
+		s.c.reaches(root)
+	}
 	return nil
 }
 
@@ -124,11 +134,55 @@ func parametric(root string) (folder, path, odd string) {
 	return folder, path, otherMarks.FindString(folder + strings.ReplaceAll(path, model.UserMark, ""))
 }
 
-// rootFits tries whether the model takes the folder.
+// rootFits tries whether the model takes the folder, and gives it its one form.
 func (s *Site) rootFits(v *model.VFS) bool {
 	try := &model.VFS{Head: model.Head{Name: "x"}, Site: s.Name, Root: v.Root}
 	try.Normalize()
+	v.Root = try.Root
 	return try.Validate() == nil
+}
+
+// shownRoot is where a VFS lies, without the password that an address of another server
+// may have.
+func shownRoot(root string) string {
+	if scheme, rest, ok := strings.Cut(root, "://"); ok {
+		return scheme + "://" + withoutUser(rest)
+	}
+	return root
+}
+
+// withoutUser is HOST of USER:PASSWORD@HOST.
+func withoutUser(host string) string {
+	end := strings.IndexAny(host, `/\?#`)
+	if end < 0 {
+		end = len(host)
+	}
+	return host[strings.LastIndexByte(host[:end], '@')+1:]
+}
+
+// maxReached is how many folders of the machine are told by name.
+const maxReached = 200
+
+// reaches notes a folder of this machine that users reach, unless VFSs usually lie there.
+func (c *Conversion) reaches(root string) {
+	if c.opt.Files != "" && (root == c.opt.Files || strings.HasPrefix(root, strings.TrimRight(c.opt.Files, `/\`)+string(filepath.Separator))) {
+		return
+	}
+	c.reached[root] = true
+}
+
+// tellReached names the folders that users reach from now on: whoever made the backup
+// chose them.
+func (c *Conversion) tellReached() {
+	if len(c.reached) == 0 {
+		return
+	}
+	all := slices.Sorted(maps.Keys(c.reached))
+	more := ""
+	if n := len(all) - maxReached; n > 0 {
+		all, more = all[:maxReached], fmt.Sprintf(", and %d more", n)
+	}
+	c.report.Warn(report.VFSType, "users reach these folders of this machine: "+strings.Join(all, ", ")+more, "look whether each of them is meant")
 }
 
 func quota(item *report.Item, soft, hard int64) model.Quota {

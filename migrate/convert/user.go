@@ -119,6 +119,9 @@ func (s *Site) Account(a *Account) error {
 		item.Drop(report.WindowsAccount, "it is an account of Windows itself", "make an account here, or use the directory")
 		return nil
 	}
+	if a.endless(item) {
+		return nil
+	}
 	l := s.layout(item, a.Home, a.Folders)
 	if l.secret != "" {
 		item.Drop(report.EncryptedVFS, fmt.Sprintf("it uses the encrypted VFS %.80q", l.secret), "make it anew when the VFS is there again")
@@ -206,7 +209,11 @@ func (l locker) words(a *Account) {
 	if a.Status != "" {
 		l.lock(report.NotUnderstood, fmt.Sprintf("its state %.40q is not known here", a.Status), "look at it and enable it")
 	}
-	if a.Type != "" {
+	switch known := a.Password.Hash != "" && a.Password.Scheme != Foreign; {
+	case a.Type == "":
+	case known:
+		l.item.Lose(report.Changed, report.NotUnderstood, fmt.Sprintf("accounts of the type %.40q are not known here; as it has a password, it is taken for one of the server's own", a.Type), "look how it logged in")
+	default:
 		l.lock(report.NotUnderstood, fmt.Sprintf("accounts of the type %.40q are not known here", a.Type), "look how it logged in, and enable it if it can do so here")
 	}
 	if a.NoSFTP {
@@ -310,7 +317,7 @@ func (s *Site) group(item *report.Item, a *Account, l *layout) error {
 	if err != nil {
 		return err
 	}
-	g := &model.Group{Site: s.Name, Description: plainText(a.Description), Profile: p, Account: account}
+	g := &model.Group{Site: s.Name, Description: textOf(item, "description", a.Description), Profile: p, Account: account}
 	dn, name := "", a.Name
 	if strings.Contains(name, "=") {
 		dn, name = name, firstOfDN(name)
@@ -385,7 +392,7 @@ func (s *Site) user(item *report.Item, a *Account, l *layout) error {
 		return err
 	}
 	u := &model.User{
-		Site: s.Name, Email: strings.TrimSpace(a.Email), Description: plainText(a.Description), Profile: p, Account: account, Groups: groups,
+		Site: s.Name, Email: strings.TrimSpace(a.Email), Description: textOf(item, "description", a.Description), Profile: p, Account: account, Groups: groups,
 	}
 	if !s.named(item, a, u) {
 		return nil

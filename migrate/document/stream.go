@@ -27,6 +27,11 @@ const (
 // An error of take ends the walk and is returned as it is; the others are of the reader,
 // or ErrSyntax.
 func Walk(r io.Reader, at func(path []string, kind Kind) Step, take func(path []string, document []byte) error) error {
+	return WalkPlaces(r, func(path []string, kind Kind, _ int64) Step { return at(path, kind) }, take)
+}
+
+// WalkPlaces is Walk, and tells at where in the text each value begins, in bytes.
+func WalkPlaces(r io.Reader, at func(path []string, kind Kind, begin int64) Step, take func(path []string, document []byte) error) error {
 	w := &walker{from: r, at: at, take: take}
 	if err := w.begin(); err != nil {
 		return err
@@ -47,9 +52,20 @@ func Walk(r io.Reader, at func(path []string, kind Kind) Step, take func(path []
 	}
 }
 
+// WalkOne is Walk of the first value of a text, from where WalkPlaces said that it begins.
+// What follows it is not looked at.
+func WalkOne(r io.Reader, at func(path []string, kind Kind) Step, take func(path []string, document []byte) error) error {
+	w := &walker{from: r, take: take, at: func(path []string, kind Kind, _ int64) Step { return at(path, kind) }}
+	err := w.value(0)
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: it ends too early", ErrSyntax)
+	}
+	return err
+}
+
 type walker struct {
 	from io.Reader
-	at   func([]string, Kind) Step
+	at   func([]string, Kind, int64) Step
 	take func([]string, []byte) error
 	path []string
 
@@ -160,7 +176,7 @@ func (w *walker) value(depth int) error {
 		return w.fail(fmt.Sprintf("more than %d levels", maxDepth))
 	}
 	kind := kindOf(w.buf[w.pos])
-	step := w.at(w.path, kind)
+	step := w.at(w.path, kind, w.offset())
 	switch {
 	case step == Descend && kind == Map:
 		return w.compound(depth, '}')
@@ -217,8 +233,11 @@ func (w *walker) compound(depth int, end byte) error {
 	}
 }
 
-// maxNames bounds the fields of a map that is gone through.
-const maxNames = 100_000
+// Bounds of the fields of a map that is gone through: all names are in memory.
+const (
+	maxNames    = 100_000
+	maxNameSize = 1 << 10
+)
 
 func (w *walker) member(depth int, seen map[string]bool) error {
 	if w.buf[w.pos] != '"' {
@@ -234,6 +253,9 @@ func (w *walker) member(depth int, seen map[string]bool) error {
 		return err
 	}
 	name := v.Str()
+	if len(name) > maxNameSize {
+		return w.fail(fmt.Sprintf("the name of a field has more than %d bytes", maxNameSize))
+	}
 	if seen[name] {
 		return w.fail(fmt.Sprintf("the field %.80q is there twice,", name))
 	}

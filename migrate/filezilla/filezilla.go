@@ -135,7 +135,7 @@ func (s *Source) Import(ctx context.Context, o importer.Options, to importer.Tak
 	if err := site.Listen(sftpPort); err != nil {
 		return err
 	}
-	i := &run{ctx: ctx, source: s, site: site, accounts: site.Accounts(), r: r}
+	i := &run{ctx: ctx, source: s, allowed: map[string][]string{}, site: site, accounts: site.Accounts(), r: r}
 	for _, step := range []func() error{i.groups, i.users, i.accounts.End} {
 		if err := step(); err != nil {
 			return err
@@ -152,6 +152,9 @@ type run struct {
 	site     *convert.Site
 	accounts *convert.Accounts
 	r        *report.Report
+	// allowed are the addresses that members of a group may come from; of one that is not
+	// there any.
+	allowed map[string][]string
 }
 
 func (i *run) groups() error {

@@ -93,7 +93,7 @@ func (i *run) newAccount(n *newAccount, group bool) error {
 	if s != (convert.Speed{}) {
 		a.Speed = []convert.Speed{s}
 	}
-	a.Addresses(exceptions(strings.Fields(n.Allowed), strings.Fields(n.Forbidden)))
+	i.addresses(a, strings.Fields(n.Allowed), strings.Fields(n.Forbidden))
 	if err := i.mounts(a, n.Mounts); err != nil {
 		return err
 	}
@@ -198,8 +198,5 @@ func (i *run) permissions(a *convert.Account, m mount) []model.Permission {
 // nativeNew writes the marks in a folder as they are here. The home of an account of the
 // machine is nobody's here.
 func nativeNew(dir string) string {
-	for _, mark := range []string{":u", "%<user>"} {
-		dir = strings.ReplaceAll(dir, mark, model.UserMark)
-	}
-	return dir
+	return strings.NewReplacer(":u", model.UserMark, "%<user>", model.UserMark, ":h", "<home>").Replace(dir)
 }

@@ -94,7 +94,7 @@ func (i *run) oldAccount(old *oldAccount, group bool) error {
 		a.Status = enabled
 	}
 	a.MaxSessions, _ = strconv.ParseInt(old.option("User Limit"), 10, 64)
-	a.Addresses(exceptions(old.Allowed, old.Disallowed))
+	i.addresses(a, old.Allowed, old.Disallowed)
 	i.oldSpeed(a, old)
 	return i.oldFolders(a, old)
 }
@@ -117,6 +117,28 @@ func exceptions(allowed, forbidden []string) (allow, deny []string) {
 		return nil, []string{"*"}
 	}
 	return allow, nil
+}
+
+// addresses bounds where an account may come from: a user as his groups say, too.
+func (i *run) addresses(a *convert.Account, allowed, forbidden []string) {
+	allow, deny := exceptions(allowed, forbidden)
+	if a.Sort == convert.LocalGroup {
+		if len(deny) == 0 && len(allow) > 0 {
+			i.allowed[a.Name] = allow
+		}
+		a.Addresses(allow, deny)
+		return
+	}
+	for _, group := range a.Groups {
+		if of := i.allowed[group]; len(of) > 0 {
+			// Everybody but those whom the group lets in is kept out.
+			others, _, _ := convert.Except(nil, of)
+			for _, n := range others {
+				deny = append(deny, n.Text)
+			}
+		}
+	}
+	a.Addresses(allow, deny)
 }
 
 // Sorts of speed limits.
@@ -264,7 +286,8 @@ func cutFolder(dir, home string) (below string, ok bool) {
 	return dir[len(home):], true
 }
 
-// nativeOld writes the user's name in a folder as it is here.
+// nativeOld writes the user's name in a folder as it is here; nothing stands for that of
+// the group.
 func nativeOld(dir string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(dir, ":u", model.UserMark), ":U", model.UserMark)
+	return strings.NewReplacer(":u", model.UserMark, ":U", model.UserMark, ":g", "<group>", ":G", "<group>").Replace(dir)
 }

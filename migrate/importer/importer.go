@@ -60,6 +60,11 @@ type Options struct {
 	Addresses []netip.Addr
 	// Bindings are where the machine listens before the import.
 	Bindings []*model.Binding
+	// Own says why no VFS may lie in a folder of this machine: it is the server's own, or
+	// above one. nil asks nobody.
+	Own func(path string) error
+	// Files is the folder in which VFSs have their usual place; others are told.
+	Files string
 	// Weak are host keys whose private half everybody knows.
 	Weak *hostkey.Denylist
 	// Passwords are tried at PFX certificates and encrypted keys.

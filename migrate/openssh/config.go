@@ -28,7 +28,7 @@ func init() {
 	for why, names := range map[string]string{
 		"": "AllowGroups AllowUsers AuthenticationMethods AuthorizedKeysFile Banner ChallengeResponseAuthentication ChrootDirectory Ciphers DenyGroups DenyUsers " +
 			"ForceCommand HostKey Include KbdInteractiveAuthentication KexAlgorithms ListenAddress MACs Match PasswordAuthentication Port " +
-			"PubkeyAuthentication Subsystem UsePAM AuthorizedKeysCommand TrustedUserCAKeys RevokedKeys",
+			"PubkeyAuthentication StrictModes Subsystem UsePAM AuthorizedKeysCommand TrustedUserCAKeys RevokedKeys",
 		noShell: "AcceptEnv AllowAgentForwarding AllowStreamLocalForwarding AllowTcpForwarding DisableForwarding GatewayPorts PermitListen PermitOpen PermitTTY " +
 			"PermitTunnel PermitUserEnvironment PermitUserRC PrintLastLog PrintMotd SetEnv StreamLocalBindMask StreamLocalBindUnlink X11DisplayOffset X11Forwarding X11UseLocalhost XAuthLocation",
 		otherAuth: "AuthorizedKeysCommandUser AuthorizedPrincipalsCommand AuthorizedPrincipalsCommandUser AuthorizedPrincipalsFile CASignatureAlgorithms GSSAPIAuthentication GSSAPICleanupCredentials " +
@@ -36,7 +36,7 @@ func init() {
 			"KerberosAuthentication KerberosGetAFSToken KerberosOrLocalPasswd KerberosTicketCleanup PermitEmptyPasswords PermitRootLogin RhostsRSAAuthentication RSAAuthentication ExposeAuthInfo PubkeyAuthOptions SecurityKeyProvider",
 		ofProcess: "AddressFamily ChannelTimeout ClientAliveCountMax ClientAliveInterval Compression DebianBanner FingerprintHash HostKeyAlgorithms IPQoS KeyRegenerationInterval LogLevel LogVerbose LoginGraceTime MaxAuthTries MaxSessions " +
 			"MaxStartups ModuliFile PerSourceMaxStartups PerSourceNetBlockSize PerSourcePenalties PerSourcePenaltyExemptList PidFile Protocol PubkeyAcceptedAlgorithms PubkeyAcceptedKeyTypes RDomain RefuseConnection RekeyLimit RequiredRSASize ServerKeyBits " +
-			"SshdSessionPath StrictModes SyslogFacility TCPKeepAlive UnusedConnectionTimeout UseDNS UseLogin UsePrivilegeSeparation VersionAddendum",
+			"SshdSessionPath SyslogFacility TCPKeepAlive UnusedConnectionTimeout UseDNS UseLogin UsePrivilegeSeparation VersionAddendum",
 	} {
 		for _, name := range strings.Fields(names) {
 			keywords[strings.ToLower(name)] = keyword{name, why}

@@ -184,6 +184,10 @@ func (i *run) keys(a *convert.Account, u *person, files []string) error {
 		if !ok {
 			continue
 		}
+		if i.openToOthers(name) {
+			a.Notes = append(a.Notes, convert.Lock{Rule: report.UserKeys, Why: fmt.Sprintf("its keys in %.120q are left out: others may write there, so sshd did not heed them", name), Cure: "give it its keys here"})
+			continue
+		}
 		n := 0
 		for line := range strings.Lines(text) {
 			n++
@@ -224,6 +228,15 @@ func (i *run) keys(a *convert.Account, u *person, files []string) error {
 		a.Notes = append(a.Notes, convert.Lock{Rule: report.UserKeys, Why: "its keys were good from some addresses only; here that holds for its password as well", Cure: "look at its allow list"})
 	}
 	return nil
+}
+
+// othersWrite are the bits of a mode that let others than the owner write.
+const othersWrite = 0o022
+
+// openToOthers tells files that sshd refuses to read, unless StrictModes is off.
+func (i *run) openToOthers(name string) bool {
+	e := i.s.lookup(name)
+	return e != nil && e.Mode&othersWrite != 0 && !i.opt.Windows() && !strings.EqualFold(i.config.global("strictmodes"), "no")
 }
 
 // commonFrom are the addresses that all keys share, if they are such as an account can have:

@@ -311,6 +311,10 @@ const (
 	nobody   = 65534
 )
 
+// maxWork bounds how many lines of sshd_config are looked at, for all accounts: far above
+// what a machine has.
+const maxWork = 2_000_000_000
+
 func (i *run) users() error {
 	if !i.people.passwd {
 		i.r.Warn(report.References, "there is no passwd, so no users are imported", "give a folder with etc/passwd, etc/group, etc/shadow and the homes, as the root of the machine is")
@@ -321,7 +325,13 @@ func (i *run) users() error {
 	}
 	i.accounts = i.site.Accounts()
 	others, found := 0, 0
+	if work := len(i.people.list) * (len(i.config.directives) + 1) * (len(i.config.matches) + 1); work > maxWork {
+		return fmt.Errorf("%w: %d accounts and %d lines of sshd_config in %d Matches are more than is looked through", archive.ErrHostile, len(i.people.list), len(i.config.directives), len(i.config.matches))
+	}
 	for _, u := range i.people.list {
+		if i.ctx.Err() != nil {
+			return i.ctx.Err()
+		}
 		r := i.config.rulesOf(u, nil)
 		switch {
 		case r.force.sftp && u.uid == 0:

@@ -13,11 +13,13 @@ import (
 
 // document is the report in JSON; docs/formats.md describes it.
 type document struct {
-	Format  int     `json:"format"`
-	Source  Source  `json:"source"`
-	DryRun  bool    `json:"dry_run"`
-	Counts  []Count `json:"counts"`
-	Lines   []Line  `json:"lines"`
+	Format int     `json:"format"`
+	Source Source  `json:"source"`
+	DryRun bool    `json:"dry_run"`
+	Counts []Count `json:"counts"`
+	Lines  []Line  `json:"lines"`
+	// More is how many lines had no place.
+	More    int     `json:"more,omitempty"`
 	Fields  []Field `json:"fields"`
 	Reviews []Point `json:"review"`
 }
@@ -27,7 +29,7 @@ const formatVersion = 1
 
 // MarshalJSON is the report for programs.
 func (r *Report) MarshalJSON() ([]byte, error) {
-	d := document{formatVersion, r.Source, r.DryRun, r.Counts(), r.Lines, r.Fields(), r.Review()}
+	d := document{formatVersion, r.Source, r.DryRun, r.Counts(), r.Lines, r.more, r.Fields(), r.Review()}
 	if d.Lines == nil {
 		d.Lines = []Line{}
 	}
@@ -64,7 +66,7 @@ func (r *Report) Review() []Point {
 		find("Put these LDAP profiles right and enable them.", func(l Line) bool {
 			return l.Rule == LDAPSettings && l.Kind == LDAP && contains([]Outcome{Disabled, Action, Made}, l.Outcome)
 		}),
-		find("Make these encrypted VFSs and their users anew; ss-vfsdecrypt recovers the files.", rule(EncryptedVFS, Dropped)),
+		find("Make these encrypted VFSs and their users anew; their lines tell how to get the files.", rule(EncryptedVFS, Dropped)),
 		find("Weak settings in force: look whether somebody still needs them.", func(l Line) bool { return l.Rule == Algorithms && l.Outcome == Warning }),
 		find("Look at everything that is disabled.", func(l Line) bool { return l.Outcome == Disabled && l.Rule != LDAPSettings }),
 	}
@@ -116,7 +118,11 @@ func (r *Report) Summary() string {
 	for _, c := range r.Counts() {
 		in, imported, dropped, disabled = in+c.In, imported+c.Imported, dropped+c.Dropped, disabled+c.Disabled
 	}
-	return fmt.Sprintf("%d objects: %d imported, %d of them disabled; %d dropped", in, imported, disabled, dropped)
+	text := fmt.Sprintf("%d objects: %d imported, %d of them disabled; %d dropped", in, imported, disabled, dropped)
+	if r.more > 0 {
+		text += fmt.Sprintf("; %d more lines have no room here", r.more)
+	}
+	return text
 }
 
 func (s Source) text() string {

@@ -10,6 +10,7 @@ package report
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -124,6 +125,11 @@ type Report struct {
 
 	counts map[Kind]*Count
 	fields map[fieldKey]int
+	// more is how many lines had no place, full that some of them tell of losses.
+	more int
+	full bool
+	// size is about how many bytes the lines have.
+	size int
 }
 
 type fieldKey struct {
@@ -133,6 +139,7 @@ type fieldKey struct {
 
 // New is an empty report.
 func New(source Source) *Report {
+	source.Version, source.File = plain(source.Version, maxName), plain(source.File, maxSentence)
 	return &Report{Source: source, counts: map[Kind]*Count{}, fields: map[fieldKey]int{}}
 }
 
@@ -175,7 +182,7 @@ func (i *Item) line(rule Rule, o Outcome, what, cure string, loss bool) {
 		i.kept = true
 	}
 	// A name is a piece of its document, which would all be kept with it.
-	i.r.Lines = append(i.r.Lines, Line{rule, o, i.kind, i.site, strings.Clone(i.name), what, cure, loss})
+	i.r.add(Line{rule, o, i.kind, i.site, strings.Clone(i.name), what, cure, loss})
 }
 
 // missed tells the kinds of which none may be dropped or disabled unasked.
@@ -225,6 +232,19 @@ func (i *Item) Done() bool {
 	return true
 }
 
+// DropAll counts objects of the source that are dropped for one reason, with one line.
+func (r *Report) DropAll(kind Kind, site, name string, n int, rule Rule, what, cure string) {
+	if n == 0 {
+		return
+	}
+	c := r.count(kind)
+	c.In, c.Dropped = c.In+n, c.Dropped+n
+	if n > 1 {
+		name = fmt.Sprintf("%s (%d)", name, n)
+	}
+	r.add(Line{Rule: rule, Outcome: Dropped, Kind: kind, Site: site, Name: name, What: what, Cure: cure})
+}
+
 // Dropped tells whether Drop was called.
 func (i *Item) Dropped() bool { return i.dropped }
 
@@ -234,19 +254,72 @@ func (i *Item) Rename(name string) { i.name = name }
 // Made says that an object was made that the source did not have.
 func (r *Report) Made(rule Rule, kind Kind, site, name, what, cure string) {
 	r.count(kind).Made++
-	r.Lines = append(r.Lines, Line{Rule: rule, Outcome: Made, Kind: kind, Site: site, Name: name, What: what, Cure: cure})
+	r.add(Line{Rule: rule, Outcome: Made, Kind: kind, Site: site, Name: name, What: what, Cure: cure})
 }
 
 // Warn says what concerns no object alone.
 func (r *Report) Warn(rule Rule, what, cure string) {
-	r.Lines = append(r.Lines, Line{Rule: rule, Outcome: Warning, What: what, Cure: cure})
+	r.add(Line{Rule: rule, Outcome: Warning, What: what, Cure: cure})
+}
+
+// Bounds of a report: far above what a configuration has to tell, and low enough that a
+// source made to do harm does not fill the memory.
+const (
+	// maxSize is how many bytes the lines have; from half of it on those that tell of no
+	// object that is lost are only counted.
+	maxSize = 384 << 20
+	// lineSize is what a line has besides its texts.
+	lineSize = 120
+	// maxFields is how many fields are told by name.
+	maxFields = 1000
+)
+
+// ErrFull: a source has more to tell than a report has room for.
+var ErrFull = errors.New("more objects are dropped or disabled than a report has room for")
+
+// Full is ErrFull once lines that nobody may miss had no place.
+func (r *Report) Full() error {
+	if r.full {
+		return ErrFull
+	}
+	return nil
+}
+
+// add keeps a line. Names and values in it come from the source: what moves the cursor of
+// a terminal, or looks like another line, stands there as an escape.
+func (r *Report) add(l Line) {
+	grave := l.Loss || l.Outcome == Dropped || l.Outcome == Disabled
+	switch {
+	case r.size >= maxSize:
+		r.full = r.full || grave
+		r.more++
+		return
+	case r.size >= maxSize/2 && !grave:
+		r.more++
+		return
+	}
+	l.Site, l.Name = plain(l.Site, maxName), plain(l.Name, maxName)
+	l.What, l.Cure = plain(l.What, maxSentence), plain(l.Cure, maxSentence)
+	r.size += lineSize + len(l.Site) + len(l.Name) + len(l.What) + len(l.Cure)
+	r.Lines = append(r.Lines, l)
 }
 
 // Unknown counts a field that nobody understands.
-func (r *Report) Unknown(path string) { r.fields[fieldKey{path: path, unknown: true}]++ }
+func (r *Report) Unknown(path string) { r.field(fieldKey{path: path, unknown: true}) }
 
 // LeftOut counts a field that is understood and has no place here.
-func (r *Report) LeftOut(path, why string) { r.fields[fieldKey{path: path, why: why}]++ }
+func (r *Report) LeftOut(path, why string) { r.field(fieldKey{path: path, why: why}) }
+
+// otherFields stands for those beyond maxFields.
+const otherFields = "(other fields)"
+
+func (r *Report) field(key fieldKey) {
+	key.path = plain(key.path, maxName)
+	if _, known := r.fields[key]; !known && len(r.fields) >= maxFields {
+		key = fieldKey{path: otherFields, unknown: key.unknown}
+	}
+	r.fields[key]++
+}
 
 // Counts is the table, in a fixed order, without the kinds that there are none of.
 func (r *Report) Counts() []Count {
@@ -282,12 +355,12 @@ func (r *Report) Balanced() error {
 }
 
 // About adds a line that only the whole shows. It counts no object.
-func (r *Report) About(l Line) { r.Lines = append(r.Lines, l) }
+func (r *Report) About(l Line) { r.add(l) }
 
 // Lose tells a loss that only the whole shows. It counts no object.
 func (r *Report) Lose(l Line) {
 	l.Loss = true
-	r.Lines = append(r.Lines, l)
+	r.add(l)
 }
 
 // Losses are the lines that nobody may meet unasked: who cannot log in afterwards, what

@@ -22,7 +22,9 @@ import (
 // group is what users need to know of a group: SFTPGo lays some settings of the first
 // group over those of a user, and adds others.
 type group struct {
-	home        *convert.Folder
+	home *convert.Folder
+	// elsewhere tells that the home is no folder of the machine.
+	elsewhere   bool
 	permissions map[string][]string
 	filters     filters
 	expiresIn   int64
@@ -63,7 +65,9 @@ func provider(doc *document.Value) (name, kept string) {
 	about := map[string]string{"provider": name}
 	for _, key := range []string{"s3config", "gcsconfig", "azblobconfig", "sftpconfig", "httpconfig"} {
 		for _, field := range shown {
-			if text := doc.Get(key).Get(field).Str(); text != "" {
+			// What stands before an @ may be a name and password.
+			text := doc.Get(key).Get(field).Str()
+			if text = text[strings.LastIndex(text, "@")+1:]; text != "" {
 				about[field] = text
 			}
 		}
@@ -120,7 +124,7 @@ func (i *run) groupList() error {
 				return err
 			}
 			home.Permissions = i.words(a, g.permissions["/"], "/")
-			g.home, a.Home = &home, home
+			g.home, g.elsewhere, a.Home = &home, n != 0, home
 		}
 		set.Get("filesystem").Skip()
 		g.expiresIn, _ = set.Get("expires_in").Int()
@@ -158,7 +162,9 @@ func (i *run) users() error {
 		for _, g := range joined {
 			f = f.and(g.filters)
 		}
-		if first != nil && first.home != nil {
+		// The group's folder counts before the user's, but not before another storage.
+		own, _ := doc.Get("filesystem").Get("provider").Int()
+		if first != nil && first.home != nil && (first.elsewhere || own == 0) {
 			a.Home = *first.home
 			doc.Get("home_dir")
 			doc.Get("filesystem").Skip()
@@ -173,6 +179,7 @@ func (i *run) users() error {
 		a.Home.Permissions = i.words(a, permissions["/"], "/")
 		i.account(a, doc, users, permissions, f)
 		a.Addresses(f.allowed, f.denied)
+		mustHaveSecond(a, f)
 		i.waysIn(a, f)
 		i.virtual(a, doc.Get("virtual_folders"), permissions)
 		i.virtualOf(a, joined, permissions)
@@ -295,7 +302,7 @@ func (i *run) filters(a *convert.Account, doc *document.Value, at string) filter
 	if yes, _ := doc.Get("require_password_change").True(); yes {
 		a.Password.MustChange = true
 	}
-	i.secondFactor(a, doc, f)
+	secondFactor(a, doc)
 	for _, v := range []string{"file_patterns", "access_time", "recovery_codes", "totp_config"} {
 		doc.Get(v).Skip()
 	}
@@ -305,14 +312,19 @@ func (i *run) filters(a *convert.Account, doc *document.Value, at string) filter
 }
 
 // secondFactor reads the authenticator app of a user.
-func (i *run) secondFactor(a *convert.Account, doc *document.Value, f filters) {
+func secondFactor(a *convert.Account, doc *document.Value) {
 	t := doc.Get("totp_config")
 	on, _ := t.Get("enabled").True()
 	forSSH := slices.Contains(texts(t.Get("protocols")), "SSH")
 	if on && forSSH {
 		a.TOTP = secret(t.Get("secret"))
 	}
-	if slices.Contains(f.second, "SSH") && a.Sort == convert.Local && (a.TOTP.Text == "" || a.TOTP.Sealed) {
+}
+
+// mustHaveSecond locks a user who must have a second factor, by himself or by a group, and
+// has none.
+func mustHaveSecond(a *convert.Account, f filters) {
+	if slices.Contains(f.second, "SSH") && (a.TOTP.Text == "" || a.TOTP.Sealed) {
 		a.Locks = append(a.Locks, convert.Lock{Rule: report.SecondFactor, Why: "it must have a second factor, and here it has none", Cure: "set the authenticator app up again and enable it"})
 	}
 }

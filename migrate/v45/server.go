@@ -1,6 +1,7 @@
 package v45
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -30,7 +31,7 @@ func (i *run) sites() error {
 	}
 	for _, s := range list {
 		if err := i.site(s); err != nil {
-			return fmt.Errorf("virtual server %s: %w", s.id, err)
+			return fmt.Errorf("virtual server %.80q: %w", s.id, err)
 		}
 	}
 	return nil
@@ -40,7 +41,7 @@ func (i *run) site(s *serverParts) error {
 	in := &siteRun{run: i, s: s}
 	err := in.each(conf, func(doc *document.Value) error {
 		i.conf(s, doc)
-		return nil
+		return i.c.Hold(len(doc.Raw()))
 	})
 	if err != nil {
 		return err
@@ -150,7 +151,7 @@ func (in *siteRun) parts() error {
 	} {
 		err := in.each(c.name, func(doc *document.Value) error {
 			c.take(doc)
-			return nil
+			return i.c.Hold(len(doc.Raw()))
 		})
 		if err != nil {
 			return err
@@ -259,6 +260,7 @@ func (in *siteRun) vfss() error {
 		w := convert.Bare(old.Type)
 		old.Disk = w == "" || w == "disk"
 		old.Encrypted = strings.Contains(w, "aes") || strings.Contains(w, "encr") || strings.Contains(w, "crypt")
+		old.Recover = "recover the files with ss-vfsdecrypt"
 		pass := doc.Get("EncryptionPass", "EncPass", "PassPhrase")
 		old.Doubtful = !old.Encrypted && !pass.Empty()
 		pass.Skip()
@@ -381,23 +383,23 @@ func (in *siteRun) scripts() error {
 	for _, name := range in.s.handlers {
 		in.site.Drop(report.Handler, name, report.Scripts, "the scripts of version 4 and 5 are not run any more", "")
 	}
-	for _, name := range []string{scripts, transient} {
-		err := in.each(name, func(doc *document.Value) error {
-			if name == transient {
-				doc.Skip()
-				in.site.Drop(report.Other, "sessions and logs", report.OtherSettings, "it is of the past, and not of the configuration", "")
-				return nil
-			}
-			label := first(doc, "Name", "ScriptName", "_id", "id")
-			doc.Skip()
-			in.site.Drop(report.Script, label, report.Scripts, "the scripts of version 4 and 5 are not run any more", "")
-			return nil
-		})
-		if err != nil {
-			return err
-		}
+	err := in.each(scripts, func(doc *document.Value) error {
+		label := first(doc, "Name", "ScriptName", "_id", "id")
+		doc.Skip()
+		in.site.Drop(report.Script, label, report.Scripts, "the scripts of version 4 and 5 are not run any more", "")
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	return nil
+	past := 0
+	err = in.each(transient, func(doc *document.Value) error {
+		past++
+		doc.Skip()
+		return nil
+	})
+	in.r.DropAll(report.Other, in.site.Name, "sessions and logs", past, report.OtherSettings, "it is of the past, and not of the configuration", "")
+	return err
 }
 
 func (in *siteRun) siteAdmins() error {
@@ -410,7 +412,7 @@ func (in *siteRun) siteAdmins() error {
 			a.Status = "role " + role
 		}
 		in.run.admins = append(in.run.admins, a)
-		return nil
+		return in.c.Hold(len(doc.Raw()))
 	})
 }
 
@@ -465,7 +467,7 @@ func moment(v *document.Value) convert.Moment {
 	t, ok := v.Time()
 	switch {
 	case !ok:
-		text := v.Raw()
+		text := cmp.Or(v.Str(), v.Raw())
 		v.Skip()
 		return convert.Moment{Unread: text}
 	case t.IsZero():

@@ -72,6 +72,7 @@ var schema = container.Schema{
 	},
 	Sites:   []string{"vservers", "virtualservers"},
 	Ignored: []string{"readme", "prelude", "systemindexes"},
+	Past:    []string{transient},
 }
 
 // Source is an opened backup of version 4 or 5.
@@ -127,6 +128,7 @@ func (s *Source) Import(ctx context.Context, o importer.Options, to importer.Tak
 		last = ""
 	}
 	c.CheckRelease(Product, s.version, last)
+	c.Assume("quotas are bytes, speeds kilobytes a second, and times without a zone UTC")
 	i := &run{ctx: ctx, set: s.set, c: c, r: r}
 	for _, name := range s.set.Strange {
 		c.Strange(name)
@@ -183,6 +185,9 @@ func (i *run) walk(site, name string, look func([]byte) bool, take func(doc *doc
 			return err
 		}
 		doc.Unused(name, i.r.Unknown)
+		if err := i.r.Full(); err != nil {
+			return fmt.Errorf("%w: %w", archive.ErrHostile, err)
+		}
 		return nil
 	})
 }
@@ -216,7 +221,7 @@ func (i *run) allNodes() error {
 				i.machines[n.ID] = true
 				list = append(list, n)
 			}
-			return nil
+			return i.c.Hold(len(doc.Raw()))
 		})
 		if err != nil {
 			return err
@@ -283,13 +288,14 @@ func roleRights(role string) (model.Rights, bool) {
 // siteNames are the virtual servers: those that are listed, and those that something
 // lies in.
 func (i *run) siteNames() (list []*serverParts, err error) {
+	known := map[string]*serverParts{}
 	byID := func(id string) *serverParts {
-		at := slices.IndexFunc(list, func(s *serverParts) bool { return model.Fold(s.id) == model.Fold(id) })
-		if at < 0 {
-			list = append(list, &serverParts{id: id, old: convert.OldSite{ID: plainName(id)}})
-			at = len(list) - 1
+		s, ok := known[model.Fold(id)]
+		if !ok {
+			s = &serverParts{id: id, old: convert.OldSite{ID: plainName(id)}}
+			known[model.Fold(id)], list = s, append(list, s)
 		}
-		return list[at]
+		return s
 	}
 	seen := map[string]bool{}
 	err = i.each("", servers, func(doc *document.Value) error {
@@ -307,7 +313,10 @@ func (i *run) siteNames() (list []*serverParts, err error) {
 			yes, ok := doc.Get("AutoStart").True()
 			s.old.Manual = ok && !yes
 		}
-		return nil
+		if len(list) > container.MaxSites {
+			return fmt.Errorf("%w: it has more than %d sites", archive.ErrHostile, container.MaxSites)
+		}
+		return i.c.Hold(len(doc.Raw()))
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package v6
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -143,7 +144,7 @@ func moment(v *document.Value) convert.Moment {
 	t, ok := v.Time()
 	switch {
 	case !ok:
-		text := v.Raw()
+		text := cmp.Or(v.Str(), v.Raw())
 		v.Skip()
 		return convert.Moment{Unread: text}
 	case t.IsZero():

@@ -10,9 +10,12 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"ss-setup/migrate/archive"
@@ -27,8 +30,12 @@ type Server struct {
 	User, Password, Code string
 	// Fingerprint is the SHA-256 of its certificate, in hex with or without colons. Without
 	// one the certificate must be valid; on this machine itself any is taken, as old
-	// servers made their own.
+	// servers made their own. Anybody may listen there while the old server is down, so
+	// who has its certificate gives the fingerprint all the same.
 	Fingerprint string
+	// Prove, unless nil, is asked whether the other end of a connection is the old server,
+	// before anything is said on it.
+	Prove func(net.Conn) error
 	// Patience bounds each of the three requests; 0 is 10 minutes.
 	Patience time.Duration
 }
@@ -58,7 +65,8 @@ func Export(ctx context.Context, s Server, w io.Writer) (version string, err err
 		return "", err
 	}
 	defer c.http.CloseIdleConnections()
-	if version, err = c.version(ctx); err != nil {
+	proven := s.Fingerprint != "" || s.Prove != nil
+	if version, err = c.version(ctx, proven); err != nil {
 		return "", err
 	}
 	if major, ok := archive.Major(version); ok && major != 6 {
@@ -94,16 +102,10 @@ func (s Server) client() (*client, error) {
 		return nil, fmt.Errorf("%q is not the SHA-256 of a certificate", s.Fingerprint)
 	}
 	// Certificates that an old server made for itself are compared below, or on this very
-	// machine not at all.
+	// machine only with that of the first connection.
 	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: local || want != ""}
-	if want != "" {
-		config.VerifyConnection = func(state tls.ConnectionState) error {
-			sum := sha256.Sum256(state.PeerCertificates[0].Raw)
-			if got := hex.EncodeToString(sum[:]); got != want {
-				return fmt.Errorf("the certificate has the fingerprint %s, not the one that was given", got)
-			}
-			return nil
-		}
+	if config.InsecureSkipVerify {
+		config.VerifyConnection = samePeer(want)
 	}
 	patience := s.Patience
 	if patience == 0 {
@@ -113,14 +115,72 @@ func (s Server) client() (*client, error) {
 		base: strings.TrimRight(u.Scheme+"://"+u.Host, "/") + base, patience: patience,
 		http: &http.Client{
 			// Neither proxies nor other servers are to see the password.
-			Transport:     &http.Transport{TLSClientConfig: config, Proxy: nil},
+			Transport:     &http.Transport{TLSClientConfig: config, Proxy: nil, DialContext: s.dial},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
 }
 
+// samePeer takes the certificate of a fingerprint alone, or that of the first connection
+// if none is wanted.
+func samePeer(want string) func(tls.ConnectionState) error {
+	var mu sync.Mutex
+	given := want != ""
+	return func(state tls.ConnectionState) error {
+		sum := sha256.Sum256(state.PeerCertificates[0].Raw)
+		got := hex.EncodeToString(sum[:])
+		mu.Lock()
+		defer mu.Unlock()
+		if want == "" {
+			want = got
+		}
+		switch {
+		case got == want:
+			return nil
+		case given:
+			return fmt.Errorf("the certificate has the fingerprint %s, not the one that was given", got)
+		}
+		return fmt.Errorf("the certificate is another one than a moment ago: it has the fingerprint %s now", got)
+	}
+}
+
+// localhost is the one name that is this machine; whatever DNS says of it.
+const localhost = "localhost"
+
+// isLocal tells this very machine: by an address, or the one name that is dialled as one.
 func isLocal(host string) bool {
-	return host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.")
+	addr, err := netip.ParseAddr(host)
+	return host == localhost || err == nil && addr.IsLoopback()
+}
+
+// dial connects, and has the other end proven.
+func (s Server) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	var d net.Dialer
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	for _, at := range addresses(host) {
+		if conn, err = d.DialContext(ctx, network, net.JoinHostPort(at, port)); err == nil {
+			break
+		}
+	}
+	if err == nil && s.Prove != nil {
+		if err = s.Prove(conn); err != nil {
+			err = errors.Join(fmt.Errorf("who listens there is not the old server: %w", err), conn.Close())
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
+
+func addresses(host string) []string {
+	if host == localhost {
+		return []string{"127.0.0.1", "::1"}
+	}
+	return []string{host}
 }
 
 // ask sends a request and hands the answer to read.
@@ -142,8 +202,9 @@ func (c *client) ask(ctx context.Context, path string, prepare func(*http.Reques
 	return read(answer)
 }
 
-// version asks who is there. It needs no log-in.
-func (c *client) version(ctx context.Context) (version string, err error) {
+// version asks who is there. It needs no log-in. Some builds do not tell; then the password
+// goes on only to a server that is proven to be the one.
+func (c *client) version(ctx context.Context, proven bool) (version string, err error) {
 	err = c.ask(ctx, "/version", nil, func(answer *http.Response) error {
 		var info struct {
 			Version string `json:"version"`
@@ -152,10 +213,13 @@ func (c *client) version(ctx context.Context) (version string, err error) {
 			return nil // some builds ask for a log-in first
 		}
 		if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&info); err != nil {
-			return fmt.Errorf("%w at %s: what answers there is something else", ErrNoAnswer, c.base)
+			if proven {
+				return nil
+			}
+			return fmt.Errorf("%w at %s: what answers there is something else; if it is the old server, give the fingerprint of its certificate", ErrNoAnswer, c.base)
 		}
-		if version = info.Version; len(version) > 64 {
-			version = version[:64]
+		if len(info.Version) <= 64 && strings.IndexFunc(info.Version, func(r rune) bool { return r <= ' ' || r > '~' }) < 0 {
+			version = info.Version
 		}
 		return nil
 	})

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -101,5 +104,70 @@ func TestWhatHindersAnExportIsToldExactly(t *testing.T) {
 	slow := old(t, func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true })
 	if _, err := Export(context.Background(), Server{URL: slow.URL, Patience: 50 * time.Millisecond}, &bytes.Buffer{}); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("a server that hangs: %v", err)
+	}
+}
+
+// TestOnlyThisMachineIsTrustedWithoutACertificate: a name of DNS that begins as a loopback
+// address is anybody's.
+func TestOnlyThisMachineIsTrustedWithoutACertificate(t *testing.T) {
+	for host, want := range map[string]bool{
+		"127.0.0.1": true, "127.8.9.1": true, "::1": true, "::ffff:127.0.0.1": true, "localhost": true,
+		"127.0.0.1.evil.example": false, "127.evil.example": false, "127.1": false, "localhost.evil.example": false,
+		"192.0.2.1": false, "0.0.0.0": false, "::": false, "": false, "LOCALHOST": false,
+	} {
+		if isLocal(host) != want {
+			t.Errorf("%q is taken for this machine: %v", host, !want)
+		}
+	}
+	for _, url := range []string{"http://127.0.0.1.evil.example:6443", "http://127.evil.example"} {
+		if _, err := Export(context.Background(), Server{URL: url, User: "sa", Password: "secret"}, &bytes.Buffer{}); err == nil || errors.Is(err, ErrNoAnswer) {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+func TestWhoCannotProveToBeTheOldServerGetsNoPassword(t *testing.T) {
+	asked := false
+	s := old(t, func(_ http.ResponseWriter, r *http.Request) bool { asked = true; return false })
+	_, err := Export(context.Background(), Server{URL: s.URL, User: "sa", Password: "secret", Prove: func(net.Conn) error { return errors.New("another program") }}, &bytes.Buffer{})
+	if !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "another program") || asked {
+		t.Errorf("%v", err)
+	}
+	proofs := 0
+	_, err = Export(context.Background(), Server{URL: s.URL, User: "sa", Password: "secret", Prove: func(net.Conn) error { proofs++; return nil }}, &bytes.Buffer{})
+	if err != nil || proofs == 0 {
+		t.Errorf("%d proofs, %v", proofs, err)
+	}
+}
+
+// TestAServerThatDoesNotTellItsVersionIsAskedOnIfItIsProven: some answer every address with
+// a page.
+func TestAServerThatDoesNotTellItsVersionIsAskedOnIfItIsProven(t *testing.T) {
+	s := old(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/api/v1/version" {
+			return false
+		}
+		fmt.Fprint(w, "<html>")
+		return true
+	})
+	sum := sha256.Sum256(s.Certificate().Raw)
+	version, err := Export(context.Background(), Server{URL: s.URL, User: "sa", Password: "secret", Fingerprint: hex.EncodeToString(sum[:])}, &bytes.Buffer{})
+	if err != nil || version != "" {
+		t.Errorf("%q, %v", version, err)
+	}
+}
+
+func TestAnotherCertificateInTheMiddleEndsTheExport(t *testing.T) {
+	verify := samePeer("")
+	state := func(raw string) tls.ConnectionState {
+		return tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Raw: []byte(raw)}}}
+	}
+	for i, c := range []struct {
+		raw   string
+		fails bool
+	}{{"a", false}, {"a", false}, {"b", true}} {
+		if err := verify(state(c.raw)); (err != nil) != c.fails {
+			t.Errorf("connection %d: %v", i, err)
+		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"ss-setup/migrate/archive"
+	"ss-setup/migrate/container"
 	"ss-setup/migrate/convert"
 	"ss-setup/migrate/document"
 	"ss-setup/migrate/report"
@@ -31,13 +33,14 @@ type keptPart struct {
 
 func (i *run) sites() error {
 	var all []*siteParts
+	known := map[string]*siteParts{}
 	byID := func(id string) *siteParts {
-		at := slices.IndexFunc(all, func(s *siteParts) bool { return model.Fold(s.id) == model.Fold(id) })
-		if at < 0 {
-			all = append(all, &siteParts{id: id, old: convert.OldSite{ID: id}})
-			at = len(all) - 1
+		s, ok := known[model.Fold(id)]
+		if !ok {
+			s = &siteParts{id: id, old: convert.OldSite{ID: id}}
+			known[model.Fold(id)], all = s, append(all, s)
 		}
-		return all[at]
+		return s
 	}
 	doubles := map[string]bool{}
 	err := i.each("", vsites, func(doc *document.Value) error {
@@ -49,7 +52,10 @@ func (i *run) sites() error {
 		}
 		doubles[model.Fold(id)] = true
 		i.virtualSite(byID(id), doc)
-		return nil
+		if err := tooManySites(len(all)); err != nil {
+			return err
+		}
+		return i.c.Hold(len(doc.Raw()))
 	})
 	if err != nil {
 		return err
@@ -67,7 +73,7 @@ func (i *run) sites() error {
 	}
 	for _, s := range all {
 		if err := i.site(s); err != nil {
-			return fmt.Errorf("site %s: %w", s.id, err)
+			return fmt.Errorf("site %.80q: %w", s.id, err)
 		}
 	}
 	return nil
@@ -93,6 +99,14 @@ func ofFolder(all []*siteParts, folder string) *siteParts {
 		if len(found) == 1 {
 			return found[0]
 		}
+	}
+	return nil
+}
+
+// tooManySites refuses a source with more sites than anybody has.
+func tooManySites(n int) error {
+	if n > container.MaxSites {
+		return fmt.Errorf("%w: it has more than %d sites", archive.ErrHostile, container.MaxSites)
 	}
 	return nil
 }
@@ -178,7 +192,7 @@ func (i *run) site(s *siteParts) error {
 	in := &siteRun{run: i, folders: s.folders}
 	err := in.each(srvConfig, func(doc *document.Value) error {
 		i.srvConfig(s, doc)
-		return nil
+		return i.c.Hold(len(doc.Raw()))
 	})
 	if err != nil {
 		return err
@@ -295,7 +309,7 @@ func (in *siteRun) hostKeys() error {
 	err := in.each(hostKeys, func(doc *document.Value) error {
 		list = append(list, convert.HostKey{ID: identity(doc), Name: doc.Get("name").Str(), Text: doc.Get("key").Str()})
 		in.leave(doc, hostKeys, "it is made of the key", "type", "fingerprint")
-		return nil
+		return in.c.Hold(len(doc.Raw()))
 	})
 	if err != nil {
 		return err
@@ -337,6 +351,8 @@ func (in *siteRun) vfss() error {
 		marked, ok := truth(doc.Get("encrypt"))
 		pass := doc.Get("passPhrase")
 		old.Encrypted = marked || !ok
+		// How version 6 encrypts is not known to ss-vfsdecrypt.
+		old.Recover = "download the files as a user while the old server runs, which decrypts them"
 		old.Doubtful = !old.Encrypted && (pass.Str() != "" || pass.Get("payload").Str() != "")
 		pass.Skip()
 		if v := doc.Get("targetPayload"); v != nil && old.Disk && !v.Empty() {
@@ -503,6 +519,6 @@ func (in *siteRun) siteAdmins() error {
 			}
 		}
 		in.run.admins = append(in.run.admins, a)
-		return nil
+		return in.c.Hold(len(doc.Raw()))
 	})
 }

@@ -82,6 +82,7 @@ var schema = container.Schema{
 	},
 	Sites:   []string{"sites", "vsites", "virtualsites"},
 	Ignored: []string{"readme"},
+	Past:    []string{transient},
 }
 
 // Source is an opened backup of version 6.
@@ -137,6 +138,7 @@ func (s *Source) Import(ctx context.Context, o importer.Options, to importer.Tak
 		return err
 	}
 	c.CheckRelease(Product, s.version, Last)
+	c.Assume("quotas are bytes, speeds kilobits a second, the life of sessions minutes, and times without a zone UTC")
 	i := &run{ctx: ctx, set: s.set, c: c, r: r}
 	for _, name := range s.set.Strange {
 		c.Strange(name)
@@ -193,6 +195,9 @@ func (i *run) walk(site, name string, look func([]byte) bool, take func(doc *doc
 			return err
 		}
 		doc.Unused(name, i.r.Unknown)
+		if err := i.r.Full(); err != nil {
+			return fmt.Errorf("%w: %w", archive.ErrHostile, err)
+		}
 		return nil
 	})
 }
@@ -218,7 +223,12 @@ func (i *run) version() error {
 func (i *run) nodes() error {
 	var list []convert.Node
 	err := i.each("", nodes, func(doc *document.Value) error {
-		list = append(list, convert.Node{ID: identity(doc), Description: doc.Get("description").Str(), Raw: doc.Raw()})
+		n := convert.Node{ID: identity(doc), Description: doc.Get("description").Str()}
+		if err := i.c.Hold(len(doc.Raw())); err != nil {
+			return err
+		}
+		n.Raw = fmt.Sprintf(`{"id":%s,"description":%s}`, doc.Get("id", "_id").Raw(), doc.Get("description").Raw())
+		list = append(list, n)
 		i.leave(doc, nodes, "nodes make keys of their own here", "privateKey", "publicKey")
 		return nil
 	})
@@ -318,9 +328,7 @@ func (i *run) others() error {
 		if err != nil {
 			return err
 		}
-		for range n {
-			i.c.Drop(report.Other, site, "notices and counts", report.OtherSettings, "it is of the past, and not of the configuration", "")
-		}
+		i.r.DropAll(report.Other, site, "notices and counts", n, report.OtherSettings, "it is of the past, and not of the configuration", "")
 	}
 	return i.c.Admins(i.admins)
 }

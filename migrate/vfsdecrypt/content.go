@@ -181,6 +181,7 @@ type Content struct {
 	pad       Padding
 	length    int64 // -1 if unknown
 	told      int64 // bytes given out
+	zeros     int   // taken off the end as padding
 	buf       []byte
 	ready     []byte
 }
@@ -224,6 +225,9 @@ func (c *Content) unpad(last []byte) ([]byte, error) {
 		for n < min(blockSize-1, len(last)) && last[len(last)-1-n] == 0 {
 			n++
 		}
+	}
+	if c.pad == Zeros && c.length < 0 {
+		c.zeros = n
 	}
 	if c.length < 0 {
 		return last[:len(last)-n], nil

@@ -2,6 +2,10 @@ package vfsdecrypt
 
 import (
 	"context"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +14,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +57,17 @@ type state struct {
 	Format  int    `json:"format"`
 	Profile string `json:"profile"`
 	Source  string `json:"source"`
+	// Salt and Check tell the passphrase again, and not what it is.
+	Salt  []byte `json:"salt"`
+	Check []byte `json:"check"`
+}
+
+// checkRounds makes it slow to guess the passphrase by its check.
+const checkRounds = 50_000
+
+// checkOf is the check of a passphrase.
+func checkOf(passphrase string, salt []byte) ([]byte, error) {
+	return pbkdf2.Key(sha256.New, passphrase, salt, checkRounds, sha256.Size)
 }
 
 // Folder is a target on a disk.
@@ -101,7 +118,7 @@ func parseState(raw []byte) (state, error) {
 
 // OpenFolder begins or goes on with a target folder. It makes the folder if there is none,
 // and refuses with ErrTaken, ErrOther and ErrBusy.
-func OpenFolder(dir, source string, p Profile, now func() time.Time) (*Folder, error) {
+func OpenFolder(dir, source string, k *Keys, now func() time.Time) (*Folder, error) {
 	if err := apart(dir, source); err != nil {
 		return nil, err
 	}
@@ -113,7 +130,7 @@ func OpenFolder(dir, source string, p Profile, now func() time.Time) (*Folder, e
 		return nil, fmt.Errorf("open the target: %w", err)
 	}
 	f := &Folder{root: root, dir: dir, now: now, settled: now()}
-	if err := f.begin(state{stateForm, p.String(), absolute(source)}); err != nil {
+	if err := f.begin(state{Format: stateForm, Profile: k.Profile.String(), Source: absolute(source)}, k.passphrase); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -151,10 +168,17 @@ func inside(dir, path string) bool {
 }
 
 // begin writes down what the folder is for, or compares.
-func (f *Folder) begin(want state) error {
+func (f *Folder) begin(want state, passphrase string) error {
 	raw, err := f.root.ReadFile(stateFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		want.Salt = make([]byte, 16)
+		if _, err := rand.Read(want.Salt); err != nil {
+			return err
+		}
+		if want.Check, err = checkOf(passphrase, want.Salt); err != nil {
+			return fmt.Errorf("remember the passphrase: %w", err)
+		}
 		if err := f.mark(want); err != nil {
 			return err
 		}
@@ -165,8 +189,15 @@ func (f *Folder) begin(want state) error {
 		if err != nil {
 			return fmt.Errorf("%s in the target: %w", stateFile, err)
 		}
-		if got != want {
+		if got.Profile != want.Profile || got.Source != want.Source {
 			return fmt.Errorf("%w: profile %q, source %s; go on with these, or give an empty folder", ErrOther, got.Profile, got.Source)
+		}
+		check, err := checkOf(passphrase, got.Salt)
+		if err != nil {
+			return fmt.Errorf("compare the passphrase: %w", err)
+		}
+		if subtle.ConstantTimeCompare(check, got.Check) != 1 {
+			return fmt.Errorf("%w: another passphrase; give the one that it was begun with, or an empty folder", ErrOther)
 		}
 	}
 	if f.lock, err = f.root.OpenFile(lockFile, os.O_CREATE|os.O_RDWR, fileMode); err != nil {
@@ -209,8 +240,9 @@ func (f *Folder) mark(want state) error {
 	return f.root.Rename(stateFile+".new", stateFile)
 }
 
-// Has implements Target. The time is set before a file gets its name.
-func (f *Folder) Has(file File, least, most int64) (bool, error) {
+// Has implements Target. The time is set before a file gets its name, and the folder has
+// nothing but what this program put there.
+func (f *Folder) Has(file File, want Expected) (bool, error) {
 	info, err := f.root.Lstat(file.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -218,7 +250,7 @@ func (f *Folder) Has(file File, least, most int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return info.Mode().IsRegular() && info.Size() >= least && info.Size() <= most &&
+	return info.Mode().IsRegular() && info.Size() >= want.Least && info.Size() <= want.Most &&
 		info.ModTime().Sub(file.Modified).Abs() < sameTime, nil
 }
 
@@ -251,7 +283,33 @@ func (f *Folder) Put(_ context.Context, file File, open func() (io.ReadCloser, e
 	if err != nil {
 		return errors.Join(err, f.root.Remove(part))
 	}
+	if err := f.caseOnly(file.Path); err != nil {
+		return errors.Join(err, f.root.Remove(part))
+	}
 	return f.place(placed{part, file.Path}, n)
+}
+
+// caseOnly refuses a name for which the disk has a file under another one: where the case
+// of letters makes no difference, that file would go.
+func (f *Folder) caseOnly(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if slices.ContainsFunc(f.waiting, func(p placed) bool { return strings.EqualFold(p.path, name) }) {
+		if err := f.settle(); err != nil {
+			return err
+		}
+	}
+	if _, err := f.root.Lstat(name); err != nil {
+		return nil // mostly: there is none
+	}
+	entries, err := fs.ReadDir(f.root.FS(), path.Dir(name))
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == path.Base(name) }) {
+		return errors.New("another file has this name but for the case of letters, which makes no difference on the disk of the target; decrypt it to another place")
+	}
+	return nil
 }
 
 // write tells errors of the disk, which end the run, from those of the file.

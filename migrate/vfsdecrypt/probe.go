@@ -28,6 +28,10 @@ type Sample struct {
 	// Data is the whole file if Complete, otherwise its beginning.
 	Data     []byte
 	Complete bool
+	// Tail is the last two blocks of a file that is not Complete, and Size its length; none
+	// if they are not known.
+	Tail []byte
+	Size int64
 }
 
 // Prober finds profiles.
@@ -220,6 +224,16 @@ func (s *sharedKeys) rank(p Profile, samples []Sample) ranking {
 		fmt.Fprintf(sum, "%d ", len(content))
 		sum.Write(content)
 		bits := keys.judge(sample, content)
+		end, taken, ok := keys.end(sample)
+		if !ok {
+			r.bits -= 24
+			continue
+		}
+		fmt.Fprintf(sum, "%d ", taken)
+		sum.Write(end)
+		if p.Mode.whole() {
+			bits += padBits(p.Pad, taken)
+		}
 		r.bits += bits
 		if bits >= sure {
 			r.recognised++
@@ -249,15 +263,52 @@ func (k *Keys) judge(s Sample, content []byte) int {
 		return bits
 	}
 	taken := len(s.Data) - int(k.Profile.headerSize()) - len(content)
-	switch {
-	case k.hasLength():
-		bits += 32
-	case k.Profile.Pad == PKCS7:
-		bits += min(8*taken, 64)
-	case k.Profile.Pad == Zeros:
-		bits += 4 * taken
+	if k.hasLength() {
+		return bits + 32
 	}
-	return bits
+	return bits + padBits(k.Profile.Pad, taken)
+}
+
+// padBits is how much a padding of so many bytes says.
+func padBits(pad Padding, taken int) int {
+	switch pad {
+	case PKCS7:
+		return min(8*taken, 64)
+	case Zeros:
+		return 4 * taken
+	}
+	return 0
+}
+
+// end is the last block of a sample of which only beginning and end are there, without
+// its padding, and how much that was. ok is false for one that no file of the profile ends
+// in. Modes that have no padding, and headers that say the length, leave nothing to tell.
+func (k *Keys) end(s Sample) (block []byte, taken int, ok bool) {
+	if len(s.Tail) < 2*blockSize || !k.Profile.Mode.whole() || k.hasLength() {
+		return nil, 0, true
+	}
+	body := s.Size - k.Profile.headerSize()
+	if body < 2*blockSize || body%blockSize != 0 {
+		return nil, 0, false
+	}
+	h, err := k.Profile.readHeader(bytes.NewReader(s.Data))
+	if err != nil {
+		return nil, 0, false
+	}
+	key, _, err := k.keyed(h)
+	if err != nil {
+		return nil, 0, false
+	}
+	// What stands before the last block is its vector, where there is one.
+	d, err := newDecrypter(k.Profile.Mode, key, s.Tail[:blockSize])
+	if err != nil {
+		return nil, 0, false
+	}
+	block = bytes.Clone(s.Tail[blockSize:])
+	d.decrypt(block)
+	c := &Content{pad: k.Profile.Pad, length: -1}
+	rest, err := c.unpad(block)
+	return rest, len(block) - len(rest), err == nil
 }
 
 // try decrypts a sample; false if it cannot be one of the profile.

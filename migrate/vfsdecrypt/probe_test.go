@@ -178,7 +178,7 @@ func TestAProbeCanBeCalledOff(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	p := Prober{Passphrase: passphrase}
-	if _, err := p.Find(ctx, []Sample{{"a.txt", randomBytes(100), true}}); !errors.Is(err, context.Canceled) {
+	if _, err := p.Find(ctx, []Sample{{Name: "a.txt", Data: randomBytes(100), Complete: true}}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

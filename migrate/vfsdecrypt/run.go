@@ -12,9 +12,8 @@ import (
 
 // Target is where decrypted files go. It is used by several goroutines.
 type Target interface {
-	// Has tells whether the file is there from an earlier run, whole. least and most
-	// bound the length that its content can have.
-	Has(f File, least, most int64) (bool, error)
+	// Has tells whether the file is there from an earlier run, whole.
+	Has(f File, want Expected) (bool, error)
 	// MakeFolder makes a folder; one that is there is fine.
 	MakeFolder(f File) error
 	// Put writes a file so that it appears when it is whole, with the time of its source.
@@ -22,6 +21,15 @@ type Target interface {
 	Put(ctx context.Context, f File, open func() (io.ReadCloser, error)) error
 	// Settle makes what was put last; Run calls it at its end, whatever the end is.
 	Settle() error
+}
+
+// Expected is what the content of a file must be like.
+type Expected struct {
+	// Least and Most bound its length.
+	Least, Most int64
+	// Head is its beginning, at most n bytes: what is as long may be another file, or this
+	// one as it was, encrypted.
+	Head func(n int) ([]byte, error)
 }
 
 // stop is an error that ends a run, as the file that met it is not its cause.
@@ -45,6 +53,8 @@ const (
 	Copied Status = "copied"
 	// Odd: it was decrypted, and its content is not what its name promises.
 	Odd Status = "odd"
+	// Unproved: it was decrypted, and neither its content nor its end tells whether rightly.
+	Unproved Status = "unproved"
 	// Passed: links, devices; not taken.
 	Passed Status = "passed"
 	// Failed: it is not in the target.
@@ -59,7 +69,9 @@ type Outcome struct {
 	Bytes int64
 	// Kind is what the content is, if it was recognised.
 	Kind string
-	Err  error
+	// Zeros is how many zero bytes at its end were taken for padding.
+	Zeros int
+	Err   error
 	// told is how much of it Moved was told of.
 	told int64
 }
@@ -70,10 +82,13 @@ type Total struct {
 	Folders int64            `json:"folders"`
 	Bytes   int64            `json:"bytes"` // of encrypted files
 	Of      map[Status]int64 `json:"of,omitempty"`
+	// Zeros is how many files ended in zero bytes that were taken for padding: a tar or a
+	// picture may have had some of its own.
+	Zeros int64 `json:"zeros,omitempty"`
 }
 
 // Wrong is how many files somebody should look at.
-func (t Total) Wrong() int64 { return t.Of[Failed] + t.Of[Odd] }
+func (t Total) Wrong() int64 { return t.Of[Failed] + t.Of[Odd] + t.Of[Unproved] }
 
 // Reporter hears of a run; its calls come one at a time.
 type Reporter interface {
@@ -185,6 +200,9 @@ func (r *running) done(o Outcome) {
 	r.total.Files++
 	r.total.Bytes += o.Size
 	r.total.Of[o.Status]++
+	if o.Zeros > 0 {
+		r.total.Zeros++
+	}
 	r.bytes += o.Size - o.told
 	r.Reporter.Done(o, r.total)
 	r.Reporter.Moved(r.bytes)
@@ -205,7 +223,7 @@ func (r *running) file(ctx context.Context, f File) error {
 	o := Outcome{File: f}
 	least, most := r.Keys.Sizes(f.Size)
 	// What was not encrypted came along as it was.
-	there, err := r.Target.Has(f, least, max(most, f.Size))
+	there, err := r.Target.Has(f, Expected{least, max(most, f.Size), func(n int) ([]byte, error) { return r.head(ctx, f, n) }})
 	if there {
 		o.Status = Present
 		r.done(o)
@@ -222,6 +240,16 @@ func (r *running) file(ctx context.Context, f File) error {
 	}
 	r.done(o)
 	return nil
+}
+
+// head is the beginning of what a file becomes.
+func (r *running) head(ctx context.Context, f File, n int) ([]byte, error) {
+	content, err := r.open(ctx, &Outcome{File: f})
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close()
+	return io.ReadAll(io.LimitReader(content, int64(n)))
 }
 
 // open begins to read a file, and says in o what it looks like.
@@ -331,10 +359,29 @@ func (m *meter) judge() {
 	if kind, bits := look(m.head, false); bits >= sure {
 		m.outcome.Kind = kind
 	}
-	if m.outcome.Status == Decrypted && !fits(m.outcome.Path, m.head) {
+	m.outcome.Zeros = m.content.zeros
+	if m.outcome.Status != Decrypted {
+		return
+	}
+	switch {
+	case !fits(m.outcome.Path, m.head):
 		m.outcome.Status = Odd
 		m.outcome.Err = fmt.Errorf("its content is not that of a file of the kind %s", kindOfName(m.outcome.Path))
+	case !m.proved():
+		m.outcome.Status = Unproved
+		m.outcome.Err = errors.New("neither its content nor its end tells whether passphrase and profile are its own; look at it")
 	}
+}
+
+// proved tells whether something speaks for the key: a kind that was recognised, be it
+// weakly if the name promises it, or an end that only the right key gives.
+func (m *meter) proved() bool {
+	p := m.run.Keys.Profile
+	if m.outcome.Bytes == 0 || m.outcome.Kind != "" || p.Mode.whole() && p.Pad == PKCS7 || m.run.Keys.hasLength() {
+		return true
+	}
+	kind, bits := look(m.head, false)
+	return bits > 0 && kind == kindOfName(m.outcome.Path)
 }
 
 // Close implements io.Closer.

@@ -49,7 +49,7 @@ func keysOf(t testing.TB, text string) *Keys {
 
 func folder(t testing.TB, dir, source string, keys *Keys) *Folder {
 	t.Helper()
-	f, err := OpenFolder(dir, source, keys.Profile, time.Now)
+	f, err := OpenFolder(dir, source, keys, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestAFolderIsDecryptedWhole(t *testing.T) {
 	if !maps.Equal(before, contents(t, source)) {
 		t.Error("the source was changed")
 	}
-	if _, err := OpenFolder(dir, source, keysOf(t, oldProfile).Profile, time.Now); !errors.Is(err, ErrTaken) {
+	if _, err := OpenFolder(dir, source, keysOf(t, oldProfile), time.Now); !errors.Is(err, ErrTaken) {
 		t.Errorf("a folder that is done is begun anew: %v", err)
 	}
 	c := &heard{}
@@ -303,7 +303,7 @@ func TestATargetMustBeApartEmptyOrOfThisRun(t *testing.T) {
 	source, _ := old(t, oldProfile, map[string][]byte{"a.txt": []byte("text")})
 	p := mustParse(t, oldProfile)
 	open := func(dir, from string, p Profile) error {
-		f, err := OpenFolder(dir, from, p, time.Now)
+		f, err := OpenFolder(dir, from, keysOf(t, p.String()), time.Now)
 		if err == nil {
 			err = f.Close()
 		}
@@ -360,9 +360,9 @@ type failing struct {
 	puts int
 }
 
-func (*failing) Has(File, int64, int64) (bool, error) { return false, nil }
-func (*failing) MakeFolder(File) error                { return nil }
-func (*failing) Settle() error                        { return nil }
+func (*failing) Has(File, Expected) (bool, error) { return false, nil }
+func (*failing) MakeFolder(File) error            { return nil }
+func (*failing) Settle() error                    { return nil }
 func (f *failing) Put(_ context.Context, _ File, open func() (io.ReadCloser, error)) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

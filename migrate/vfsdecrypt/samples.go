@@ -3,6 +3,7 @@ package vfsdecrypt
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -100,6 +101,18 @@ func readSample(source fs.FS, f File) (s Sample, err error) {
 	}
 	if s.Data, err = io.ReadAll(io.LimitReader(file, limit)); err != nil {
 		return s, fmt.Errorf("read the sample %s: %w", f.Path, err)
+	}
+	if s.Complete {
+		return s, nil
+	}
+	// The end tells of the padding, and two blocks of it are enough to decrypt the last.
+	at, ok := file.(io.ReaderAt)
+	if !ok {
+		return s, nil
+	}
+	s.Size, s.Tail = f.Size, make([]byte, 2*blockSize)
+	if _, err := at.ReadAt(s.Tail, f.Size-int64(len(s.Tail))); err != nil && !errors.Is(err, io.EOF) {
+		return s, fmt.Errorf("read the end of the sample %s: %w", f.Path, err)
 	}
 	return s, nil
 }

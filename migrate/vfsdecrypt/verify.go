@@ -18,7 +18,7 @@ var ErrDiffers = errors.New("it is not what the source becomes")
 type Compare struct{ With fs.FS }
 
 // Has implements Target: nothing is taken for granted.
-func (c Compare) Has(File, int64, int64) (bool, error) { return false, nil }
+func (c Compare) Has(File, Expected) (bool, error) { return false, nil }
 
 // MakeFolder implements Target. Of a folder that is missing its files tell.
 func (c Compare) MakeFolder(File) error { return nil }

@@ -18,6 +18,13 @@ const UpdatesFile = "/var/lib/ss-setup/updates.json"
 // DefaultState is a daemon's folder outside the generations.
 func DefaultState(program string) string { return "/var/lib/" + program }
 
+// KeyRing is the folder of the keys of a server whose state is in that folder.
+func KeyRing(state string) string { return path.Join(state, "keyring") }
+
+// Snapshots is the folder of the copies of the store of a server whose state is in that
+// folder.
+func Snapshots(state string) string { return path.Join(state, "snapshots") }
+
 // GenerationHome is the folder of a generation.
 func GenerationHome(n int) string { return path.Join("/opt/ss-server/generations", strconv.Itoa(n)) }
 

@@ -28,6 +28,13 @@ func DefaultState(program string) string {
 	return filepath.Join(config.StateFolder, folder)
 }
 
+// KeyRing is the folder of the keys of a server whose state is in that folder: beside it.
+func KeyRing(state string) string { return filepath.Join(filepath.Dir(state), "keyring") }
+
+// Snapshots is the folder of the copies of the store of a server whose state is in that
+// folder: beside it.
+func Snapshots(state string) string { return filepath.Join(filepath.Dir(state), "snapshots") }
+
 // DefaultLogs is where the server keeps its own logs, such as the audit log.
 var DefaultLogs = filepath.Join(config.StateFolder, "log")
 

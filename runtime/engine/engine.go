@@ -51,6 +51,9 @@ type Options struct {
 	// Filling is for a store that is made at once, with objects nearly in the order of
 	// their keys: its pages are filled, without room for more.
 	Filling bool
+	// Checked tells that whoever writes normalises and validates objects before, so that
+	// it is not done again.
+	Checked bool
 }
 
 // Engine is the server's objects. Its methods may be called at once.
@@ -60,7 +63,8 @@ type Engine struct {
 	now    func() time.Time
 	log    *slog.Logger
 	// fill is how full pages of objects are made; 0 is the usual.
-	fill float64
+	fill    float64
+	checked bool
 
 	writing sync.Mutex
 	index   atomic.Pointer[index]
@@ -70,7 +74,7 @@ type Engine struct {
 // Open reads the index. An index that does not fit the objects is made anew from them;
 // the store's own lock must be held, as it is while it is open.
 func Open(o Options) (*Engine, error) {
-	e := &Engine{store: o.Store, sealer: o.Sealer, now: o.Now, log: o.Log}
+	e := &Engine{store: o.Store, sealer: o.Sealer, now: o.Now, log: o.Log, checked: o.Checked}
 	if o.Filling {
 		e.fill = 0.9
 	}

@@ -15,7 +15,7 @@ import (
 // release would refuse to write: they were right for the release that wrote them, or
 // refer to what is missing.
 func Verify(tx *bbolt.Tx) (faults []string, damage error) {
-	v := verifier{tx: tx, seq: seqOf(tx), revs: map[uint64]bool{}}
+	v := verifier{tx: tx, seq: seqOf(tx), revs: map[uint64]bool{}, there: map[model.Key]bool{}}
 	for _, kind := range model.Kinds() {
 		if err := v.kind(kind); err != nil {
 			return v.faults, err
@@ -34,8 +34,10 @@ func Rebuild(tx *bbolt.Tx) error { return rebuildIndex(tx) }
 const maxFaults = 1000
 
 type verifier struct {
-	tx     *bbolt.Tx
-	seq    uint64
+	tx  *bbolt.Tx
+	seq uint64
+	// there are objects that others refer to, which often are the same few.
+	there  map[model.Key]bool
 	revs   map[uint64]bool // revisions of objects that the log has not told of yet
 	faults []string
 	stale  error
@@ -107,11 +109,21 @@ func (v *verifier) object(kind model.Kind, row, record, indexed []byte) error {
 		v.fault("%v", err)
 	}
 	for _, r := range o.References() {
-		if b, err := bucket(v.tx, objectsBucket, r.To.Kind); err != nil || b.Get(rowKey(r.To)) == nil {
+		if !v.has(r.To) {
 			v.fault("%s: %s: there is no %s; make it, or choose another", model.Describe(key), r.Field, model.Describe(r.To))
 		}
 	}
 	return nil
+}
+
+func (v *verifier) has(key model.Key) bool {
+	there, known := v.there[key]
+	if !known {
+		b, err := bucket(v.tx, objectsBucket, key.Kind)
+		there = err == nil && b.Get(rowKey(key)) != nil
+		v.there[key] = there
+	}
+	return there
 }
 
 // changes checks that the log has the last change of every object.

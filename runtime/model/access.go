@@ -216,13 +216,15 @@ func normalizeChains(list []AuthChain) {
 func (c *check) chains(field string, list []AuthChain) {
 	seen := map[AuthChain]bool{}
 	for i, chain := range list {
-		methods, named := chain.Methods(), map[AuthMethod]bool{}
+		methods, named, own := chain.Methods(), map[AuthMethod]bool{}, at(field, i)
 		for _, m := range methods {
-			oneOf(c, at(field, i), m, authMethods)
-			c.that(first(named, m), at(field, i), fmt.Sprintf("it has %s twice", m), "name each method once")
+			oneOf(c, own, m, authMethods)
+			if !first(named, m) {
+				c.add(own, fmt.Sprintf("it has %s twice", m), "name each method once")
+			}
 		}
-		c.that(methods[0] != AuthTOTP, at(field, i), "a code alone would be the whole login", "put publickey or password before totp")
-		c.that(first(seen, chain), at(field, i), "it is there twice", "take one away")
+		c.that(methods[0] != AuthTOTP, own, "a code alone would be the whole login", "put publickey or password before totp")
+		c.that(first(seen, chain), own, "it is there twice", "take one away")
 	}
 }
 
@@ -322,7 +324,9 @@ func CanonicalPath(text string) string {
 }
 
 func (c *check) path(field, text string) {
-	c.that(IsPath(text), field, quoted(text)+" is not a path of the server", "write it as /folder/in/folder, without .. and \\")
+	if !IsPath(text) {
+		c.add(field, quoted(text)+" is not a path of the server", "write it as /folder/in/folder, without .. and \\")
+	}
 }
 
 // IsPath tells whether a path of the server is one that an object may name.

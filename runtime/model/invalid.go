@@ -78,7 +78,8 @@ func (c *check) add(field, problem, cure string) {
 	c.errors = append(c.errors, FieldError{Field: field, Problem: problem, Cure: cure})
 }
 
-// that notes a problem unless ok.
+// that notes a problem unless ok. Where its words have to be made, what is checked for every
+// user says add itself: most are right.
 func (c *check) that(ok bool, field, problem, cure string) {
 	if !ok {
 		c.add(field, problem, cure)
@@ -109,20 +110,25 @@ func (c *check) optionalName(field, name string) {
 	}
 }
 
+// tooLong is the cure for a text of more than maxText bytes.
+var tooLong = fmt.Sprintf("use at most %d bytes", maxText)
+
 // text checks what people write freely.
 func (c *check) text(field, text string) {
-	c.that(len(text) <= maxText, field, "it is too long", fmt.Sprintf("use at most %d bytes", maxText))
+	c.that(len(text) <= maxText, field, "it is too long", tooLong)
 	c.that(isText(text, "\n\t\r"), field, "it contains characters that cannot be seen", "write it again")
 }
 
 // line checks a text of one line.
 func (c *check) line(field, text string) {
-	c.that(len(text) <= maxText, field, "it is too long", fmt.Sprintf("use at most %d bytes", maxText))
+	c.that(len(text) <= maxText, field, "it is too long", tooLong)
 	c.that(isText(text, ""), field, "it is not one line of text", "write it again")
 }
 
 func (c *check) number(field string, n, low, high int64) {
-	c.that(n >= low && n <= high, field, fmt.Sprintf("%d is out of range", n), fmt.Sprintf("use %d to %d", low, high))
+	if n < low || n > high {
+		c.add(field, fmt.Sprintf("%d is out of range", n), fmt.Sprintf("use %d to %d", low, high))
+	}
 }
 
 func (c *check) port(field string, port int) { c.number(field, int64(port), 1, 65535) }

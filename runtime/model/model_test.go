@@ -74,7 +74,7 @@ func full() []Object {
 		&HostKey{head("ed25519"), "main", "ssh-ed25519", keyLine, keyPrint, sealed, true},
 		&Certificate{head("web"), "main", CertPEM, []string{"sftp.example.com"}, "-----BEGIN CERTIFICATE-----\n", sealed, day, day, "aa"},
 		&Entry{head("block:192.0.2.66"), "main", ListBlock, "192.0.2.66", day, ReasonAuth, 2, "seen often"},
-		&Legacy{head("OnLogin"), "main", "v6", "script", json.RawMessage(`{"code":"x"}`)},
+		&Legacy{head("OnLogin"), "main", "v6", "script", json.RawMessage(`{"code":"x"}`), sealed},
 		&Settings{
 			head(SettingsName),
 			WebSettings{30, "web", []string{"192.0.2.3"}, 600},
@@ -467,6 +467,41 @@ func TestTheFolderOfAVFSHasOneForm(t *testing.T) {
 		v.Normalize()
 		if v.Root != want {
 			t.Errorf("%q became %q, want %q", text, v.Root, want)
+		}
+	}
+}
+
+// TestAPlainKeyIsReadAsEveryOther: the quick way for what most keys are gives what the
+// library gives, and takes nothing that it refuses.
+func TestAPlainKeyIsReadAsEveryOther(t *testing.T) {
+	lines := []string{
+		keyLine, keyLine + " ", keyLine + "\n", keyLine + " laptop", " " + keyLine, strings.ToUpper(keyLine), keyLine[:len(keyLine)-1], keyLine + "A",
+		keyLine[:len(keyLine)-1] + "=", keyLine[:len(keyLine)-1] + "\n", strings.Replace(keyLine, "AAAAC3", "AAAAB3", 1), "ssh-rsa " + strings.TrimPrefix(keyLine, ed25519Key),
+		ed25519Key + strings.Repeat("A", 68), "",
+	}
+	for _, line := range lines {
+		quick := PublicKey{Key: line}
+		quick.normalize()
+		slow := PublicKey{Key: line}
+		if key, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(line)); err == nil && len(options) == 0 && len(rest) == 0 {
+			slow.Key, slow.Fingerprint = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))), ssh.FingerprintSHA256(key)
+		}
+		if quick.Key != slow.Key || quick.Fingerprint != slow.Fingerprint {
+			t.Errorf("%q: %q %s, not %q %s", line, quick.Key, quick.Fingerprint, slow.Key, slow.Fingerprint)
+		}
+	}
+}
+
+// TestAPlainNameIsRightByTheSlowRuleToo: the quick way only saves time.
+func TestAPlainNameIsRightByTheSlowRuleToo(t *testing.T) {
+	for _, name := range []string{"user000001", "anna.lena@example.com", "A-B_C@D-E", "conout$1", "clock$12", "aux.txt.", "com1.txtxx", "12345678.", "........", "a.......", "abcdefgh.con"} {
+		if !isPlainName(name) {
+			continue
+		}
+		folded := Fold(name)
+		stem, _, _ := strings.Cut(folded, ".")
+		if reservedNames[stem] || strings.HasSuffix(name, ".") || strings.TrimSpace(name) != name || len(name) > maxName || strings.ContainsAny(folded, `/\:*?"<>|`) {
+			t.Errorf("%q is taken for right", name)
 		}
 	}
 }

@@ -63,6 +63,9 @@ func init() {
 // nameProblem says what is wrong with the name of a user, a group, a VFS: such names
 // are also names of folders, on every system, and stand in logs.
 func nameProblem(name string) (problem, cure string) {
+	if isPlainName(name) {
+		return "", ""
+	}
 	folded := Fold(name)
 	switch {
 	case name == "":
@@ -93,6 +96,23 @@ func nameProblem(name string) (problem, cure string) {
 		return "Windows reserves it for a device", "choose another"
 	}
 	return "", ""
+}
+
+// isPlainName tells names that are surely right, which most are: too long for a device of
+// Windows, of letters that every rule allows.
+func isPlainName(name string) bool {
+	const longerThanDevices = 8
+	if len(name) < longerThanDevices || len(name) > maxName || name[len(name)-1] == '.' {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '@' || c == '.' && i >= longerThanDevices
+		if !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // slugProblem says what is wrong with the name of a node, a site, a binding: these

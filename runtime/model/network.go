@@ -63,8 +63,9 @@ func canonicalNetworks(list []string) {
 }
 
 func (c *check) network(field, text string) {
-	_, err := Network(text)
-	c.that(err == nil, field, quoted(text)+" is not an address or network", "write it as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32")
+	if _, err := Network(text); err != nil {
+		c.add(field, quoted(text)+" is not an address or network", "write it as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32")
+	}
 }
 
 func (c *check) networks(field string, list []string) {

@@ -333,6 +333,8 @@ type Legacy struct {
 	Source string          `json:"source"`
 	Type   string          `json:"type"`
 	Data   json.RawMessage `json:"data,omitempty"`
+	// Whole is all of it, as JSON, where Data leaves out what is secret.
+	Whole Secret `json:"whole,omitzero"`
 }
 
 // Key is the object's identity.
@@ -357,3 +359,6 @@ func (l *Legacy) Validate() error {
 
 // References are the object's site.
 func (l *Legacy) References() []Reference { return siteReference(l.Site) }
+
+// Secrets are the fields kept encrypted.
+func (l *Legacy) Secrets() []SecretField { return []SecretField{{"whole", &l.Whole}} }

@@ -1,6 +1,8 @@
 package model
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,6 +50,10 @@ func (k *PublicKey) normalize() {
 	if len(k.Key) > maxPublicKey {
 		return
 	}
+	if blob, ok := plainEd25519(k.Key); ok {
+		k.Fingerprint = fingerprint(blob)
+		return
+	}
 	key, comment, options, rest, err := ssh.ParseAuthorizedKey([]byte(k.Key))
 	if err != nil || len(options) > 0 || len(rest) > 0 {
 		return
@@ -59,14 +65,44 @@ func (k *PublicKey) normalize() {
 	k.Fingerprint = ssh.FingerprintSHA256(key)
 }
 
+// ed25519Key begins the line of a key of ed25519, ed25519Blob what is in its base64: most
+// keys are of this kind.
+const (
+	ed25519Key  = "ssh-ed25519 "
+	ed25519Blob = "\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"
+	ed25519Size = len(ed25519Blob) + 32
+)
+
+// plainEd25519 reads the line of a key of ed25519 that is in its canonical form already.
+func plainEd25519(line string) (blob []byte, ok bool) {
+	text, ok := strings.CutPrefix(line, ed25519Key)
+	// As many bytes as are in it have one form in base64, without padding.
+	if !ok || len(text) != ed25519Size/3*4 || strings.ContainsAny(text, "\r\n") {
+		return nil, false
+	}
+	blob, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(blob) != ed25519Size || !strings.HasPrefix(string(blob), ed25519Blob) {
+		return nil, false
+	}
+	return blob, true
+}
+
+// fingerprint is that of a key, as programs for SSH show it.
+func fingerprint(blob []byte) string {
+	sum := sha256.Sum256(blob)
+	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
+}
+
 func (c *check) publicKeys(field string, list []PublicKey) {
 	c.that(len(list) <= 100, field, "there are too many keys", "keep at most 100")
 	seen := map[string]bool{}
 	for i, k := range list {
-		c.line(at(field, i)+".name", k.Name)
+		own := at(field, i)
+		c.line(own+".name", k.Name)
+		own += ".key"
 		// Normalize makes a fingerprint of what it can read.
-		c.that(k.Fingerprint != "", at(field, i)+".key", "it is not a public key", "write one line as in a .pub file: type and base64, without options")
-		c.that(first(seen, k.Key), at(field, i)+".key", "it is there twice", "take one away")
+		c.that(k.Fingerprint != "", own, "it is not a public key", "write one line as in a .pub file: type and base64, without options")
+		c.that(first(seen, k.Key), own, "it is there twice", "take one away")
 	}
 }
 

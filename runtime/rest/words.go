@@ -225,7 +225,8 @@ var words = map[string][]map[string]string{
 	"Legacy": {everyObject, {
 		"source": "The version of the product that it comes from.",
 		"type":   "What it was there.",
-		"data":   "What it said there.",
+		"data":   "What it said there, without what is secret.",
+		"whole":  "All of it, kept encrypted, where it had something secret.",
 	}},
 	"Secret": {{
 		"clear": "The secret, to set it. It is never told.",

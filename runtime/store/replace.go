@@ -22,6 +22,17 @@ type Replaced struct {
 	SetAside string    `json:"set_aside,omitempty"`
 }
 
+// OpenFresh opens a store that is filled for Replace. Commits do not wait for the disk: until
+// Replace, which checks all of it and has all of it on the disk, nobody uses it.
+func (s Schema) OpenFresh(dir string) (*Store, error) {
+	st, err := s.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	st.db.NoSync = true
+	return st, nil
+}
+
 // Replace puts the store in the file fresh, which nobody else has open, in the place of
 // the one in dir. The new one is checked as a whole first, of the old one a snapshot is
 // kept; where it is damaged, or of another schema, it is kept itself. Until the one rename

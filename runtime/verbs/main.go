@@ -26,6 +26,8 @@ const (
 	ExitDone        = 0
 	ExitFailed      = 1
 	ExitUsage       = 2
+	ExitCancelled   = 4
+	ExitRefused     = 7
 	ExitNoStore     = 20
 	ExitNewerSchema = 21
 	ExitOlderSchema = 22
@@ -36,6 +38,13 @@ const (
 
 // ErrUsage marks what the caller typed wrongly.
 var ErrUsage = errors.New("wrong usage")
+
+// ErrCancelled marks that somebody who was asked said no, ErrRefused that nobody was there
+// to be asked. Nothing was changed.
+var (
+	ErrCancelled = errors.New("cancelled; nothing was changed")
+	ErrRefused   = errors.New("nothing was changed")
+)
 
 // Main runs a program and returns its exit code. Errors go to stderr as one line,
 // named after the program, as admins find them in their logs.
@@ -112,6 +121,10 @@ func ExitCode(err error) int {
 		return ExitDone
 	case errors.Is(err, ErrUsage):
 		return ExitUsage
+	case errors.Is(err, ErrCancelled):
+		return ExitCancelled
+	case errors.Is(err, ErrRefused):
+		return ExitRefused
 	case errors.Is(err, store.ErrNoStore):
 		return ExitNoStore
 	case errors.Is(err, store.ErrNewerSchema):

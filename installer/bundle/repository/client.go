@@ -154,7 +154,7 @@ func proxyOf(text string) (func(*http.Request) (*url.URL, error), error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" {
-		return nil, fmt.Errorf("%w: the proxy is not an address like http://proxy.example.com", ErrAddress)
+		return nil, fmt.Errorf("%w: the proxy is not an address; give it as http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT", ErrAddress)
 	}
 	return http.ProxyURL(u), nil
 }

@@ -156,6 +156,9 @@ func depth(dir, path string) int {
 	return strings.Count(rel, string(filepath.Separator)) + 1
 }
 
+// oldProduct begins the names of versions 4 to 6.
+const oldProduct = "Syncplify"
+
 func look(ctx context.Context, path string, d fs.DirEntry) (Backup, bool) {
 	info, err := d.Info()
 	if err != nil {
@@ -166,5 +169,8 @@ func look(ctx context.Context, path string, d fs.DirEntry) (Backup, bool) {
 		return Backup{}, false
 	}
 	defer source.Close()
+	if !strings.HasPrefix(source.About().Product, oldProduct) {
+		return Backup{}, false // another product's
+	}
 	return Backup{Path: path, Made: info.ModTime(), Version: source.About().Version}, true
 }

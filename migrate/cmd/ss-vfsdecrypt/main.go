@@ -102,8 +102,8 @@ func (s *source) keys(c *cli.Context, given string) (*vfsdecrypt.Keys, error) {
 	if err != nil || c.Bool("unchecked") {
 		return keys, err
 	}
-	if recognised, of := vfsdecrypt.Check(keys, samples); of > 0 && recognised == 0 {
-		return nil, fmt.Errorf("with this profile and passphrase none of %d sample files becomes what its name says; look at both, or give --unchecked to go on nonetheless", of)
+	if recognised, of := vfsdecrypt.Check(keys, samples); 2*recognised < of {
+		return nil, fmt.Errorf("with this profile and passphrase %d of %d sample files become what their names say; look at both, or give --unchecked to go on nonetheless", recognised, of)
 	}
 	return keys, nil
 }

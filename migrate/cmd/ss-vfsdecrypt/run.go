@@ -42,7 +42,7 @@ func verifyCommand() *cli.Command {
 		&cli.StringFlag{Name: "to", Required: true, Usage: "the `FOLDER` that was decrypted into"})
 	return &cli.Command{
 		Name:   "verify",
-		Usage:  "decrypt an old VFS again and compare it with a folder, byte by byte; nothing is written",
+		Usage:  "decrypt an old VFS again and compare it with a folder, byte by byte; nothing is written. It finds what was damaged or lost on the way, not a wrong profile",
 		Flags:  append(flags, outputFlags()...),
 		Action: interruptible(verify),
 	}
@@ -82,7 +82,7 @@ func run(c *cli.Context) error {
 	if c.String("upload") != "" {
 		return send(c, s, keys)
 	}
-	folder, err := vfsdecrypt.OpenFolder(c.String("to"), s.dir, keys.Profile, now)
+	folder, err := vfsdecrypt.OpenFolder(c.String("to"), s.dir, keys, now)
 	if err != nil {
 		return err
 	}
@@ -131,6 +131,11 @@ func send(c *cli.Context, s *source, keys *vfsdecrypt.Keys) error {
 	address, err := upload.ParseAddress(c.String("upload"))
 	if err != nil {
 		return fmt.Errorf("%w: %w", verbs.ErrUsage, err)
+	}
+	if file := c.String("known-hosts"); file != "" {
+		if _, err := os.Stat(file); err != nil {
+			return fmt.Errorf("read the known host keys: %w", err)
+		}
 	}
 	auth, err := logIn(c, address)
 	if err != nil {

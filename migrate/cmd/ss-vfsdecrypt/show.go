@@ -156,13 +156,16 @@ func (p *people) name(o vfsdecrypt.Outcome) {
 func (p *people) end(t vfsdecrypt.Total, took time.Duration, err error) {
 	fmt.Fprintf(p.w, "%d of %d files in %s", t.Files, p.plan.Files, took.Round(time.Second/10))
 	for _, status := range []vfsdecrypt.Status{
-		vfsdecrypt.Decrypted, vfsdecrypt.Present, vfsdecrypt.Copied, vfsdecrypt.Odd, vfsdecrypt.Passed, vfsdecrypt.Failed,
+		vfsdecrypt.Decrypted, vfsdecrypt.Present, vfsdecrypt.Copied, vfsdecrypt.Odd, vfsdecrypt.Unproved, vfsdecrypt.Passed, vfsdecrypt.Failed,
 	} {
 		if n := t.Of[status]; n > 0 {
 			fmt.Fprintf(p.w, ", %d %s", n, wording[status])
 		}
 	}
 	fmt.Fprintln(p.w, ".")
+	if t.Zeros > 0 {
+		fmt.Fprintf(p.w, "%d files ended in zero bytes, which were taken for padding; some may have been their own.\n", t.Zeros)
+	}
 	if err != nil {
 		fmt.Fprintln(p.w, "It is not done: run the same command again to go on.")
 	}
@@ -170,7 +173,7 @@ func (p *people) end(t vfsdecrypt.Total, took time.Duration, err error) {
 
 var wording = map[vfsdecrypt.Status]string{
 	vfsdecrypt.Decrypted: "decrypted", vfsdecrypt.Present: "there already", vfsdecrypt.Copied: "copied as they were",
-	vfsdecrypt.Odd: "decrypted with a content that does not fit the name", vfsdecrypt.Passed: "passed over", vfsdecrypt.Failed: "failed",
+	vfsdecrypt.Odd: "decrypted with a content that does not fit the name", vfsdecrypt.Unproved: "decrypted with nothing to tell whether rightly", vfsdecrypt.Passed: "passed over", vfsdecrypt.Failed: "failed",
 }
 
 // plain prints a line now and then.

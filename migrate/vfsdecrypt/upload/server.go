@@ -1,7 +1,9 @@
 package upload
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -24,8 +26,12 @@ const (
 	// second waits; the next wait twice as long each.
 	tries = 5
 	pause = time.Second
-	// partSuffix is of names under which files are sent.
-	partSuffix = ".ss-part"
+	// partPrefix is of names under which files are sent, in the folder of each.
+	partPrefix = ".ss-part-"
+	// compared is how much of a file that is there is compared with what would be sent.
+	compared = 64 << 10
+	// dying is how long a connection may take to say that it is lost.
+	dying = 2 * time.Second
 	// sameTime: SFTP counts whole seconds, some file systems in two.
 	sameTime = 2 * time.Second
 )
@@ -53,6 +59,7 @@ type Server struct {
 	mu   sync.Mutex
 	ssh  *ssh.Client
 	sftp *sftp.Client
+	gone chan struct{} // closed when the connection has ended
 }
 
 // Connect logs in and looks whether the folder is there.
@@ -109,7 +116,61 @@ func (s *Server) client(ctx context.Context) (*sftp.Client, error) {
 	if s.sftp, err = sftp.NewClient(s.ssh, sftp.UseConcurrentWrites(true)); err != nil {
 		return nil, errors.Join(fmt.Errorf("begin SFTP with %s: %w", address, err), s.ssh.Close())
 	}
+	s.gone = make(chan struct{})
+	go func(client *sftp.Client, gone chan struct{}) {
+		_ = client.Wait()
+		close(gone)
+	}(s.sftp, s.gone)
 	return s.sftp, nil
+}
+
+// lost tells whether an error is the end of a connection, or what the server answered: by
+// what the connection says itself, as errors of all kinds come of its end.
+func (s *Server) lost(ctx context.Context, client *sftp.Client, err error) bool {
+	var status *sftp.StatusError
+	if err == nil || errors.As(err, &status) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrOther) || errors.Is(err, errSource) {
+		return false
+	}
+	s.mu.Lock()
+	gone := s.gone
+	current := s.sftp == client
+	s.mu.Unlock()
+	if !current {
+		return true // another goroutine has found it lost
+	}
+	wait := time.Duration(0)
+	var network net.Error
+	if errors.Is(err, sftp.ErrSSHFxConnectionLost) || errors.Is(err, sftp.ErrSSHFxNoConnection) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) || errors.As(err, &network) {
+		wait = dying
+	}
+	select {
+	case <-gone:
+		return true
+	case <-time.After(wait):
+	case <-ctx.Done():
+	}
+	select {
+	case <-gone:
+		return true
+	default:
+		return errors.Is(err, sftp.ErrSSHFxConnectionLost) || errors.Is(err, sftp.ErrSSHFxNoConnection)
+	}
+}
+
+// errSource marks what is wrong with the source, and not with the connection.
+var errSource = errors.New("read the source")
+
+// source marks the errors of a reader.
+type source struct{ r io.Reader }
+
+// Read implements io.Reader.
+func (s source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: %w", errSource, err)
+	}
+	return n, err
 }
 
 // drop forgets a connection that is lost.
@@ -153,8 +214,7 @@ func (s *Server) with(ctx context.Context, do func(*sftp.Client) error) error {
 			}
 			continue
 		}
-		err = do(client)
-		if !lost(err) {
+		if err = do(client); !s.lost(ctx, client, err) {
 			return err
 		}
 		s.drop(client)
@@ -162,41 +222,53 @@ func (s *Server) with(ctx context.Context, do func(*sftp.Client) error) error {
 	return vfsdecrypt.Stop(err)
 }
 
-// lost tells the end of a connection from what a server answers.
-func lost(err error) bool {
-	var network net.Error
-	return errors.Is(err, sftp.ErrSSHFxConnectionLost) || errors.Is(err, sftp.ErrSSHFxNoConnection) ||
-		errors.Is(err, net.ErrClosed) || errors.As(err, &network) || errors.Is(err, io.ErrClosedPipe)
-}
-
 func (s *Server) at(name string) string { return path.Join(s.Address.Path, name) }
 
-// Has implements vfsdecrypt.Target.
-func (s *Server) Has(f vfsdecrypt.File, least, most int64) (there bool, err error) {
+// Has implements vfsdecrypt.Target. A file of the length and time that are wanted may be
+// the one as it was, encrypted, where the folder is that of the old VFS or a copy: its
+// beginning tells.
+func (s *Server) Has(f vfsdecrypt.File, want vfsdecrypt.Expected) (there bool, err error) {
 	err = s.with(context.Background(), func(c *sftp.Client) error {
 		info, err := c.Lstat(s.at(f.Path))
 		if errors.Is(err, fs.ErrNotExist) {
+			there = false
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		there = info.Mode().IsRegular() && info.Size() >= least && info.Size() <= most &&
-			info.ModTime().Sub(f.Modified).Abs() < sameTime
-		if !there {
+		if !info.Mode().IsRegular() || info.Size() < want.Least || info.Size() > want.Most || info.ModTime().Sub(f.Modified).Abs() >= sameTime {
 			return ErrOther
 		}
-		return nil
+		if there, err = s.begins(c, f, want); err == nil && !there {
+			err = ErrOther
+		}
+		return err
 	})
-	return there, err
+	return there && err == nil, err
+}
+
+// begins compares the beginning of a file on the server with what would be sent.
+func (s *Server) begins(c *sftp.Client, f vfsdecrypt.File, want vfsdecrypt.Expected) (bool, error) {
+	ours, err := want.Head(compared)
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", errSource, err)
+	}
+	file, err := c.Open(s.at(f.Path))
+	if err != nil {
+		return false, fmt.Errorf("look at the file that is there: %w", err)
+	}
+	defer file.Close()
+	theirs, err := io.ReadAll(io.LimitReader(file, compared))
+	return err == nil && bytes.Equal(ours, theirs), err
 }
 
 // MakeFolder implements vfsdecrypt.Target.
 func (s *Server) MakeFolder(f vfsdecrypt.File) error {
 	return s.with(context.Background(), func(c *sftp.Client) error {
 		err := c.Mkdir(s.at(f.Path))
-		if err == nil || lost(err) {
-			return err
+		if err == nil {
+			return nil
 		}
 		if info, there := c.Stat(s.at(f.Path)); there == nil && info.IsDir() {
 			return nil
@@ -207,42 +279,83 @@ func (s *Server) MakeFolder(f vfsdecrypt.File) error {
 
 // Put implements vfsdecrypt.Target.
 func (s *Server) Put(ctx context.Context, f vfsdecrypt.File, open func() (io.ReadCloser, error)) error {
+	var before *sending
 	return s.with(ctx, func(c *sftp.Client) error {
+		if before != nil {
+			done, err := before.settle(c)
+			if done || err != nil {
+				return err
+			}
+		}
 		content, err := open()
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errSource, err)
 		}
 		defer content.Close()
-		return s.send(c, f, content)
+		before = &sending{to: s.at(f.Path), part: path.Join(path.Dir(s.at(f.Path)), partPrefix+rand.Text())}
+		return before.send(c, f, content)
 	})
 }
 
-func (s *Server) send(c *sftp.Client, f vfsdecrypt.File, content io.Reader) error {
-	part := s.at(f.Path) + partSuffix
-	out, err := c.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC)
+// sending is a file under way.
+type sending struct {
+	to, part string
+	bytes    int64
+	// named tells that the server was asked to give the part its name.
+	named bool
+}
+
+// settle finds out what became of one that a lost connection cut off: the server may have
+// done what it could not answer any more. What is left of it goes.
+func (s *sending) settle(c *sftp.Client) (done bool, err error) {
+	_, err = c.Lstat(s.part)
+	switch {
+	case err == nil:
+		return false, c.Remove(s.part)
+	case !errors.Is(err, fs.ErrNotExist):
+		return false, err
+	case !s.named:
+		return false, nil
+	}
+	info, err := c.Lstat(s.to)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && info.Mode().IsRegular() && info.Size() == s.bytes, err
+}
+
+func (s *sending) send(c *sftp.Client, f vfsdecrypt.File, content io.Reader) error {
+	out, err := c.OpenFile(s.part, os.O_CREATE|os.O_EXCL|os.O_WRONLY)
 	if err != nil {
 		return fmt.Errorf("begin it on the server: %w", err)
 	}
-	n, err := out.ReadFrom(content)
+	s.bytes, err = out.ReadFrom(source{content})
 	if closed := out.Close(); err == nil {
 		err = closed
 	}
+	if err == nil {
+		err = s.name(c, f)
+	}
 	if err != nil {
-		if !lost(err) {
-			err = errors.Join(err, c.Remove(part))
-		}
-		return err
+		// Fails as well where the connection is lost; settle comes back to it.
+		_ = c.Remove(s.part)
 	}
-	info, err := c.Stat(part)
-	if err == nil && info.Size() != n {
-		err = fmt.Errorf("the server has %d of its %d bytes", info.Size(), n)
+	return err
+}
+
+// name checks what arrived, and gives it its name.
+func (s *sending) name(c *sftp.Client, f vfsdecrypt.File) error {
+	info, err := c.Stat(s.part)
+	if err == nil && info.Size() != s.bytes {
+		err = fmt.Errorf("the server has %d of its %d bytes", info.Size(), s.bytes)
 	}
 	if err == nil {
-		err = c.Chtimes(part, f.Modified, f.Modified)
+		err = c.Chtimes(s.part, f.Modified, f.Modified)
 	}
 	if err == nil {
+		s.named = true
 		// Not PosixRename: what has come there meanwhile stays.
-		err = c.Rename(part, s.at(f.Path))
+		err = c.Rename(s.part, s.to)
 	}
 	if err != nil {
 		return fmt.Errorf("finish it on the server: %w", err)

@@ -189,6 +189,105 @@ func TestAFileOfSomebodyElseIsNotTouched(t *testing.T) {
 	}
 }
 
+// TestTheOldEncryptedFilesAreNotTakenForTheNewOnes: the folder of the server may be a copy
+// of the old VFS, with times.
+func TestTheOldEncryptedFilesAreNotTakenForTheNewOnes(t *testing.T) {
+	s := serve(t)
+	dir, keys, _ := oldVFS(t)
+	server, err := Connect(t.Context(), s.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := os.ReadFile(filepath.Join(dir, "a.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lay(t, server, "/a.txt", old, time.Date(2015, 6, 7, 8, 9, 10, 0, time.UTC))
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h, total, err := upload(t, s.options(), dir, keys)
+	if err != nil || total.Of[vfsdecrypt.Present] != 0 || h["a.txt"].Status != vfsdecrypt.Failed || !errors.Is(h["a.txt"].Err, ErrOther) {
+		t.Errorf("%+v, %+v, %v", total, h["a.txt"], err)
+	}
+}
+
+func lay(t *testing.T, server *Server, name string, content []byte, at time.Time) {
+	t.Helper()
+	f, err := server.sftp.Create(name)
+	if err == nil {
+		_, err = f.Write(content)
+	}
+	if err = errors.Join(err, f.Close(), server.sftp.Chtimes(name, at, at)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAFileNamedLikeAPartStays: a user may have called one so.
+func TestAFileNamedLikeAPartStays(t *testing.T) {
+	s := serve(t)
+	dir, keys, want := oldVFS(t)
+	server, err := Connect(t.Context(), s.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+	lay(t, server, "/a.txt.ss-part", []byte("mine"), at)
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, total, err := upload(t, s.options(), dir, keys); err != nil || total.Wrong() > 0 {
+		t.Fatalf("%+v, %v", total, err)
+	}
+	want["a.txt.ss-part"] = fmt.Sprintf("%d %x", at.Unix(), "mine")
+	if got := s.contents(t); !maps.Equal(got, want) {
+		t.Errorf("got %v", slices.Sorted(maps.Keys(got)))
+	}
+}
+
+// TestAFileIsThereThoughTheAnswerWasLost: the server has renamed it, and the connection
+// broke before it could say so.
+func TestAFileIsThereThoughTheAnswerWasLost(t *testing.T) {
+	s := serve(t)
+	server, err := Connect(t.Context(), s.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	at := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+	lay(t, server, "/there", []byte("12345"), at)
+	lay(t, server, "/.ss-part-left", []byte("123"), at)
+	for name, c := range map[string]struct {
+		sending
+		done bool
+	}{
+		"renamed":      {sending{to: "/there", part: "/.ss-part-gone", bytes: 5, named: true}, true},
+		"another file": {sending{to: "/there", part: "/.ss-part-gone", bytes: 6, named: true}, false},
+		"not asked":    {sending{to: "/there", part: "/.ss-part-gone", bytes: 5}, false},
+		"a part":       {sending{to: "/there", part: "/.ss-part-left", bytes: 3, named: true}, false},
+	} {
+		if done, err := c.settle(server.sftp); done != c.done || err != nil {
+			t.Errorf("%s: %v, %v", name, done, err)
+		}
+	}
+	if _, err := server.sftp.Lstat("/.ss-part-left"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("what is left of a file stays:", err)
+	}
+}
+
+func TestAPasswordIsNoAnswerToAQuestionForACode(t *testing.T) {
+	ask := Password("secret")[1].(ssh.KeyboardInteractiveChallenge)
+	for question, ok := range map[string]bool{"Password: ": true, "Passwort:": true, "Verification code: ": false, "One-time password (OTP): ": false, "Enter PASSCODE": false} {
+		answers, err := ask("", "", []string{question}, []bool{false})
+		if (err == nil) != ok || ok && answers[0] != "secret" {
+			t.Errorf("%q: %v, %v", question, answers, err)
+		}
+	}
+	if _, err := ask("", "", []string{"Password: "}, []bool{true}); err == nil {
+		t.Error("a password is shown")
+	}
+}
+
 // TestALostConnectionIsMadeAgain in the middle of a file, several times.
 func TestALostConnectionIsMadeAgain(t *testing.T) {
 	s := serve(t)
@@ -198,7 +297,7 @@ func TestALostConnectionIsMadeAgain(t *testing.T) {
 	o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		if n := dials.Add(1); n <= 3 {
-			return &dying{Conn: conn, after: n * 100_000}, err
+			return &breaking{Conn: conn, after: n * 100_000}, err
 		}
 		return conn, err
 	}
@@ -211,13 +310,13 @@ func TestALostConnectionIsMadeAgain(t *testing.T) {
 	}
 }
 
-// dying is a connection that breaks after so many bytes.
-type dying struct {
+// breaking is a connection that breaks after so many bytes.
+type breaking struct {
 	net.Conn
 	sent, after int64
 }
 
-func (d *dying) Write(p []byte) (int, error) {
+func (d *breaking) Write(p []byte) (int, error) {
 	if atomic.AddInt64(&d.sent, int64(len(p))) > d.after {
 		d.Close()
 	}
@@ -234,7 +333,7 @@ func TestAServerThatIsGoneEndsTheRun(t *testing.T) {
 			return nil, errors.New("nobody there")
 		}
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
-		return &dying{Conn: conn, after: 100_000}, err
+		return &breaking{Conn: conn, after: 100_000}, err
 	}
 	_, total, err := upload(t, o, dir, keys)
 	if err == nil || !strings.Contains(err.Error(), "nobody there") || total.Of[vfsdecrypt.Failed] > 0 {

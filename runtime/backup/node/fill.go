@@ -14,13 +14,13 @@ import (
 )
 
 // Fill makes a new store beside the one in force, of which nothing is touched, out of
-// files as a backup has them and the objects that fill puts: what others refer to before
-// those, none twice. What fill put is kept as a whole or, if it returns an error, not at
+// files as a backup has them and the objects that fill puts, normalised and valid: what
+// others refer to before those, none twice. What fill put is kept as a whole or, if it returns an error, not at
 // all. put may keep an object; its error is that of an earlier one. tell hears what is
 // being done.
 func (p Place) Fill(ctx context.Context, by string, files []backup.File, tell func(string), fill func(put func(model.Object) error) error) (built *Built, err error) {
 	p.clean()
-	b := &builder{place: p, tell: tell, by: by}
+	b := &builder{place: p, tell: tell, by: by, checked: true}
 	w := &writer{builder: b, ctx: ctx, batches: make(chan []model.Object, 1), done: make(chan struct{})}
 	defer func() {
 		w.stop()
@@ -51,7 +51,7 @@ func (p Place) Fill(ctx context.Context, by string, files []backup.File, tell fu
 		return nil, err
 	}
 	header := backup.Header{Format: backup.Format, Product: "ss-server", Version: p.Version, Schema: p.Schema.Version(), Made: p.Now()}
-	return &Built{Name: filepath.Base(b.dir), Summary: backup.Summary{Header: header, Objects: w.counts, Files: len(files)}, place: p}, nil
+	return newBuilt(Built{Name: filepath.Base(b.dir), Summary: backup.Summary{Header: header, Objects: w.counts, Files: len(files)}, place: p}), nil
 }
 
 // writer writes one batch while the next is gathered.

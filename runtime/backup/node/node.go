@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"ss-setup/runtime/backup"
+	"ss-setup/runtime/daemon"
 	"ss-setup/runtime/engine"
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/store"
@@ -40,12 +41,12 @@ type Place struct {
 }
 
 // KeyRing is the folder of the node's keys.
-func (p Place) KeyRing() string { return filepath.Join(p.State, "keyring") }
+func (p Place) KeyRing() string { return daemon.KeyRing(p.State) }
 
-func (p Place) acme() string { return filepath.Join(p.KeyRing(), "acme") }
+func (p Place) acme() string { return daemon.ACME(p.State) }
 
 func (p Place) snapshots() store.Snapshots {
-	return store.Snapshots{Dir: filepath.Join(p.State, "snapshots"), Schema: p.Schema, Now: p.Now}
+	return store.Snapshots{Dir: daemon.Snapshots(p.State), Schema: p.Schema, Now: p.Now}
 }
 
 // The folders in a backup.

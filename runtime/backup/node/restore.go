@@ -38,6 +38,31 @@ type Built struct {
 	Summary backup.Summary
 
 	place Place
+	stop  context.CancelFunc // ends what keeps the folder young
+}
+
+// abandonedAfter is how old the folder of a new store is that nobody is about to use.
+const abandonedAfter = time.Minute
+
+// newBuilt keeps the folder young until Discard: whoever is asked about a new store may
+// think for as long as he likes.
+func newBuilt(b Built) *Built {
+	var ctx context.Context
+	ctx, b.stop = context.WithCancel(context.Background())
+	go func() {
+		tick := time.NewTicker(abandonedAfter / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				now := b.place.Now()
+				_ = os.Chtimes(b.dir(), now, now) // it is gone once it is in force
+			}
+		}
+	}()
+	return &b
 }
 
 // builtPattern names the folders that new stores are built in.
@@ -53,7 +78,7 @@ func (p Place) Build(ctx context.Context, a *backup.Archive, tell func(string)) 
 	if err != nil {
 		return nil, err
 	}
-	return &Built{Name: filepath.Base(b.dir), Summary: s, place: p}, nil
+	return newBuilt(Built{Name: filepath.Base(b.dir), Summary: s, place: p}), nil
 }
 
 // clean takes away what a restore that was killed has left. One that is under way holds
@@ -62,8 +87,8 @@ func (p Place) clean() {
 	left, _ := filepath.Glob(filepath.Join(p.Data, builtPattern))
 	for _, dir := range left {
 		info, err := os.Stat(dir)
-		if err != nil || p.Now().Sub(info.ModTime()) < time.Minute {
-			continue // it may be about to lock it
+		if err != nil || p.Now().Sub(info.ModTime()) < abandonedAfter {
+			continue // it may be about to lock it, or waits for an answer
 		}
 		schema := p.Schema
 		schema.LockWait = time.Millisecond
@@ -85,6 +110,8 @@ type builder struct {
 	dir   string
 	// by is who the objects are written by, where they do not say it.
 	by string
+	// checked tells that objects come normalised and valid.
+	checked bool
 
 	ring   *keyring.Ring
 	store  *store.Store
@@ -119,7 +146,7 @@ func (b *builder) begin() (err error) {
 	if _, err := b.place.Schema.Migrate(b.dir, true, func(int64, int64, string) {}); err != nil {
 		return err
 	}
-	if b.store, err = b.place.Schema.Open(b.dir); err != nil {
+	if b.store, err = b.place.Schema.OpenFresh(b.dir); err != nil {
 		return err
 	}
 	// Numbers of changes that anybody knows are smaller: no store has had a change every
@@ -128,7 +155,7 @@ func (b *builder) begin() (err error) {
 	if err != nil {
 		return err
 	}
-	b.engine, err = engine.Open(engine.Options{Store: b.store, Sealer: seal.New(b.ring), Now: b.place.Now, Log: slog.New(slog.DiscardHandler), Filling: true})
+	b.engine, err = engine.Open(engine.Options{Store: b.store, Sealer: seal.New(b.ring), Now: b.place.Now, Log: slog.New(slog.DiscardHandler), Filling: true, Checked: b.checked})
 	return err
 }
 
@@ -211,14 +238,17 @@ func (b *builder) Abort() error {
 
 // Discard takes the new store away, in force or not: what was put in force is not in it
 // any more.
-func (b *Built) Discard() error { return os.RemoveAll(b.dir()) }
+func (b *Built) Discard() error {
+	b.stop()
+	return os.RemoveAll(b.dir())
+}
 
 func (b *Built) dir() string { return filepath.Join(b.place.Data, b.Name) }
 
 // AddKeys adds the keys of the backup to the node's, and the certificates. It comes
 // before the store that needs them, and alone it changes nothing.
 func (b *Built) AddKeys() error {
-	if err := makeFolder(b.place.State, b.place.KeyRing()); err != nil {
+	if err := makeFolder(b.place.KeyRing()); err != nil {
 		return err
 	}
 	ring, err := keyring.Open(b.place.KeyRing())
@@ -244,7 +274,7 @@ func (b *Built) addCertificates() error {
 	if len(entries) == 0 {
 		return nil
 	}
-	if err := makeFolder(b.place.KeyRing(), b.place.acme()); err != nil {
+	if err := makeFolder(b.place.acme()); err != nil {
 		return err
 	}
 	for _, e := range entries {
@@ -262,8 +292,8 @@ func (b *Built) addCertificates() error {
 	return nil
 }
 
-// makeFolder makes a folder in another, for the same owner.
-func makeFolder(in, dir string) error {
+// makeFolder makes a folder for the owner of the one that it lies in.
+func makeFolder(dir string) error {
 	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
@@ -271,7 +301,7 @@ func makeFolder(in, dir string) error {
 	if err != nil {
 		return err
 	}
-	return store.Adopt(in, dir)
+	return store.Adopt(filepath.Dir(dir), dir)
 }
 
 // Replace puts the new store of the folder name, as Built tells it, in the place of the
@@ -280,7 +310,7 @@ func (p Place) Replace(name string, tell func(string)) (store.Replaced, error) {
 	if ok, err := filepath.Match(builtPattern, name); err != nil || !ok || filepath.Base(name) != name {
 		return store.Replaced{}, fmt.Errorf("%q is not a store that was built for a restore", name)
 	}
-	if err := makeFolder(p.State, p.snapshots().Dir); err != nil {
+	if err := makeFolder(p.snapshots().Dir); err != nil {
 		return store.Replaced{}, err
 	}
 	return p.Schema.Replace(p.Data, p.Schema.Path(filepath.Join(p.Data, name)), p.snapshots(), tell)

@@ -28,6 +28,7 @@ import (
 	"ss-setup/runtime/hostkey"
 	"ss-setup/runtime/store"
 	"ss-setup/runtime/verbs"
+	"ss-setup/runtime/vfs/volume"
 )
 
 func importCommand() *cli.Command {
@@ -52,7 +53,7 @@ func importCommand() *cli.Command {
 }
 
 // errNotAccepted: nobody said that what is lost may be.
-var errNotAccepted = errors.New("there are losses that nobody has agreed to; look at the report, then give --accept-drops; nothing was changed")
+var errNotAccepted = fmt.Errorf("there are losses that nobody has agreed to; look at the report, then give --accept-drops; %w", verbs.ErrRefused)
 
 // importGC is how late an import collects what it read and wrote: its own memory is
 // small, and collecting costs time.
@@ -60,6 +61,9 @@ const importGC = 120
 
 func importFile(c *cli.Context) (err error) {
 	debug.SetGCPercent(importGC)
+	if !c.Bool("dry-run") && !c.Bool("yes") && !somebody(c) {
+		return fmt.Errorf("%w: nobody can be asked whether the configuration may be replaced; say so with --yes, or look first with --dry-run", verbs.ErrUsage)
+	}
 	options, err := importOptions(c.String("config"), c.StringSlice("denylist"))
 	if err != nil {
 		return err
@@ -77,7 +81,9 @@ func importFile(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	place := placeOf(home.Data, c.String("state"))
+	if options.Own, err = foldersOfUsers(c.String("state"), filepath.Dir(c.String("config")), home.Dir, home.Data); err != nil {
+		return err
+	}
 	present, err := presentOf(c, home.Data)
 	if err != nil {
 		return err
@@ -87,8 +93,30 @@ func importFile(c *cli.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		return tellImport(c, r)
+		return errors.Join(writeReports(c, r), printReport(c, r))
 	}
+	return importSource(c, source, present, options, placeOf(home.Data, c.String("state")))
+}
+
+// foldersOfUsers says why a VFS may not lie in a folder: one of the server's own, which
+// whoever made the backup could read then.
+func foldersOfUsers(dirs ...string) (func(string) error, error) {
+	own, err := absolute(dirs...)
+	if err != nil {
+		return nil, err
+	}
+	own = append(own, daemon.DefaultLogs)
+	return func(path string) error {
+		if !filepath.IsAbs(path) {
+			return nil // it is not of this system
+		}
+		return volume.Apart(path, own)
+	}, nil
+}
+
+// importSource builds the new store, asks, and puts it in force. What is told before that
+// is told as what would be done.
+func importSource(c *cli.Context, source importer.Source, present *migrate.Present, options importer.Options, place node.Place) (err error) {
 	tell := func(what string) {
 		if !c.Bool("json") {
 			fmt.Fprintln(c.App.ErrWriter, what)
@@ -99,13 +127,44 @@ func importFile(c *cli.Context) (err error) {
 		return fmt.Errorf("%w; nothing was changed", err)
 	}
 	defer func() { err = errors.Join(err, built.Discard()) }()
-	if err := tellImport(c, r); err != nil {
+	if err := writeReports(c, r); err != nil {
 		return err
 	}
-	if err := acceptImport(c, r); err != nil {
+	if !c.Bool("json") {
+		if err := printReport(c, r); err != nil {
+			return err
+		}
+	}
+	err = acceptImport(c, r)
+	if err == nil {
+		err = stillPresent(c, present, place.Data)
+	}
+	if err == nil {
+		err = importInForce(c, place, built, tell)
+	}
+	r.DryRun = err != nil
+	if c.Bool("json") {
+		err = errors.Join(err, printReport(c, r))
+	}
+	if r.DryRun {
 		return err
 	}
-	return importInForce(c, place, built, tell)
+	return errors.Join(err, writeReports(c, r))
+}
+
+var errChangedMeanwhile = errors.New("SuperAdmins, tokens or settings were changed meanwhile; nothing was changed: import again")
+
+// stillPresent looks whether what stays of the configuration was changed while the new one
+// was made: a new password, or a token taken away, would be undone.
+func stillPresent(c *cli.Context, present *migrate.Present, data string) error {
+	now, err := presentOf(c, data)
+	if err != nil {
+		return err
+	}
+	if !present.Same(now) {
+		return errChangedMeanwhile
+	}
+	return nil
 }
 
 // importInForce puts what was built in the place of what is there.
@@ -182,6 +241,7 @@ func importOptions(configuration string, denylists []string) (importer.Options, 
 	if err != nil {
 		host = "node"
 	}
+	o.Files = daemon.DefaultFiles
 	o.NewNode = convert.Slug(strings.SplitN(host, ".", 2)[0])
 	o.Folder, o.Addresses = isFolder, ownAddresses()
 	lists, err := hostkey.DenylistFiles(configuration)
@@ -222,17 +282,21 @@ func readPresent(ctx context.Context, file *os.File) (*migrate.Present, error) {
 	return migrate.ReadPresent(ctx, a)
 }
 
-// tellImport prints the report, and writes it where it was asked for.
-func tellImport(c *cli.Context, r *report.Report) error {
+func printReport(c *cli.Context, r *report.Report) error {
+	if c.Bool("json") {
+		return json.NewEncoder(c.App.Writer).Encode(r)
+	}
+	return r.WriteText(c.App.Writer)
+}
+
+// writeReports writes the report to the files that were asked for.
+func writeReports(c *cli.Context, r *report.Report) error {
 	for _, path := range c.StringSlice("report") {
 		if err := writeReport(path, r); err != nil {
 			return fmt.Errorf("write the report: %w", err)
 		}
 	}
-	if c.Bool("json") {
-		return json.NewEncoder(c.App.Writer).Encode(r)
-	}
-	return r.WriteText(c.App.Writer)
+	return nil
 }
 
 func writeReport(path string, r *report.Report) (err error) {
@@ -250,25 +314,24 @@ func writeReport(path string, r *report.Report) (err error) {
 	return r.WriteText(f)
 }
 
+// somebody tells whether there is a person to ask.
+func somebody(c *cli.Context) bool { return !c.Bool("json") && term.IsTerminal(int(os.Stdin.Fd())) }
+
 // acceptImport asks a person; where there is none the flags must have said it.
 func acceptImport(c *cli.Context, r *report.Report) error {
 	losses := r.LossSummary()
-	person := !c.Bool("json") && term.IsTerminal(int(os.Stdin.Fd()))
 	if losses != "" && !c.Bool("accept-drops") {
-		if !person {
+		if !somebody(c) {
 			return errNotAccepted
 		}
 		if !agreed("Lost or not as before: " + losses + "; the report says why.") {
-			return errors.New("cancelled; nothing was changed")
+			return errCancelled
 		}
 	}
-	if c.Bool("yes") || !person {
+	if c.Bool("yes") || agreed("Everything that is configured here will be replaced.") {
 		return nil
 	}
-	if !agreed("Everything that is configured here will be replaced.") {
-		return errors.New("cancelled; nothing was changed")
-	}
-	return nil
+	return errCancelled
 }
 
 func agreed(what string) bool {

@@ -45,6 +45,11 @@ func runVerbOf(t *testing.T, args ...string) (code int, out string) {
 
 func oldBackup(t *testing.T, users string) string {
 	t.Helper()
+	return oldBackupOf(t, `[{"id":"V1","name":"Files","type":"Disk","target":"/srv/f"},{"id":"V2","name":"Cloud","type":"S3"}]`, users)
+}
+
+func oldBackupOf(t *testing.T, vfs, users string) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "v6.zip")
 	f, err := os.Create(path)
 	if err != nil {
@@ -54,7 +59,7 @@ func oldBackup(t *testing.T, users string) string {
 	for _, part := range [][2]string{
 		{"version.json", `{"version":"6.2.60"}`},
 		{"vsites.json", `[{"id":"default"}]`},
-		{"sites/default/vfs.json", `[{"id":"V1","name":"Files","type":"Disk","target":"/srv/f"},{"id":"V2","name":"Cloud","type":"S3"}]`},
+		{"sites/default/vfs.json", vfs},
 		{"sites/default/users.json", users},
 	} {
 		w, err := z.Create(part[0])
@@ -83,19 +88,50 @@ func TestImportAsksBeforeUsersAreLost(t *testing.T) {
 	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "cloudy") || strings.Contains(string(text), "://") {
 		t.Errorf("the page is not as it should be: %v", err)
 	}
-	code, out = runVerbOf(t, append([]string{"import", lossy, "--yes", "--json"}, flags...)...)
-	if code == 0 || !strings.Contains(out, "--accept-drops") {
+	code, out = runVerbOf(t, append([]string{"import", lossy, "--yes", "--json", "--report", page}, flags...)...)
+	if code != verbs.ExitRefused || !strings.Contains(out, "--accept-drops") || !strings.Contains(out, `"dry_run":true`) {
 		t.Errorf("%d %s", code, out)
+	}
+	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "What an import would do") {
+		t.Errorf("the page says that something was imported: %v", err)
+	}
+	code, out = runVerbOf(t, append([]string{"import", lossy, "--accept-drops"}, flags...)...)
+	if code != verbs.ExitUsage || !strings.Contains(out, "--yes") {
+		t.Errorf("without a terminal and --yes: %d %s", code, out)
 	}
 	if exported := objectsOf(t, flags, dir, "before.zip"); exported != 0 {
 		t.Errorf("%d objects are there already", exported)
 	}
-	code, out = runVerbOf(t, append([]string{"import", lossy, "--yes", "--accept-drops"}, flags...)...)
+	code, out = runVerbOf(t, append([]string{"import", lossy, "--yes", "--accept-drops", "--report", page}, flags...)...)
 	if code != 0 || !strings.Contains(out, "objects are in force") {
 		t.Fatalf("%d %s", code, out)
 	}
+	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "What was imported") {
+		t.Errorf("the page does not say that it is done: %v", err)
+	}
 	if objectsOf(t, flags, dir, "after.zip") < 5 {
 		t.Error("nothing is there")
+	}
+}
+
+// TestAnImportHasNoVFSInTheServersOwnFolders: its user would read the keys of the machine.
+func TestAnImportHasNoVFSInTheServersOwnFolders(t *testing.T) {
+	flags, dir := importHome(t)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(filepath.Join(dir, "var"), link); err != nil {
+		t.Fatal(err)
+	}
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, own := range []string{at("var/keyring"), at("var"), at("generations/1"), at("var/1/x"), filepath.Join(link, "keyring")} {
+		raw, err := json.Marshal([]map[string]string{{"id": "V1", "name": "Files", "type": "Disk", "target": own}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := oldBackupOf(t, string(raw), `[{"id":"anna","home":{"vfsId":"V1"}}]`)
+		code, out := runVerbOf(t, append([]string{"import", path, "--dry-run"}, flags...)...)
+		if code != 0 || !strings.Contains(out, "own folder") || !strings.Contains(out, "disabled: user anna") {
+			t.Errorf("%s: %d %s", own, code, out)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"ss-setup/runtime/setup/answers"
+	"ss-setup/runtime/verbs"
 )
 
 // interview asks a person for the answers of a set-up.
@@ -31,7 +32,7 @@ func newInterview(in *os.File, out io.Writer) *interview {
 }
 
 // errCancelled is the end of an interview without its last answer.
-var errCancelled = errors.New("cancelled; nothing was changed")
+var errCancelled = verbs.ErrCancelled
 
 // ask fills in the answers. What is wrong is told at once and asked again.
 func (i *interview) ask(a *answers.Answers) error {

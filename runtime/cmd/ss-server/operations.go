@@ -117,7 +117,7 @@ func (o *operations) source(c config.TLS) (tlscert.Source, *acme.Manager, error)
 
 func (o *operations) authority(c config.TLS) (*acme.Manager, error) {
 	opt := acme.Options{
-		Dir:       filepath.Join(o.state, "keyring", "acme"),
+		Dir:       daemon.ACME(o.state),
 		Directory: c.ACME.Directory, Names: c.Names, Email: c.ACME.Email, AcceptTerms: c.ACME.AcceptTerms,
 		Challenge: c.ACME.Challenge, HTTPListen: c.ACME.HTTPListen, KeyID: c.ACME.KeyID,
 		UserAgent: "ss-server/" + version.Version, Log: o.log,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"ss-setup/migrate"
 	"ss-setup/migrate/archive"
@@ -130,6 +131,9 @@ func (r restorer) openOther(ctx context.Context, f web.Incoming) (source importe
 	}
 	o, err = importOptions(r.at.config, nil)
 	if err == nil {
+		o.Own, err = foldersOfUsers(r.at.state, filepath.Dir(r.at.config), r.instance.Home.Dir, r.instance.Home.Data)
+	}
+	if err == nil {
 		o.TakeSuperAdmins, o.Passwords = f.TakeSuperAdmins, f.Passwords
 		present, err = r.present(ctx)
 	}
@@ -223,7 +227,23 @@ func (r restorer) build(ctx context.Context, f web.Incoming, seen *web.Outlook, 
 		err := &web.FileError{Err: errors.New("what would be lost is not what it was when you looked; remove the file and upload it again")}
 		return nil, errors.Join(err, built.Discard())
 	}
+	if err := r.stillPresent(ctx, present); err != nil {
+		return nil, errors.Join(err, built.Discard())
+	}
 	return built, nil
+}
+
+// stillPresent looks whether what stays of the configuration was changed while the new one
+// was made.
+func (r restorer) stillPresent(ctx context.Context, present *migrate.Present) error {
+	now, err := r.present(ctx)
+	if err != nil {
+		return err
+	}
+	if !present.Same(now) {
+		return &web.FileError{Err: errChangedMeanwhile}
+	}
+	return nil
 }
 
 // sameLosses compares what is lost; the words may name keys that are made anew each time.

@@ -121,7 +121,7 @@ func confirmRestore(c *cli.Context, h backup.Header) error {
 		h.Node, h.Made.Local().Format(time.DateTime))
 	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
 	if answer := strings.ToLower(strings.TrimSpace(line)); err != nil || answer != "yes" && answer != "y" {
-		return errors.New("cancelled; nothing was changed")
+		return errCancelled
 	}
 	return nil
 }

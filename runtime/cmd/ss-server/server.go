@@ -84,7 +84,7 @@ func (s *server) open(i *daemon.Instance) (err error) {
 	s.ops.follow(s.engine)
 	r := newRecorder(s.ops)
 	s.engine.Listen(r.changes)
-	apart, err := absolute(s.at.state, s.at.logs, i.Home.Dir, i.Home.Data)
+	apart, err := absolute(s.at.state, daemon.KeyRing(s.at.state), daemon.Snapshots(s.at.state), s.at.logs, i.Home.Dir, i.Home.Data)
 	if err != nil {
 		return err
 	}
@@ -238,7 +238,7 @@ func (s *server) openControl(i *daemon.Instance) io.Closer {
 // node's master key is made when there is none yet: before anything is sealed with it.
 // Close the engine before the store.
 func openObjects(st *store.Store, state string, log *slog.Logger) (*engine.Engine, *keyring.Ring, error) {
-	ring, err := keyring.Open(filepath.Join(state, "keyring"))
+	ring, err := keyring.Open(daemon.KeyRing(state))
 	if err != nil {
 		return nil, nil, err
 	}

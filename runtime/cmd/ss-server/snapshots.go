@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -31,7 +30,7 @@ func stateFlag() cli.Flag {
 
 // snapshotsIn are those in the folder outside the generations.
 func snapshotsIn(state string) store.Snapshots {
-	return store.Snapshots{Dir: filepath.Join(state, "snapshots"), Schema: schema(), Now: time.Now}
+	return store.Snapshots{Dir: daemon.Snapshots(state), Schema: schema(), Now: time.Now}
 }
 
 func snapshotCommand() *cli.Command {

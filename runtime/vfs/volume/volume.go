@@ -80,7 +80,7 @@ var (
 // remove - it must run under the service's account. It gives the name of the key of an
 // encrypted VFS.
 func Create(c Config) (keyID string, err error) {
-	if err := apart(c.Dir, c.Apart); err != nil {
+	if err := Apart(c.Dir, c.Apart); err != nil {
 		return "", err
 	}
 	root, err := folder(c, true)
@@ -160,8 +160,9 @@ func below(at *disk.FS, above, dir string, create bool) (*disk.FS, error) {
 	return at.Sub(vfs.Root.Reserved(strings.Split(filepath.ToSlash(rel), "/")...), create)
 }
 
-// apart refuses folders of the server, those above them and those in them.
-func apart(dir string, others []string) error {
+// Apart refuses folders of the server, those above them and those in them. It is an
+// ErrFolder.
+func Apart(dir string, others []string) error {
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("%w: %q is no absolute path", ErrFolder, dir)
 	}
@@ -351,6 +352,10 @@ type Volume struct {
 // Open opens a VFS that Create has made. Overwriting that a crash cut is finished.
 func Open(c Config) (*Volume, error) {
 	c.Log = cmp.Or(c.Log, slog.Default())
+	// Not every VFS of a configuration was made by Create: one may come from elsewhere.
+	if err := Apart(c.Dir, c.Apart); err != nil {
+		return nil, err
+	}
 	root, err := folder(c, false)
 	if err != nil {
 		return nil, err

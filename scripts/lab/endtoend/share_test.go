@@ -3,7 +3,7 @@
 package endtoend
 
 // killShare says on which machines runs are killed, and at every how-manieth point.
-var killShare = map[string]int{"bookworm": 3, "bookworm-sysv": 6}
+var killShare = map[string]int{"bookworm": 4, "bookworm-sysv": 8}
 
 // powerCuts is how often one verb loses its power on one kind of machine.
 func powerCuts(s site, v verb) int {
@@ -59,6 +59,6 @@ const objectCuts = 4
 // upgradeShare: at every how-manieth point an upgrade of version 6 is killed;
 // upgradeCuts is how often it loses its power.
 const (
-	upgradeShare = 11
+	upgradeShare = 19
 	upgradeCuts  = 2
 )

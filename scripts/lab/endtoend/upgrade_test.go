@@ -415,7 +415,44 @@ func TestAKilledUpgradeLeavesVersion6Or7Serving(t *testing.T) {
 	count(t, "upgrades of version 6 killed", cases)
 }
 
-// TestAPowerCutDuringAnUpgradeLeavesVersion6Or7 cuts upgrades, and the way back.
+var backToOld = verb{"rollback to version 6", "7.0.0", []string{"rollback", "-S", "--yes", "--health-timeout", healthTimeout.String()}, oldVersion}
+
+// TestAKilledWayBackToVersion6LeavesVersion6Or7Serving kills rollbacks at crash points.
+func TestAKilledWayBackToVersion6LeavesVersion6Or7Serving(t *testing.T) {
+	b := fromOld(t)
+	b.must("7.0.0", upgradeArgs()...)
+	b.serves(recoveryTime, "7.0.0")
+	total, guarded := b.points(backToOld)
+	b.oldServes(recoveryTime)
+	cases := 0
+	for point := 1; point <= total; point += upgradeShare {
+		if b.eitherServes(recoveryTime) == oldVersion {
+			b.must("7.0.0", upgradeArgs()...)
+			b.serves(recoveryTime, "7.0.0")
+		}
+		if code := b.killed(backToOld, point); code == 0 {
+			t.Fatalf("point %d of %d never came", point, total)
+		}
+		b.eitherServes(recoveryTime)
+		if point < guarded {
+			b.must("7.0.0", "recover")
+		}
+		b.settled(recoveryTime)
+		cases++
+		switch served := b.eitherServes(recoveryTime); served {
+		case oldVersion:
+			if out, _, _ := b.Exec(context.Background(), "systemctl", "is-enabled", "ss6-webrest", "ss6-worker"); strings.Count(out, "enabled") != 2 {
+				t.Errorf("killed at point %d: version 6 serves and is %s", point, out)
+			}
+		default:
+			b.oldLeft()
+			b.must("7.0.0", "verify")
+		}
+	}
+	count(t, "rollbacks to version 6 killed", cases)
+}
+
+// TestAPowerCutDuringAnUpgradeLeavesVersion6Or7 cuts upgrades.
 func TestAPowerCutDuringAnUpgradeLeavesVersion6Or7(t *testing.T) {
 	probe := fromOld(t)
 	total, _ := probe.points(upgrade)

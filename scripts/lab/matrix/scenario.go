@@ -117,11 +117,11 @@ func (k *kit) scenarios() []scenario {
 			name: "purge files", prepare: first, run: verb("7.0.0", "uninstall", "--purge", "--purge-files", "--yes"),
 			files: map[string]string{"srv/ss-server/report.txt": "a user's\n"},
 		},
-		{name: "import", run: install("7.0.0", "--import", k.backup())},
-		{name: "upgrade", old: true, run: install("7.0.0", "--import", k.backup())},
+		{name: "import", run: install("7.0.0", "--accept-drops", "--import", k.backup())},
+		{name: "upgrade", old: true, run: install("7.0.0", "--accept-drops", "--import", k.backup())},
 		{
 			name: "rollback to version 6", old: true,
-			prepare: [][]string{install("7.0.0", "--import", k.backup())}, run: verb("7.0.0", "rollback", "--yes"),
+			prepare: [][]string{install("7.0.0", "--accept-drops", "--import", k.backup())}, run: verb("7.0.0", "rollback", "--yes"),
 		},
 		{name: "forget", prepare: append(second, verb("7.0.1", "rollback", "--yes")), run: verb("7.0.1", "forget", "2", "--yes")},
 	}

@@ -2,10 +2,10 @@
 
 package matrix
 
-// make test takes every eighth crash point, where it starts being another for
+// make test takes every tenth crash point, where it starts being another for
 // every scenario, and a share of the changing calls.
 const (
 	everyErrno = false
-	pointShare = 8
+	pointShare = 10
 	callShare  = 37
 )

@@ -66,8 +66,8 @@ func TestSoftwareDistributionRunsAsSystemWithoutAProfile(t *testing.T) {
 	if out := b.wantBare(wrongUsage, kit["install"]...); !strings.Contains(out, "answers.yaml:2: there is no key") || !strings.Contains(out, "license_mode") {
 		t.Errorf("a wrong key: %s", out)
 	}
-	b.answers(folder, "node_id: a\n")
-	if out := b.wantBare(wrongUsage, kit["install"]...); !strings.Contains(out, "answers.yaml:1: node_id is not in this version") {
+	b.answers(folder, "license_code: S7AB\n")
+	if out := b.wantBare(wrongUsage, kit["install"]...); !strings.Contains(out, "answers.yaml:1: license_code is not in this version") {
 		t.Errorf("a key of later: %s", out)
 	}
 	b.answers(folder, "superadmin:\n  password: sesame\n")

@@ -1,0 +1,77 @@
+package legacy
+
+import (
+	"archive/zip"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"ss-setup/migrate/archive"
+)
+
+// backupAt writes a small backup of version 6.
+func backupAt(t *testing.T, path string, made time.Time, parts ...[2]string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := zip.NewWriter(f)
+	for _, part := range append(parts, [2]string{"version.json", `{"version":"6.2.60"}`}, [2]string{"vsites.json", `[{"id":"default"}]`}) {
+		w, err := z.Create(part[0])
+		if err == nil {
+			_, err = w.Write([]byte(part[1]))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(z.Close(), f.Close(), os.Chtimes(path, made, made)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBackupsThatLieAboutAreFoundTheNewestFirst(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
+	day := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	backupAt(t, at("old.zip"), day)
+	backupAt(t, at("a/b/new.ZIP"), day.AddDate(0, 0, 1))
+	backupAt(t, at("a/b/c/d/too-deep.zip"), day)
+	for name, text := range map[string]string{"letter.zip": "Dear Sir or Madam", "notes.txt": "x"} {
+		if err := os.WriteFile(at(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := Find(t.Context(), dir, at("a"), at("gone"))
+	if len(found) < 2 || found[0].Path != at("a/b/new.ZIP") || found[len(found)-1].Path != at("old.zip") || found[0].Version != "6.2.60" {
+		t.Errorf("%+v", found)
+	}
+	for _, b := range found {
+		if filepath.Base(b.Path) == "letter.zip" {
+			t.Error("a letter is no backup")
+		}
+	}
+}
+
+func TestAJudgementTellsLossesAndWhatIsNoBackup(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "backup.zip")
+	backupAt(t, path, time.Now(),
+		[2]string{"sites/default/vfs.json", `[{"id":"V1","name":"Sealed","type":"Disk","target":"/srv/x","encrypt":true}]`},
+		[2]string{"sites/default/users.json", `[{"id":"anna","home":{"vfsId":"V1"}}]`})
+	j, err := Judge(t.Context(), path, filepath.Join(t.TempDir(), "server.toml"), nil)
+	if err != nil || j.Own || len(j.Report.Losses()) == 0 || !j.Report.DryRun {
+		t.Errorf("%+v, %v", j, err)
+	}
+	if err := os.WriteFile(path, []byte("Dear Sir or Madam"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Judge(t.Context(), path, "", nil); !errors.Is(err, archive.ErrNotBackup) {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,66 @@
+package step
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"ss-setup/installer/machine"
+)
+
+func importing() *ImportBackup {
+	return &ImportBackup{Store: server(0, 2), Release: newRelease, What: "a backup"}
+}
+
+func TestAnImportReachesOnlyItsOwnGeneration(t *testing.T) {
+	for name, c := range map[string]struct {
+		from Import
+		want []string
+	}{
+		"of an older product": {
+			Import{File: "/b.zip", PasswordFile: "/p", Reports: []string{"/r.html"}},
+			[]string{"import", "/b.zip", "--accept-drops", "--password-file", "/p", "--report", "/r.html", "--yes"},
+		},
+		"of version 7": {Import{File: "/b.zip", Own: true}, []string{"restore", "/b.zip", "--yes"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKit(t)
+			withGeneration2(k)
+			k.Import = &c.from
+			must(t, k.do(importing()))
+			run := k.Programs.(*fakePrograms).runs[0]
+			at := slices.Index(run.Args, "--home")
+			if at < 0 || run.Args[at+1] != k.FS.Real(machine.Generation(2)) || !slices.Contains(run.Args, k.FS.Real(machine.SetupDir+"/none")) {
+				t.Errorf("ran %q", run.Args)
+			}
+			for _, w := range c.want {
+				if !slices.Contains(run.Args, w) {
+					t.Errorf("%q has not %q", run.Args, w)
+				}
+			}
+		})
+	}
+}
+
+// TestARecoveryHasNothingToImport: what was staged went with the run.
+func TestARecoveryHasNothingToImport(t *testing.T) {
+	k := newKit(t)
+	withGeneration2(k)
+	if err := k.do(importing()); !errors.Is(err, errImportGone) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAnUpgradeEndsWellOnlyWhereUsersAreGreetedAsBefore(t *testing.T) {
+	k := newKit(t)
+	prober := k.Prober.(*fakeProber)
+	prober.version = "7.0.0"
+	k.Import = &Import{Greets: []int{22, 2222}}
+	s := &WaitHealth{Services: []string{"ss-server"}, Generation: 1, Version: "7.0.0", Ports: []int{22, 2222, 6443}}
+	must(t, k.do(s))
+	prober.silent = "127.0.0.1:2222"
+	if err := k.do(s); !errors.Is(err, ErrReleaseFailed) || !strings.Contains(err.Error(), "port 2222") {
+		t.Errorf("%v", err)
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/rest"
@@ -247,7 +249,9 @@ func sentence(text string) string {
 	if text == "" {
 		return ""
 	}
-	text = strings.ToUpper(text[:1]) + text[1:]
+	if first, n := utf8.DecodeRuneInString(text); first != utf8.RuneError {
+		text = string(unicode.ToUpper(first)) + text[n:]
+	}
 	if !strings.HasSuffix(text, ".") {
 		text += "."
 	}

@@ -98,10 +98,10 @@ func contest(field field, mine, theirs *form) []contested {
 	return []contested{c}
 }
 
-// decide puts the object's own values back where somebody chose them on the page of a
-// conflict.
-func (v *visit) decide(f *form, o model.Object) {
-	if v.r.PostForm.Get("decided") == "" || f.Rev != o.Header().Rev {
+// decide puts the values that the other had back where somebody chose them on the page of a
+// conflict: those that the page showed, also when a third was quicker since.
+func (v *visit) decide(f *form) {
+	if v.r.PostForm.Get("decided") == "" {
 		return
 	}
 	for _, field := range fieldsOf(f.Sections) {
@@ -111,7 +111,7 @@ func (v *visit) decide(f *form, o model.Object) {
 	}
 }
 
-// restore gives a field the values that the object has.
+// restore gives a field the values that the object had when the form was shown.
 func (f *form) restore(field field) {
 	for _, name := range append(f.inputNames(field), inputsIn(f.was, field)...) {
 		if list, ok := f.was[name]; ok {

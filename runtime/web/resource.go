@@ -315,7 +315,7 @@ func (v *visit) save(res resource) error {
 		return err
 	}
 	f.take(v.r.PostForm)
-	v.decide(f, o)
+	v.decide(f)
 	patch, ok := f.patch()
 	if !ok {
 		return v.showForm(res, http.StatusUnprocessableEntity, o, f)

@@ -221,6 +221,19 @@ func TestAThirdWhoIsQuickerWhileTheSecondChoosesIsShownAsWell(t *testing.T) {
 	}
 }
 
+func TestAChoiceAgainstOnesOwnVersionStandsWhenAThirdWasQuicker(t *testing.T) {
+	w := furnished(t)
+	first, second := w.as("sa").get("/sites/main/users/anna"), w.as("otto").get("/sites/main/users/anna")
+	first.send(url.Values{"email": {"first@example.com"}})
+	second.send(url.Values{"email": {"second@example.com"}}).says(http.StatusConflict, "first@example.com")
+	w.as("sa").get("/sites/main/users/anna").send(url.Values{"description": {"by a third"}})
+	second.send(url.Values{"take-email": {"theirs"}}).says(http.StatusConflict, "by a third").keepsQuiet("second@example.com")
+	second.send(nil)
+	if u := w.user("anna"); u.Email != "first@example.com" || u.Description != "by a third" {
+		t.Errorf("%s, %s", u.Email, u.Description)
+	}
+}
+
 func TestWhatWasTypedForAUserThatIsGoneCanMakeItAnew(t *testing.T) {
 	w := furnished(t)
 	first, second := w.as("sa"), w.as("otto").get("/sites/main/users/anna")

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -46,6 +47,44 @@ type wizard struct {
 	done *doneData
 }
 
+// work locks the plan. What is written to the writer goes to the client when done has let go
+// of it: somebody with a slow line keeps nobody waiting.
+func (w *wizard) work(to http.ResponseWriter) (later *laterWriter, done func()) {
+	later = &laterWriter{ResponseWriter: to}
+	w.mu.Lock()
+	return later, func() {
+		w.mu.Unlock()
+		later.send()
+	}
+}
+
+// laterWriter keeps an answer until it is sent.
+type laterWriter struct {
+	http.ResponseWriter
+	status int
+	body   bytes.Buffer
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (l *laterWriter) WriteHeader(status int) {
+	if l.status == 0 {
+		l.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (l *laterWriter) Write(p []byte) (int, error) {
+	l.WriteHeader(http.StatusOK)
+	return l.body.Write(p)
+}
+
+func (l *laterWriter) send() {
+	if l.status != 0 {
+		l.ResponseWriter.WriteHeader(l.status)
+		_, _ = l.ResponseWriter.Write(l.body.Bytes()) // who went away misses it
+	}
+}
+
 // plan is what the wizard was told so far.
 type plan struct {
 	values  values
@@ -57,6 +96,18 @@ type plan struct {
 	proved           bool
 	recovery, hashes []string
 }
+
+// open is the furthest step that may be seen: an app that was asked for is proved before
+// anything behind it.
+func (pl *plan) open() int {
+	if pl.unproved() {
+		return min(pl.reached, adminStep)
+	}
+	return pl.reached
+}
+
+// unproved tells of an app that is wanted, and of which no code was typed yet.
+func (pl *plan) unproved() bool { return pl.values.get("app") != "" && !pl.proved }
 
 // doneData is what the last page shows.
 type doneData struct {
@@ -150,6 +201,13 @@ func (w *wizard) planOf(token, carry string) *plan {
 	return w.plan
 }
 
+// openOf is the furthest step of a plan that may be seen.
+func (w *wizard) openOf(pl *plan) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return pl.open()
+}
+
 func (p *Pages) showWizard(w http.ResponseWriter, r *http.Request) {
 	token, expires, ok := p.setupSession(r)
 	if !ok {
@@ -158,13 +216,13 @@ func (p *Pages) showWizard(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	plan := p.wizard.planOf(token, "")
-	p.wizard.mu.Lock()
-	defer p.wizard.mu.Unlock()
+	w, done := p.wizard.work(w)
+	defer done()
 	step, err := strconv.Atoi(r.URL.Query().Get("step"))
-	if err != nil || step < nodeStep || step > plan.reached {
-		step = plan.reached
+	if err != nil || step < nodeStep || step > plan.open() {
+		step = plan.open()
 	}
-	if r.URL.Query().Get("part") == "app" && plan.secret != "" {
+	if plan.secret != "" && (r.URL.Query().Get("part") == "app" || err != nil && plan.unproved()) {
 		p.showApp(w, r, http.StatusOK, plan, expires, "")
 		return
 	}
@@ -252,8 +310,8 @@ func (p *Pages) wizardData(plan *plan, expires time.Time, step int) *wizardData 
 	carry, _ := json.Marshal(plan.values) // strings cannot fail
 	data := &wizardData{Step: step, Expires: expires, Carry: string(carry), Next: "Continue"}
 	for i, name := range stepNames {
-		mark := stepMark{Number: i + 1, Name: name, Here: i+1 == step, Done: i+1 < plan.reached}
-		if i+1 <= plan.reached {
+		mark := stepMark{Number: i + 1, Name: name, Here: i+1 == step, Done: i+1 < plan.open()}
+		if i+1 <= plan.open() {
 			mark.Href = stepPath(i + 1)
 		}
 		data.Steps = append(data.Steps, mark)
@@ -283,12 +341,13 @@ func (p *Pages) stepWizard(w http.ResponseWriter, r *http.Request) {
 	}
 	plan := p.wizard.planOf(token, r.PostForm.Get("carry"))
 	step, _ := strconv.Atoi(r.PostForm.Get("step"))
+	open := p.wizard.openOf(plan)
 	switch {
 	case r.PostForm.Has("part"):
 		p.takeApp(w, r, plan, expires)
-	case step == checkStep:
+	case step == checkStep && open == checkStep:
 		p.finish(w, r, plan, token, expires)
-	case step >= nodeStep && step < checkStep && step <= plan.reached:
+	case step >= nodeStep && step < checkStep && step <= open:
 		p.takeStep(w, r, plan, expires, step)
 	default:
 		http.Redirect(w, r, SetupPath, http.StatusSeeOther)
@@ -349,16 +408,20 @@ func (p *Pages) redeem(w http.ResponseWriter, r *http.Request) {
 	}
 	p.Log.Info("the wizard was opened with a setup code", "from", who.From())
 	p.wizard.planOf(session.Token, f.Carry)
-	http.SetCookie(w, &http.Cookie{
-		Name: setupCookie, Value: session.Token, Path: "/", Expires: session.Expires, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
-	})
+	setSetupCookie(w, session.Token, session.Expires)
 	http.Redirect(w, r, SetupPath, http.StatusSeeOther)
+}
+
+func setSetupCookie(w http.ResponseWriter, token string, expires time.Time) {
+	http.SetCookie(w, &http.Cookie{
+		Name: setupCookie, Value: token, Path: "/", Expires: expires, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	})
 }
 
 // takeStep keeps what a step was told and goes on, or back.
 func (p *Pages) takeStep(w http.ResponseWriter, r *http.Request, plan *plan, expires time.Time, step int) {
-	p.wizard.mu.Lock()
-	defer p.wizard.mu.Unlock()
+	w, done := p.wizard.work(w)
+	defer done()
 	sections := p.stepSections(plan, step)
 	keep(plan.values, sections, r.PostForm)
 	if r.PostForm.Get("go") == "back" {
@@ -385,7 +448,7 @@ func (p *Pages) takeStep(w http.ResponseWriter, r *http.Request, plan *plan, exp
 		return
 	}
 	plan.reached = max(plan.reached, step+1)
-	if step == adminStep && plan.values.get("app") != "" && !plan.proved {
+	if step == adminStep && plan.unproved() {
 		if plan.secret == "" {
 			plan.secret = auth.NewSecret()
 		}
@@ -501,8 +564,8 @@ func (p *Pages) showApp(w http.ResponseWriter, r *http.Request, status int, plan
 
 // takeApp tests the app before it counts.
 func (p *Pages) takeApp(w http.ResponseWriter, r *http.Request, plan *plan, expires time.Time) {
-	p.wizard.mu.Lock()
-	defer p.wizard.mu.Unlock()
+	w, done := p.wizard.work(w)
+	defer done()
 	switch r.PostForm.Get("go") {
 	case "back":
 		http.Redirect(w, r, stepPath(adminStep), http.StatusSeeOther)
@@ -566,8 +629,8 @@ func (p *Pages) review(plan *plan) (out []reviewed) {
 
 // finish makes everything, all of it or nothing.
 func (p *Pages) finish(w http.ResponseWriter, r *http.Request, plan *plan, token string, expires time.Time) {
-	p.wizard.mu.Lock()
-	defer p.wizard.mu.Unlock()
+	w, done := p.wizard.work(w)
+	defer done()
 	if r.PostForm.Get("go") == "back" {
 		http.Redirect(w, r, stepPath(siteStep), http.StatusSeeOther)
 		return
@@ -606,6 +669,8 @@ func (p *Pages) finish(w http.ResponseWriter, r *http.Request, plan *plan, token
 		p.wizard.done.Recovery = nil
 	}
 	p.wizard.plan, p.wizard.token = nil, ""
+	// The session of the code may end any moment; what is shown once needs the cookie still.
+	setSetupCookie(w, token, p.Now().Add(doneLife))
 	http.Redirect(w, r, donePath, http.StatusSeeOther)
 }
 

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"ss-setup/runtime/setup"
@@ -126,6 +128,63 @@ func TestTheWizardCanSetUpWithoutASite(t *testing.T) {
 		return setup.Made{}, setup.ErrDone
 	}
 	b.send(nil).says(http.StatusGone, "Somebody was quicker")
+}
+
+func TestAnAppThatWasTickedIsProvedBeforeTheWizardGoesOn(t *testing.T) {
+	_, b := inWizard(t)
+	b.send(nil).send(url.Values{"superadmin.password.clear": {goodPassword}, "again.clear": {goodPassword}, "recovery_email": {"sa@example.com"}, "app": {"on"}})
+	b.says(http.StatusOK, "Code that the app shows")
+	token := csrfOf(b)
+	b.get(SetupPath+"?step=3").says(http.StatusOK, "Recovery e-mail").keepsQuiet("First user")
+	b.get(SetupPath).says(http.StatusOK, "Code that the app shows")
+	for _, step := range []string{"3", "4"} { // inWizard complains if anything is set up
+		b.post(SetupPath, url.Values{"csrf": {token}, "step": {step}}).says(http.StatusOK, "Code that the app shows")
+	}
+	b.send(url.Values{"go": {"skip"}}).says(http.StatusOK, "First user")
+}
+
+func TestTheLastPageIsShownAlsoWhenTheSessionOfTheCodeEndsJustThen(t *testing.T) {
+	w, b := inWizard(t)
+	b.send(nil).send(url.Values{"superadmin.password.clear": {goodPassword}, "again.clear": {goodPassword}, "recovery_email": {"sa@example.com"}}).send(url.Values{"first_site": nil})
+	w.setUp = func(context.Context, netip.Addr, *answers.Answers) (setup.Made, error) {
+		w.codes.done = true
+		return setup.Made{Node: "n1"}, nil
+	}
+	action, form := b.form()
+	r := httptest.NewRequest(http.MethodPost, "https://server"+action, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.AddCookie(&http.Cookie{Name: setupCookie, Value: b.cookies[setupCookie]})
+	rec := httptest.NewRecorder()
+	w.pages.ServeHTTP(rec, r)
+	c := rec.Result().Cookies()
+	if len(c) != 1 || c[0].Name != setupCookie || c[0].Value != b.cookies[setupCookie] || !c[0].Expires.Equal(start.Add(doneLife)) {
+		t.Errorf("%v", c)
+	}
+}
+
+// slowWriter takes nothing before it is let go on.
+type slowWriter struct {
+	*httptest.ResponseRecorder
+	begun, goOn chan struct{}
+}
+
+func (s slowWriter) Write(p []byte) (int, error) {
+	close(s.begun)
+	<-s.goOn
+	return s.ResponseRecorder.Write(p)
+}
+
+func TestSomebodyWithASlowLineKeepsNobodyFromTheWizard(t *testing.T) {
+	w, b := inWizard(t)
+	r := httptest.NewRequest(http.MethodGet, "https://server"+SetupPath, nil)
+	r.AddCookie(&http.Cookie{Name: setupCookie, Value: b.cookies[setupCookie]})
+	slow := slowWriter{httptest.NewRecorder(), make(chan struct{}), make(chan struct{})}
+	var reading sync.WaitGroup
+	reading.Go(func() { w.pages.ServeHTTP(slow, r) })
+	<-slow.begun
+	b.get(SetupPath).says(http.StatusOK, "How will this node run?") // a deadlock if the plan is locked
+	close(slow.goOn)
+	reading.Wait()
 }
 
 func TestAStepOfTheWizardNeedsTheTokenOfItsSession(t *testing.T) {

@@ -174,14 +174,20 @@ func (s spooled) Close() error {
 	return err
 }
 
-// spool makes such a file; what a server that was killed has left of one goes first.
-func spool(dir string) (spooled, error) {
-	const pattern = "backup-*.part"
-	left, _ := filepath.Glob(filepath.Join(dir, pattern))
+const spoolPattern = "backup-*.part"
+
+// cleanSpool takes away what a server that was killed has left of such files. It is for the
+// start: later they are in use.
+func cleanSpool(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, spoolPattern))
 	for _, name := range left {
-		_ = os.Remove(name) // on Windows one that is in use stays
+		_ = os.Remove(name) // the next start tries again
 	}
-	f, err := os.CreateTemp(dir, pattern)
+}
+
+// spool makes such a file. Several may be written at once.
+func spool(dir string) (spooled, error) {
+	f, err := os.CreateTemp(dir, spoolPattern)
 	if err != nil {
 		return spooled{}, err
 	}

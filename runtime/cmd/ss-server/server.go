@@ -106,6 +106,7 @@ func (s *server) open(i *daemon.Instance) (err error) {
 	go history.Run(ctx)
 	place := placeOf(i.Home.Data, s.at.state)
 	s.intake.Open(i.Home.Data)
+	cleanSpool(i.Home.Data)
 	s.pages = web.New(web.Options{
 		Certificate: s.certificateState, Backups: backups{s, place}, Restorer: restorer{s, i, place}, Intake: s.intake,
 		API: s.api, Codes: s.codes, SetUp: s.setUpByWizard, History: history, Facts: s.facts(time.Now()), Version: i.Version(), Log: s.log,

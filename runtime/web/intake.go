@@ -142,6 +142,8 @@ type arrival struct {
 	// Wrong is why it was refused or not put in force, Field what to look at.
 	Wrong, Field string
 	Outlook      *Outlook
+	// Seen is the number of the look that Outlook comes of: who agrees, agrees to that one.
+	Seen string
 	// Kept is where the configuration of before lies.
 	Kept string
 	gone context.CancelFunc
@@ -269,7 +271,10 @@ func (i *Intake) add(f Incoming, by string, r Restorer) (id string, looked <-cha
 // look looks at a file, which is done when the channel is closed.
 func (i *Intake) look(a *arrival, r Restorer) <-chan struct{} {
 	ctx, cancel := context.WithCancel(context.Background())
-	i.change(a, func() { a.State, a.Progress, a.Wrong, a.Field, a.gone = stateLooking, "", "", "", cancel })
+	i.change(a, func() {
+		a.State, a.Progress, a.Wrong, a.Field, a.gone = stateLooking, "", "", "", cancel
+		a.Seen = rand.Text()
+	})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -301,11 +306,11 @@ func (i *Intake) tell(a *arrival, err error) (text, field string) {
 	return strings.ReplaceAll(text, filepath.Dir(a.Path)+string(filepath.Separator), ""), field
 }
 
-// put puts a file in force that somebody has agreed to.
-func (i *Intake) put(id, by string, r Restorer) bool {
+// put puts a file in force that somebody has agreed to, as the look seen showed it.
+func (i *Intake) put(id, seen, by string, r Restorer) bool {
 	i.mu.Lock()
 	a := i.all[id]
-	ready := a != nil && (a.State == stateReady || a.State == stateFailed) && a.Outlook != nil
+	ready := a != nil && a.Seen == seen && (a.State == stateReady || a.State == stateFailed) && a.Outlook != nil
 	if ready {
 		a.State, a.Progress, a.Wrong = statePutting, "", ""
 	}

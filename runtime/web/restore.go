@@ -237,8 +237,8 @@ func (p *Pages) putInForce(v *visit) error {
 		return err
 	}
 	form, wrong := v.r.PostForm, map[string]string{}
-	if a.Outlook != nil && a.Outlook.Losses != form.Get("losses") {
-		wrong["losses"] = "What would be lost has changed since the page was shown. Look at it again."
+	if a.Seen != form.Get("seen") {
+		wrong["losses"] = "The file was looked at anew since the page was shown. Look again at what would happen."
 	} else if a.Outlook != nil && a.Outlook.Losses != "" && form.Get("accept") == "" {
 		wrong["losses"] = "Tick this if what is lost may be lost."
 	}
@@ -248,7 +248,7 @@ func (p *Pages) putInForce(v *visit) error {
 	if len(wrong) > 0 {
 		return v.showFile(http.StatusUnprocessableEntity, wrong)
 	}
-	p.Intake.put(a.ID, v.who.Name(), p.Restorer)
+	p.Intake.put(a.ID, form.Get("seen"), v.who.Name(), p.Restorer)
 	return v.redirect("/restore/"+a.ID, "")
 }
 

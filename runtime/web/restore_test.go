@@ -195,8 +195,8 @@ func TestAnImportShowsWhatIsLostAndWantsItAgreedTo(t *testing.T) {
 	b := w.as("sa").get("/restore").says(http.StatusOK, "Look what would happen", `data-most="1000"`)
 	b.upload(sent(b), "v6.zip", "lossy").says(http.StatusOK, "v6.zip", "6.2.60", "user cloudy: dropped", "Lost or not as before", "one user", "Nothing was changed yet")
 	page := b.path
-	agree := url.Values{"csrf": {csrfOf(b)}, "losses": {"one user"}, "accept": {"true"}, "replace": {"true"}}
-	for field, text := range map[string]string{"accept": "Tick this if what is lost may be lost", "replace": "may be replaced", "losses": "has changed since the page was shown"} {
+	agree := url.Values{"csrf": {csrfOf(b)}, "seen": {seenBy(b)}, "accept": {"true"}, "replace": {"true"}}
+	for field, text := range map[string]string{"accept": "Tick this if what is lost may be lost", "replace": "may be replaced", "seen": "looked at anew since the page was shown"} {
 		form := url.Values{}
 		for name, values := range agree {
 			if name != field {
@@ -226,13 +226,40 @@ func TestAnImportShowsWhatIsLostAndWantsItAgreedTo(t *testing.T) {
 	b.get(page + "/report.exe").says(http.StatusNotFound)
 }
 
+// seenBy is the number of the look that a page shows.
+func seenBy(b *browser) string {
+	b.w.t.Helper()
+	found := regexp.MustCompile(`name="seen" value="([A-Z2-7]+)"`).FindStringSubmatch(b.page)
+	if found == nil {
+		b.w.t.Fatalf("%s shows no look: %s", b.path, b.words())
+	}
+	return found[1]
+}
+
+func TestOneAgreesToWhatHeHasSeenAndNotToWhatAnotherLookedFor(t *testing.T) {
+	w, f, _ := uploaded(t)
+	w.write(&model.SuperAdmin{Head: model.Head{Name: "second"}, Contact: model.Contact{Email: "second@example.com", Password: passwordOf(t, w)}})
+	a, b := w.as("sa").get("/restore"), w.as("second").get("/restore")
+	a.upload(sent(a), "b.zip", "own").says(http.StatusOK, "1,234")
+	b.post(a.path+"/look", url.Values{"csrf": {csrfOf(b)}, "take": {"true"}}).says(http.StatusOK, "1,234")
+	agree := url.Values{"csrf": {csrfOf(a)}, "seen": {seenBy(a)}, "replace": {"true"}}
+	a.post(a.path+"/import", agree).says(http.StatusUnprocessableEntity, "looked at anew since the page was shown")
+	if len(f.done()) > 0 {
+		t.Fatal("it was restored as the other wanted it")
+	}
+	id := strings.TrimPrefix(b.path, "/restore/")
+	if w.intake.put(id, agree.Get("seen"), "superadmin/sa", w.restorer) || !w.intake.put(id, seenBy(b), "superadmin/second", w.restorer) {
+		t.Error("what is put in force is not what was seen")
+	}
+}
+
 func TestTheEndOfARestoreIsFoundByWhoSignsInAgain(t *testing.T) {
 	w, f, _ := uploaded(t)
 	f.hold = make(chan struct{})
 	b := w.as("sa").get("/restore")
 	b.upload(sent(b), "b.zip", "own").says(http.StatusOK, "1,234", "Restore")
 	page := b.path
-	b.post(page+"/import", url.Values{"csrf": {csrfOf(b)}, "replace": {"true"}}).says(http.StatusOK, "being replaced", "the server starts anew")
+	b.post(page+"/import", url.Values{"csrf": {csrfOf(b)}, "seen": {seenBy(b)}, "replace": {"true"}}).says(http.StatusOK, "being replaced", "the server starts anew")
 	// The pages of the server that starts anew are others; the intake is the same.
 	w.restart()
 	close(f.hold)
@@ -248,7 +275,7 @@ func TestARestoreThatFailsSaysWhyAndThatNothingWasChanged(t *testing.T) {
 	b := w.as("sa").get("/restore")
 	b.upload(sent(b), "b.zip", "own")
 	page := b.path
-	b.post(page+"/import", url.Values{"csrf": {csrfOf(b)}, "replace": {"true"}})
+	b.post(page+"/import", url.Values{"csrf": {csrfOf(b)}, "seen": {seenBy(b)}, "replace": {"true"}})
 	b.path = page
 	b.until("The disk is full. The configuration of before is in force")
 	b.post(page+"/remove", url.Values{"csrf": {csrfOf(b)}}).says(http.StatusOK, "The file was removed")

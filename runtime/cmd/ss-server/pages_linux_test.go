@@ -157,10 +157,10 @@ func TestAnOldBackupIsImportedAndABackupRestoredByThePages(t *testing.T) {
 	v.upload(oldBackup(t, `[{"id":"anna","home":{"vfsId":"V1"}},{"id":"cloudy","home":{"vfsId":"V2"}}]`))
 	v.says("Nothing was changed yet", "6.2.60", "Lost or not as before", "cloudy")
 	page := v.path
-	losses := regexp.MustCompile(`name="losses" value="([^"]*)"`).FindStringSubmatch(v.page)[1]
-	v.post(page+"/import", url.Values{"replace": {"true"}, "losses": {losses}})
+	seen := func() []string { return regexp.MustCompile(`name="seen" value="([^"]*)"`).FindStringSubmatch(v.page)[1:] }
+	v.post(page+"/import", url.Values{"replace": {"true"}, "seen": seen()})
 	v.says("Tick this if what is lost may be lost")
-	v.post(page+"/import", url.Values{"replace": {"true"}, "losses": {losses}, "accept": {"true"}})
+	v.post(page+"/import", url.Values{"replace": {"true"}, "seen": seen(), "accept": {"true"}})
 	v.inForce(page)
 	v.says("kept as", "report.html")
 	v.get("/sites/default/users")
@@ -175,7 +175,7 @@ func TestAnOldBackupIsImportedAndABackupRestoredByThePages(t *testing.T) {
 	v.post(page+"/look", url.Values{"passphrase.clear": {nodePassword}})
 	v.looked()
 	v.says("romantic-lovelace", "Put it in force")
-	v.post(page+"/import", url.Values{"replace": {"true"}})
+	v.post(page+"/import", url.Values{"replace": {"true"}, "seen": seen()})
 	v.inForce(page)
 	v.get("/sites/main/users")
 	v.says("kim")

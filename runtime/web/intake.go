@@ -98,8 +98,10 @@ type Report interface {
 const (
 	// maxUpload is the largest file in bytes: a dump of a million users is far below it.
 	maxUpload = 2 << 30
-	// maxIncoming is how many files lie here at once.
+	// maxIncoming is how many files lie here at once, those on their way included.
 	maxIncoming = 4
+	// leftFree is what no upload takes of the disk, in bytes: the store lies there, too.
+	leftFree = 1 << 30
 	// incomingLife is how long a file waits for somebody who decides, reportLife how long
 	// the report of what was done is kept.
 	incomingLife = 2 * time.Hour
@@ -124,10 +126,14 @@ type Intake struct {
 	log *slog.Logger
 	// turn has one file looked at or put in force at a time.
 	turn sync.Mutex
+	// Room tells how many bytes are free where a folder lies; nil if nobody knows.
+	Room func(dir string) (int64, error)
 
 	mu  sync.Mutex
 	dir string
 	all map[string]*arrival
+	// coming is how many files are on their way, each of which has its place already.
+	coming int
 }
 
 // arrival is a file and what became of it. What changes is guarded by the intake.
@@ -174,12 +180,22 @@ var (
 	errIntakeFull = fmt.Errorf("%d files wait here already; remove one of them below, then send this one again", maxIncoming)
 	errTooLarge   = errors.New("the file is too large")
 	errEmpty      = errors.New("no file came, or an empty one; choose one")
+	errNoRoom     = fmt.Errorf("there is too little room for it on the server's disk, of which %s must stay free; make room there, then send it again", size(leftFree))
 )
 
-// receive writes a file of at most limit bytes.
-func (i *Intake) receive(from io.Reader, name string, limit int64) (f Incoming, err error) {
-	if i.full() {
+// receive writes a file of at most limit bytes, of which the client has announced some; what
+// it has not is -1. What came has its place until it is added.
+func (i *Intake) receive(from io.Reader, name string, announced, limit int64) (f Incoming, err error) {
+	if !i.reserve() {
 		return f, errIntakeFull
+	}
+	defer func() {
+		if err != nil {
+			i.release()
+		}
+	}()
+	if err := i.roomFor(min(max(announced, 0), limit)); err != nil {
+		return f, err
 	}
 	dir, err := os.MkdirTemp(i.dir, uploadPattern)
 	if err != nil {
@@ -195,7 +211,7 @@ func (i *Intake) receive(from io.Reader, name string, limit int64) (f Incoming, 
 	if err != nil {
 		return f, fmt.Errorf("make room for the file: %w", err)
 	}
-	f.Size, err = io.Copy(file, io.LimitReader(from, limit+1))
+	f.Size, err = i.copy(file, from, limit+1)
 	err = errors.Join(err, file.Close())
 	switch {
 	case err != nil:
@@ -205,6 +221,43 @@ func (i *Intake) receive(from io.Reader, name string, limit int64) (f Incoming, 
 		err = errEmpty
 	}
 	return f, err
+}
+
+// roomLook is after how many bytes the free room is looked at again: others write there, too.
+const roomLook = 32 << 20
+
+// copy writes at most limit bytes, and stops where the disk would be too full.
+func (i *Intake) copy(to io.Writer, from io.Reader, limit int64) (n int64, err error) {
+	for n < limit {
+		part := min(limit-n, roomLook)
+		copied, err := io.CopyN(to, from, part)
+		n += copied
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
+		if err == nil && n < limit {
+			err = i.roomFor(0)
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// roomFor refuses what would leave too little of the disk.
+func (i *Intake) roomFor(n int64) error {
+	if i.Room == nil {
+		return nil
+	}
+	free, err := i.Room(i.dir)
+	if err != nil {
+		return fmt.Errorf("look how much room there is for the file: %w", err)
+	}
+	if free-n < leftFree {
+		return errNoRoom
+	}
+	return nil
 }
 
 // plainFileName is a name that a file of any system may have: importers look at its end.
@@ -222,17 +275,29 @@ func plainFileName(name string) string {
 	return strings.TrimRight(plain, ".")
 }
 
-func (i *Intake) full() bool {
+// reserve keeps a place for a file that is about to come; it is false if there is none.
+func (i *Intake) reserve() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.sweep()
-	waiting := 0
+	taken := i.coming
 	for _, a := range i.all {
 		if a.State != stateDone {
-			waiting++
+			taken++
 		}
 	}
-	return waiting >= maxIncoming
+	if taken >= maxIncoming {
+		return false
+	}
+	i.coming++
+	return true
+}
+
+// release gives a place back.
+func (i *Intake) release() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.coming--
 }
 
 // sweep lets go of what nobody came back for. The caller holds mu.
@@ -258,13 +323,14 @@ func (i *Intake) remove(a *arrival) {
 	}
 }
 
-// add begins to look at a file and returns its ID.
+// add begins to look at a file that was received, in its place, and returns its ID.
 func (i *Intake) add(f Incoming, by string, r Restorer) (id string, looked <-chan struct{}) {
 	a := &arrival{ID: rand.Text(), Incoming: f, By: by, Came: i.now()}
 	i.mu.Lock()
+	i.coming--
 	i.all[a.ID] = a
 	i.mu.Unlock()
-	time.AfterFunc(incomingLife+time.Minute, func() { _ = i.full() })
+	time.AfterFunc(incomingLife+time.Minute, func() { i.list() })
 	return a.ID, i.look(a, r)
 }
 

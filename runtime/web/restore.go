@@ -125,7 +125,7 @@ func (p *Pages) upload(v *visit) error {
 	if v.r.ContentLength > limit+maxForm {
 		err = errTooLarge
 	} else {
-		f, err = p.Intake.receive(content, name, limit)
+		f, err = p.Intake.receive(content, name, v.r.ContentLength, limit)
 	}
 	if err != nil {
 		status, text := p.uploadFault(v.r, err, limit)
@@ -140,13 +140,17 @@ func (p *Pages) upload(v *visit) error {
 
 // uploadFault says beside the field why a file was not taken.
 func (p *Pages) uploadFault(r *http.Request, err error, limit int64) (status int, text string) {
-	switch {
-	case errors.Is(err, errTooLarge):
+	if errors.Is(err, errTooLarge) || errors.Is(err, errIntakeFull) || errors.Is(err, errNoRoom) {
 		// A browser shows an answer only when it was let finish, or is far from it.
 		_, _ = io.CopyN(io.Discard, r.Body, limit)
+	}
+	switch {
+	case errors.Is(err, errTooLarge):
 		return http.StatusRequestEntityTooLarge, "The file has more than " + size(limit) + ", which is the most that is taken here. Import it on the server instead: ss-server import FILE."
 	case errors.Is(err, errEmpty), errors.Is(err, errIntakeFull):
 		return http.StatusUnprocessableEntity, sentence(err.Error())
+	case errors.Is(err, errNoRoom):
+		return http.StatusInsufficientStorage, sentence(errNoRoom.Error())
 	}
 	p.Log.Error("an upload could not be taken", "error", err)
 	return http.StatusUnprocessableEntity, "The file did not come whole, or there is no room for it on the server. Nothing was changed; look at the disk, then send it again."

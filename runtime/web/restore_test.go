@@ -348,6 +348,73 @@ func TestNoMoreFilesAreTakenThanThereIsRoomFor(t *testing.T) {
 	}
 }
 
+func TestAFileOnItsWayHasItsPlaceAlready(t *testing.T) {
+	i := NewIntake(time.Now, slog.New(slog.DiscardHandler))
+	i.Open(t.TempDir())
+	var coming sync.WaitGroup
+	begun, goOn := make(chan struct{}, maxIncoming), make(chan struct{})
+	for range maxIncoming {
+		coming.Go(func() {
+			_, err := i.receive(&slowReader{begun: begun, goOn: goOn}, "a.zip", -1, 100)
+			if !errors.Is(err, errEmpty) {
+				t.Error(err)
+			}
+		})
+	}
+	for range maxIncoming {
+		<-begun
+	}
+	if _, err := i.receive(strings.NewReader("one too many"), "a.zip", -1, 100); !errors.Is(err, errIntakeFull) {
+		t.Error("one more was taken:", err)
+	}
+	close(goOn)
+	coming.Wait()
+	if _, err := i.receive(strings.NewReader("own"), "a.zip", -1, 100); err != nil {
+		t.Error("the places were not given back:", err)
+	}
+}
+
+// slowReader has nothing, and says so only when it may.
+type slowReader struct{ begun, goOn chan struct{} }
+
+func (s *slowReader) Read([]byte) (int, error) {
+	s.begun <- struct{}{}
+	<-s.goOn
+	return 0, io.EOF
+}
+
+func TestAnUploadLeavesTheStoreRoomToWrite(t *testing.T) {
+	w, _, dir := uploaded(t)
+	free := int64(leftFree + 900)
+	w.intake.Room = func(string) (int64, error) { return free, nil }
+	b := w.as("sa").get("/restore")
+	b.upload(sent(b), "big.zip", strings.Repeat("x", 1000)).says(http.StatusInsufficientStorage, "1 GiB must stay free")
+	if left := filesIn(t, dir); len(left) > 0 {
+		t.Error(left)
+	}
+	// What was not announced is looked at while it comes.
+	free = leftFree
+	endless := &fillingReader{fill: func() { free-- }}
+	if _, err := w.intake.receive(endless, "big.zip", -1, 1<<40); !errors.Is(err, errNoRoom) || endless.n > 2*roomLook {
+		t.Errorf("%d bytes were taken: %v", endless.n, err)
+	}
+	if left := filesIn(t, dir); len(left) > 0 {
+		t.Error(left)
+	}
+}
+
+// fillingReader has no end.
+type fillingReader struct {
+	n    int64
+	fill func()
+}
+
+func (r *fillingReader) Read(p []byte) (int, error) {
+	r.fill()
+	r.n += int64(len(p))
+	return len(p), nil
+}
+
 func TestWhatAKilledServerHasLeftOfUploadsGoes(t *testing.T) {
 	dir := t.TempDir()
 	check(t, os.MkdirAll(filepath.Join(dir, "upload-1.part", "x"), 0o700))

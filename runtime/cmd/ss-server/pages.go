@@ -17,6 +17,8 @@ import (
 	"ss-setup/runtime/daemon"
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/store"
+	"ss-setup/runtime/vfs"
+	"ss-setup/runtime/vfs/disk"
 	"ss-setup/runtime/web"
 )
 
@@ -58,6 +60,19 @@ func outcomeOf(err error) string {
 		return audit.Failed
 	}
 	return audit.Done
+}
+
+// roomIn is how many bytes are free where a folder lies.
+func roomIn(dir string) (free int64, err error) {
+	if dir, err = filepath.Abs(dir); err != nil {
+		return 0, err
+	}
+	root, err := disk.Open(dir, disk.Options{})
+	if err != nil {
+		return 0, err
+	}
+	space, err := root.StatFS(vfs.Root)
+	return space.Free, errors.Join(err, root.Close())
 }
 
 // restorer puts what was uploaded in force: web.Restorer.

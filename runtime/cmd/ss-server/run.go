@@ -42,6 +42,7 @@ func runVerb() *cli.Command {
 				control: c.String("control"), logs: c.String("logs"), updates: daemon.UpdatesFile,
 			}
 			replacements, intake := new(replacements), web.NewIntake(time.Now, log)
+			intake.Room = roomIn
 			err := daemon.Run(name, c.Bool("service"), func() (*daemon.Instance, error) { return start(log, level, at, replacements, intake) })
 			if err != nil {
 				log.Error("ended", "error", err)

@@ -353,7 +353,8 @@ func (i *Intake) look(a *arrival, r Restorer) <-chan struct{} {
 				a.State, a.Outlook = stateReady, outlook
 				return
 			}
-			a.State = stateRefused
+			// They are asked for again with the next look.
+			a.State, a.Passphrase, a.Passwords = stateRefused, "", nil
 			a.Wrong, a.Field = i.tell(a, err)
 		})
 	}()

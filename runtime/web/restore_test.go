@@ -296,6 +296,20 @@ func TestAnEncryptedBackupAsksForItsPassphraseAndKeepsTheFile(t *testing.T) {
 	}
 }
 
+func TestPassphrasesOfAFileThatIsRefusedAreForgotten(t *testing.T) {
+	w, _, _ := uploaded(t)
+	b := w.as("sa").get("/restore").says(http.StatusOK, "kept in memory until the file is in force or removed")
+	form := sent(b)
+	form.Set("passphrase.clear", "not the right words")
+	form.Set("passwords.clear", "one\ntwo")
+	b.upload(form, "b.zip.age", "sealed").says(http.StatusUnprocessableEntity, "give the passphrase")
+	for _, a := range w.intake.list() {
+		if a.Passphrase != "" || a.Passwords != nil {
+			t.Errorf("%q and %q are kept", a.Passphrase, a.Passwords)
+		}
+	}
+}
+
 func TestAFileThatIsNoBackupIsRefusedWithoutTellingWhereItLies(t *testing.T) {
 	w, _, dir := uploaded(t)
 	b := w.as("sa").get("/restore")

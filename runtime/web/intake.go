@@ -29,10 +29,10 @@ type Restorer interface {
 	// Look tells what a file holds and what would become of it. Nothing is changed.
 	Look(ctx context.Context, f Incoming) (*Outlook, error)
 	// PutInForce puts it in the place of the configuration, as a whole or not at all. No more
-	// may be lost than seen tells. If it returns nil the server is about to start anew with
+	// may be lost than seen tells. by is who wants it, from the address he asks from. If it returns nil the server is about to start anew with
 	// it, and end is called with where the configuration of before is kept, or with why that
 	// one is in force as before.
-	PutInForce(ctx context.Context, f Incoming, seen *Outlook, by string, tell func(string), end func(kept string, err error)) error
+	PutInForce(ctx context.Context, f Incoming, seen *Outlook, by, from string, tell func(string), end func(kept string, err error)) error
 }
 
 // Incoming is a file that was uploaded, and what was said about it.
@@ -374,7 +374,7 @@ func (i *Intake) tell(a *arrival, err error) (text, field string) {
 }
 
 // put puts a file in force that somebody has agreed to, as the look seen showed it.
-func (i *Intake) put(id, seen, by string, r Restorer) bool {
+func (i *Intake) put(id, seen, by, from string, r Restorer) bool {
 	i.mu.Lock()
 	a := i.all[id]
 	ready := a != nil && a.Seen == seen && (a.State == stateReady || a.State == stateFailed) && a.Outlook != nil
@@ -400,7 +400,7 @@ func (i *Intake) put(id, seen, by string, r Restorer) bool {
 		i.turn.Lock()
 		defer i.turn.Unlock()
 		tell := func(what string) { i.change(a, func() { a.Progress = what }) }
-		if err := r.PutInForce(context.Background(), a.Incoming, a.Outlook, by, tell, end); err != nil {
+		if err := r.PutInForce(context.Background(), a.Incoming, a.Outlook, by, from, tell, end); err != nil {
 			end("", err)
 		}
 	}()

@@ -252,7 +252,7 @@ func (p *Pages) putInForce(v *visit) error {
 	if len(wrong) > 0 {
 		return v.showFile(http.StatusUnprocessableEntity, wrong)
 	}
-	p.Intake.put(a.ID, form.Get("seen"), v.who.Name(), p.Restorer)
+	p.Intake.put(a.ID, form.Get("seen"), v.who.Name(), v.who.From().String(), p.Restorer)
 	return v.redirect("/restore/"+a.ID, "")
 }
 

@@ -73,7 +73,7 @@ func (f *fakeRestorer) Look(_ context.Context, in Incoming) (*Outlook, error) {
 	return nil, &FileError{Err: fmt.Errorf("%s: it is a letter", in.Path)}
 }
 
-func (f *fakeRestorer) PutInForce(_ context.Context, in Incoming, _ *Outlook, by string, tell func(string), end func(string, error)) error {
+func (f *fakeRestorer) PutInForce(_ context.Context, in Incoming, _ *Outlook, by, _ string, tell func(string), end func(string, error)) error {
 	tell("reading the backup")
 	f.mu.Lock()
 	f.put, f.by = append(f.put, in.Name), by
@@ -248,7 +248,7 @@ func TestOneAgreesToWhatHeHasSeenAndNotToWhatAnotherLookedFor(t *testing.T) {
 		t.Fatal("it was restored as the other wanted it")
 	}
 	id := strings.TrimPrefix(b.path, "/restore/")
-	if w.intake.put(id, agree.Get("seen"), "superadmin/sa", w.restorer) || !w.intake.put(id, seenBy(b), "superadmin/second", w.restorer) {
+	if w.intake.put(id, agree.Get("seen"), "superadmin/sa", "", w.restorer) || !w.intake.put(id, seenBy(b), "superadmin/second", "", w.restorer) {
 		t.Error("what is put in force is not what was seen")
 	}
 }

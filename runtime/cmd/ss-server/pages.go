@@ -196,13 +196,19 @@ func outlookOf(s backup.Summary) *web.Outlook {
 }
 
 // PutInForce implements web.Restorer.
-func (r restorer) PutInForce(ctx context.Context, f web.Incoming, seen *web.Outlook, by string, tell func(string), end func(kept string, err error)) error {
+func (r restorer) PutInForce(ctx context.Context, f web.Incoming, seen *web.Outlook, by, from string, tell func(string), end func(kept string, err error)) error {
+	err := r.putInForce(ctx, f, seen, actor{by, from}, tell, end)
+	r.tellRestoreFailed(actor{by, from}, err)
+	return err
+}
+
+func (r restorer) putInForce(ctx context.Context, f web.Incoming, seen *web.Outlook, who actor, tell func(string), end func(kept string, err error)) error {
 	built, err := r.build(ctx, f, seen, tell)
 	if err != nil {
 		return err
 	}
 	if err = built.AddKeys(); err == nil {
-		err = r.replacements.replace(r.server, r.instance, r.place, built.Name, by, func(done replacement) {
+		err = r.replacements.replace(r.server, r.instance, r.place, built.Name, who, func(done replacement) {
 			err := built.Discard()
 			if done.Error != "" {
 				end("", errors.New(done.Error))

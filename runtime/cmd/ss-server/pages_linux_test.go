@@ -187,7 +187,9 @@ func TestAnOldBackupIsImportedAndABackupRestoredByThePages(t *testing.T) {
 	}
 	log, err := os.ReadFile(n.path("log/audit/audit.jsonl"))
 	check(t, err)
-	if got := strings.Count(string(log), `"event":"backup.restore","outcome":"done","by":"superadmin/sa"`); got != 2 {
-		t.Errorf("the audit log tells of %d restores:\n%s", got, log)
+	for _, event := range []string{"backup.restoring", "backup.restore"} {
+		if got := strings.Count(string(log), `"event":"`+event+`","outcome":"done","by":"superadmin/sa","from":"127.0.0.1"`); got != 2 {
+			t.Errorf("the audit log tells of %d times %s:\n%s", got, event, log)
+		}
 	}
 }

@@ -163,10 +163,37 @@ type replacement struct {
 	store.Replaced
 }
 
-// replacements remember that over the new start of the server.
+// replacements remember that over the new start of the server, and what the audit log is to
+// tell of it: while the store is replaced it is closed.
 type replacements struct {
 	mu   sync.Mutex
 	last replacement
+	told []audit.Event
+}
+
+// actor is who restores, and from which address; that is empty for the control socket.
+type actor struct{ by, from string }
+
+// The events of a restore: it began, and what became of it.
+const (
+	restoringEvent = "backup.restoring"
+	restoreEvent   = "backup.restore"
+)
+
+func (r *replacements) end(to replacement, e audit.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last, r.told = to, append(r.told, e)
+}
+
+// tell writes down what happened while the log was closed.
+func (r *replacements) tell(log *audit.Log) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.told {
+		log.Append(e)
+	}
+	r.told = nil
 }
 
 func (r *replacements) set(to replacement) {
@@ -192,7 +219,9 @@ func (r *replacements) verbs(s *server, i *daemon.Instance, place node.Place) ma
 			if err := request.Args(&name); err != nil {
 				return nil, err
 			}
-			return nil, r.replace(s, i, place, name, byRoot, func(replacement) {})
+			err := r.replace(s, i, place, name, actor{by: byRoot}, func(replacement) {})
+			s.tellRestoreFailed(actor{by: byRoot}, err)
+			return nil, err
 		},
 		replacedVerb: func(_ context.Context, request *control.Request) (any, error) {
 			var name string
@@ -212,9 +241,16 @@ func (r replacement) keptAs() string {
 	return r.SetAside
 }
 
+// tellRestoreFailed notes in the audit log a restore that did not come as far as a new start.
+func (s *server) tellRestoreFailed(who actor, err error) {
+	if err != nil {
+		s.ops.audit.Append(audit.Event{Event: restoreEvent, Outcome: audit.Failed, By: who.by, From: who.from, Message: err.Error()})
+	}
+}
+
 // replace has the server start anew with the store that was built in the folder name, and
 // then tells how that went.
-func (r *replacements) replace(s *server, i *daemon.Instance, place node.Place, name, by string, done func(replacement)) error {
+func (r *replacements) replace(s *server, i *daemon.Instance, place node.Place, name string, who actor, done func(replacement)) error {
 	if !i.Gate.Open() {
 		return errors.New("an update is not committed yet; restore the backup when it is")
 	}
@@ -222,15 +258,16 @@ func (r *replacements) replace(s *server, i *daemon.Instance, place node.Place, 
 		return fmt.Errorf("look at the new store: %w", err)
 	}
 	r.set(replacement{Name: name})
-	s.ops.audit.Append(audit.Event{Event: "backup.restore", Outcome: audit.Done, By: by, Message: "the server starts anew"})
+	s.ops.audit.Append(audit.Event{Event: restoringEvent, Outcome: audit.Done, By: who.by, From: who.from, Message: "the server starts anew"})
 	return i.StartAnew(func() {
 		replaced, err := place.Replace(name, func(what string) { s.log.Info("restore: " + what) })
 		end := replacement{Name: name, Done: err == nil, Replaced: replaced}
+		event := audit.Event{Time: time.Now(), Event: restoreEvent, Outcome: outcomeOf(err), By: who.by, From: who.from}
 		if err != nil {
-			end.Error = err.Error()
+			end.Error, event.Message = err.Error(), err.Error()
 			s.log.Error("the backup was not restored; the configuration of before is in force", "error", err)
 		}
-		r.set(end)
+		r.end(end, event)
 		done(end)
 	})
 }

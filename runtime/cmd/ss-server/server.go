@@ -82,6 +82,7 @@ func (s *server) open(i *daemon.Instance) (err error) {
 		return err
 	}
 	s.ops.follow(s.engine)
+	s.replacements.tell(s.ops.audit)
 	r := newRecorder(s.ops)
 	s.engine.Listen(r.changes)
 	apart, err := absolute(s.at.state, daemon.KeyRing(s.at.state), daemon.Snapshots(s.at.state), s.at.logs, i.Home.Dir, i.Home.Data)

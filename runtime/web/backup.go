@@ -217,5 +217,6 @@ func (p *Pages) takeSnapshot(v *visit) error {
 	if err := p.Backups.TakeSnapshot(v.who.Name(), v.who.From().String()); err != nil {
 		return err
 	}
+	p.node.forget()
 	return v.redirect("/backup", "snapshot")
 }

@@ -118,11 +118,11 @@ func (v *visit) bans(data *overviewData) error {
 const soon = 30 * 24 * time.Hour
 
 func (v *visit) facts(data *overviewData) {
-	if v.Facts == nil {
+	facts := v.known()
+	if facts == nil {
 		return
 	}
-	facts := v.Facts()
-	data.Facts = &facts
+	data.Facts = facts
 	now := v.Now()
 	if !facts.CertificateEnds.IsZero() && facts.CertificateEnds.Sub(now) < soon {
 		data.Warnings = append(data.Warnings, warning{"The certificate of these pages ends on " + moment(facts.CertificateEnds) + ".", "/certificates", "Look at the certificates"})

@@ -31,10 +31,10 @@ type CertificateState struct {
 
 // update is the release that could be installed, nil if none is known.
 func (p *Pages) update() *Update {
-	if p.Facts == nil {
-		return nil
+	if facts := p.known(); facts != nil {
+		return facts.Update
 	}
-	return p.Facts().Update
+	return nil
 }
 
 // updates is the page of the notes of a release.

@@ -33,8 +33,9 @@ type SetUp func(ctx context.Context, from netip.Addr, a *answers.Answers) (setup
 type Facts struct {
 	// Started is when the server began to run.
 	Started time.Time
-	// Snapshot is when the configuration was last copied; zero if never.
-	Snapshot time.Time
+	// Snapshot is when the configuration was last copied on this machine, Backup when a backup
+	// was last made that can be kept elsewhere; zero if never.
+	Snapshot, Backup time.Time
 	// CertificateEnds is the end of the certificate that the pages are served with.
 	CertificateEnds time.Time
 	// Update is a release that could be installed; nil if none is known.
@@ -79,6 +80,7 @@ type Pages struct {
 	tables *shelf[*csvUsers]
 	wizard wizard
 	vault  vault
+	node   nodeFacts
 	mux    *http.ServeMux
 }
 

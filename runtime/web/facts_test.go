@@ -1,0 +1,28 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+)
+
+func TestWhatIsToldOfTheNodeIsLookedUpOnceAMinute(t *testing.T) {
+	w := furnished(t)
+	asked := 0
+	w.pages.Facts = func() Facts { asked++; return Facts{Started: start} }
+	b := w.as("sa")
+	for range 5 {
+		b.get("/").get("/sites/main/users")
+	}
+	if asked != 1 {
+		t.Errorf("asked for %d times", asked)
+	}
+	w.pass(time.Minute)
+	b.get("/")
+	b.get("/backup")
+	b.post("/backup/snapshot", url.Values{"csrf": {csrfOf(b)}}).says(http.StatusOK, "The snapshot is made")
+	if asked != 3 {
+		t.Errorf("asked for %d times: not anew after a minute, and after a snapshot", asked)
+	}
+}

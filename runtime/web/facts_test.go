@@ -26,3 +26,16 @@ func TestWhatIsToldOfTheNodeIsLookedUpOnceAMinute(t *testing.T) {
 		t.Errorf("asked for %d times: not anew after a minute, and after a snapshot", asked)
 	}
 }
+
+func TestTheOverviewWarnsWhereThereIsNoBackupThoughThereAreSnapshots(t *testing.T) {
+	w := furnished(t)
+	facts := Facts{Started: start, Snapshot: start}
+	w.pages.Facts = func() Facts { return facts }
+	b := w.as("sa").says(http.StatusOK, "No backup was made yet", `href="/backup"`)
+	facts.Backup = start.Add(-24 * time.Hour)
+	w.pass(time.Minute)
+	b.get("/").says(http.StatusOK, "Last backup").keepsQuiet("No backup was made yet", "The last backup was made")
+	facts.Backup = start.Add(-40 * 24 * time.Hour)
+	w.pass(time.Minute)
+	b.get("/").says(http.StatusOK, "The last backup was made 40 days ago")
+}

@@ -114,8 +114,11 @@ func (v *visit) bans(data *overviewData) error {
 	return nil
 }
 
-// soon is when the end of a certificate is told.
-const soon = 30 * 24 * time.Hour
+// soon is when the end of a certificate is told, staleBackup when a backup counts as old.
+const (
+	soon        = 30 * 24 * time.Hour
+	staleBackup = 30 * 24 * time.Hour
+)
 
 func (v *visit) facts(data *overviewData) {
 	facts := v.known()
@@ -128,7 +131,16 @@ func (v *visit) facts(data *overviewData) {
 		data.Warnings = append(data.Warnings, warning{"The certificate of these pages ends on " + moment(facts.CertificateEnds) + ".", "/certificates", "Look at the certificates"})
 	}
 	if facts.Snapshot.IsZero() || now.Sub(facts.Snapshot) > 48*time.Hour {
-		data.Warnings = append(data.Warnings, warning{"There is no fresh copy of the configuration.", "/backup", "Make a backup"})
+		data.Warnings = append(data.Warnings, warning{"There is no fresh copy of the configuration on this machine.", "/backup", "Make a snapshot"})
+	}
+	if v.Backups == nil {
+		return
+	}
+	switch {
+	case facts.Backup.IsZero():
+		data.Warnings = append(data.Warnings, warning{"No backup was made yet. The snapshots on this machine are lost with it.", "/backup", "Make a backup"})
+	case now.Sub(facts.Backup) > staleBackup:
+		data.Warnings = append(data.Warnings, warning{"The last backup was made " + span(now.Sub(facts.Backup)) + " ago.", "/backup", "Make a backup"})
 	}
 }
 

@@ -123,13 +123,19 @@ func (s *server) backup(place node.Place) control.Verb {
 	}
 }
 
-// tellBackup notes in the audit log who made a backup.
+// tellBackup notes in the audit log who made a backup, and for the overview when.
 func (s *server) tellBackup(by, from string, err error) {
 	event := audit.Event{Event: "backup.create", Outcome: outcomeOf(err), By: by, From: from}
 	if err != nil {
 		event.Message = err.Error()
 	}
 	s.ops.audit.Append(event)
+	if err != nil {
+		return
+	}
+	if err := lastBackupIn(s.at.state).note(time.Now()); err != nil {
+		s.log.Warn("the overview will not tell of this backup", "error", err)
+	}
 }
 
 // sendBackup writes it to a file first: the store keeps its state of the moment while it

@@ -123,6 +123,9 @@ func (s *server) facts(started time.Time) func() web.Facts {
 		if err != nil {
 			s.log.Warn("the snapshots could not be listed", "error", err)
 		}
+		if f.Backup, err = lastBackupIn(s.at.state).time(); err != nil {
+			s.log.Warn("the overview tells of no backup", "error", err)
+		}
 		for _, snapshot := range list {
 			if snapshot.Made.After(f.Snapshot) {
 				f.Snapshot = snapshot.Made

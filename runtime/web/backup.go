@@ -32,7 +32,10 @@ type Backups interface {
 
 // Backup is one that was made.
 type Backup struct {
-	Content io.ReadSeekCloser
+	Content interface {
+		io.ReaderAt
+		io.Closer
+	}
 	// Size is that of the file, in bytes.
 	Size    int64
 	Summary backup.Summary
@@ -44,46 +47,89 @@ const (
 	maxBackups = 3
 )
 
-// vault has the backups that wait to be downloaded.
+// vault has the backups that wait to be downloaded, and the one that is being made. Making
+// one goes on when the browser is gone.
 type vault struct {
 	mu  sync.Mutex
 	all map[string]*waitingBackup
+	// closed ends what is being made; jobs waits for it.
+	closed context.Context
+	close  context.CancelFunc
+	jobs   sync.WaitGroup
 }
 
+// The states of a backup.
+const (
+	backupMaking = "making"
+	backupReady  = "ready"
+	backupFailed = "failed"
+)
+
+// waitingBackup is one that is made, has none of it while it is being made, or could not be.
 type waitingBackup struct {
 	*Backup
 	ID, By string
-	Made   time.Time
-	timer  *time.Timer
-	// reading keeps the file open while it is downloaded.
-	reading sync.Mutex
+	// Made is when it was asked for.
+	Made  time.Time
+	State string
+	timer *time.Timer
+	// reading keeps the file open while it is downloaded, by several at once perhaps.
+	reading sync.RWMutex
 }
 
-func (b *vault) put(w *waitingBackup) {
+// begin takes a backup in that is about to be made; it is false while another is being made.
+func (b *vault) begin(w *waitingBackup) (ctx context.Context, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.all == nil {
 		b.all = map[string]*waitingBackup{}
+		b.closed, b.close = context.WithCancel(context.Background())
+	}
+	for _, other := range b.list() {
+		switch {
+		case other.State == backupMaking:
+			return nil, false
+		case other.State == backupFailed && other.By == w.By:
+			b.drop(other)
+		}
 	}
 	for len(b.all) >= maxBackups {
 		oldest := slices.MinFunc(b.list(), func(x, y *waitingBackup) int { return x.Made.Compare(y.Made) })
 		b.drop(oldest)
 	}
+	w.State = backupMaking
 	b.all[w.ID] = w
+	return b.closed, true
+}
+
+// end takes note of a backup that is made, or of one that could not be.
+func (b *vault) end(w *waitingBackup, made *Backup, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w.State, w.Backup = backupReady, made
+	if err != nil {
+		w.State = backupFailed
+	}
 	w.timer = time.AfterFunc(backupLife, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.drop(w)
 	})
+	if b.closed.Err() != nil {
+		b.drop(w)
+	}
 }
 
-// drop closes a backup; the caller holds mu.
+// drop closes a backup that is not being made; the caller holds mu.
 func (b *vault) drop(w *waitingBackup) {
-	if b.all[w.ID] != w {
+	if b.all[w.ID] != w || w.State == backupMaking {
 		return
 	}
 	delete(b.all, w.ID)
 	w.timer.Stop()
+	if w.Backup == nil {
+		return
+	}
 	go func() {
 		w.reading.Lock()
 		defer w.reading.Unlock()
@@ -99,14 +145,29 @@ func (b *vault) list() (out []*waitingBackup) {
 	return out
 }
 
+// backupRow is a backup as it stands now.
+type backupRow struct {
+	ID, State string
+	Made      time.Time
+	// The rest is of one that is ready.
+	FileName string
+	Size     int64
+	Summary  backup.Summary
+}
+
 // of are those that somebody made.
-func (b *vault) of(by string) (out []*waitingBackup) {
+func (b *vault) of(by string) (out []backupRow) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, w := range b.list() {
-		if w.By == by {
-			out = append(out, w)
+		if w.By != by {
+			continue
 		}
+		row := backupRow{ID: w.ID, State: w.State, Made: w.Made}
+		if w.Backup != nil {
+			row.FileName, row.Size, row.Summary = w.FileName(), w.Size, w.Summary
+		}
+		out = append(out, row)
 	}
 	return out
 }
@@ -114,25 +175,30 @@ func (b *vault) of(by string) (out []*waitingBackup) {
 func (b *vault) get(id, by string) *waitingBackup {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if w := b.all[id]; w != nil && w.By == by {
+	if w := b.all[id]; w != nil && w.By == by && w.State == backupReady {
 		return w
 	}
 	return nil
 }
 
-// Close lets go of all backups.
+// Close lets go of all backups, and ends the making of one.
 func (p *Pages) Close() error {
-	p.vault.mu.Lock()
-	defer p.vault.mu.Unlock()
-	for _, w := range p.vault.list() {
-		p.vault.drop(w)
+	b := &p.vault
+	b.mu.Lock()
+	if b.close != nil {
+		b.close()
 	}
+	for _, w := range b.list() {
+		b.drop(w)
+	}
+	b.mu.Unlock()
+	b.jobs.Wait()
 	return nil
 }
 
 // backupData is what the page of backups shows.
 type backupData struct {
-	Ready     []*waitingBackup
+	Mine      []backupRow
 	Wrong     map[string]string
 	Clear     bool
 	Snapshots []store.Snapshot
@@ -158,7 +224,7 @@ func (v *visit) showBackup(status int, wrong map[string]string) error {
 	}
 	slices.SortFunc(snapshots, func(a, b store.Snapshot) int { return b.Made.Compare(a.Made) })
 	data := backupData{
-		Ready: v.vault.of(v.who.Name()), Wrong: wrong, Clear: v.r.PostForm.Get("clear") != "", Snapshots: snapshots,
+		Mine: v.vault.of(v.who.Name()), Wrong: wrong, Clear: v.r.PostForm.Get("clear") != "", Snapshots: snapshots,
 		Hour: fmt.Sprintf("%02d:00", v.Backups.Hour()),
 	}
 	return v.show(status, "backup", view{Title: "Backup", Lead: "One file with everything that is configured here: sites, users, keys and settings. The users' own files are not in it.", Data: data})
@@ -181,12 +247,27 @@ func (p *Pages) makeBackup(v *visit) error {
 	if len(wrong) > 0 {
 		return v.showBackup(http.StatusUnprocessableEntity, wrong)
 	}
-	made, err := p.Backups.Make(v.unhurried(), v.who.Name(), v.who.From().String(), passphrase)
-	if err != nil {
-		return err
+	w := &waitingBackup{ID: rand.Text(), By: v.who.Name(), Made: p.Now()}
+	ctx, ok := p.vault.begin(w)
+	if !ok {
+		return v.showBackup(http.StatusConflict, map[string]string{"passphrase": "A backup is being made right now. Wait until that is done, then make this one."})
 	}
-	p.vault.put(&waitingBackup{Backup: made, ID: rand.Text(), By: v.who.Name(), Made: p.Now()})
-	return v.redirect("/backup", "backup")
+	done, from := make(chan struct{}), v.who.From().String()
+	p.vault.jobs.Go(func() {
+		defer close(done)
+		made, err := p.Backups.Make(ctx, w.By, from, passphrase)
+		if err != nil {
+			p.Log.Error("a backup could not be made", "by", w.By, "error", err)
+		}
+		p.vault.end(w, made, err)
+		p.node.forget()
+	})
+	wait(done)
+	notice := ""
+	if p.vault.get(w.ID, w.By) != nil {
+		notice = "backup"
+	}
+	return v.redirect("/backup", notice)
 }
 
 // downloadBackup gives the file to who made it.
@@ -195,12 +276,14 @@ func (p *Pages) downloadBackup(v *visit) error {
 	if w == nil {
 		return v.who.NotThere("the backup", "it waits only "+span(backupLife)+" to be downloaded; make another")
 	}
-	w.reading.Lock()
-	defer w.reading.Unlock()
+	w.reading.RLock()
+	defer w.reading.RUnlock()
 	h := v.w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Disposition", `attachment; filename="`+w.FileName()+`"`)
-	http.ServeContent(v.w, v.r, "", time.Time{}, w.Content)
+	to := &patientWriter{ResponseWriter: v.w, deadline: http.NewResponseController(v.w).SetWriteDeadline}
+	defer to.done()
+	http.ServeContent(to, v.r, "", time.Time{}, io.NewSectionReader(w.Content, 0, w.Size))
 	return nil
 }
 

@@ -99,10 +99,23 @@ type fakeBackups struct {
 	passphrase string
 	by         string
 	snapshots  []store.Snapshot
+	// hold keeps the backup from being done; fails is why it is not.
+	hold  chan struct{}
+	fails error
 }
 
-func (f *fakeBackups) Make(_ context.Context, by, _, passphrase string) (*Backup, error) {
+func (f *fakeBackups) Make(ctx context.Context, by, _, passphrase string) (*Backup, error) {
 	f.by, f.passphrase = by, passphrase
+	if f.hold != nil {
+		select {
+		case <-f.hold:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if f.fails != nil {
+		return nil, f.fails
+	}
 	file, err := os.Create(filepath.Join(f.dir, "backup"))
 	if err != nil {
 		return nil, err
@@ -110,7 +123,6 @@ func (f *fakeBackups) Make(_ context.Context, by, _, passphrase string) (*Backup
 	if _, err := file.WriteString("all that is configured"); err != nil {
 		return nil, err
 	}
-	_, err = file.Seek(0, io.SeekStart)
 	header := backup.Header{Node: "n1", Version: "7.0.0", Made: start}
 	return &Backup{Content: file, Size: 22, Summary: backup.Summary{Header: header, Objects: map[string]int{"user": 3}, Encrypted: passphrase != ""}}, err
 }
@@ -522,6 +534,59 @@ func TestABackupIsMadeAndDownloadedByWhoMadeIt(t *testing.T) {
 	}
 	w.write(&model.SuperAdmin{Head: model.Head{Name: "second"}, Contact: model.Contact{Email: "second@example.com", Password: passwordOf(t, w)}})
 	w.as("second").get(file[1]).says(http.StatusNotFound, "make another")
+}
+
+func TestABackupThatTakesLongIsMadeWithoutThePage(t *testing.T) {
+	w, _, _ := uploaded(t)
+	fake := w.backups.(*fakeBackups)
+	fake.hold = make(chan struct{})
+	b := w.as("sa").get("/backup")
+	form := url.Values{"csrf": {csrfOf(b)}, "clear": {"true"}}
+	r := httptest.NewRequest(http.MethodPost, "https://server/backup", strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	ctx, leave := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, leave) // the browser is closed
+	b.do(r.WithContext(ctx)).says(http.StatusOK, "A backup is being made", "data-working>").keepsQuiet("Ready to download")
+	b.post("/backup", form).says(http.StatusConflict, "A backup is being made right now")
+	close(fake.hold)
+	b.path = "/backup"
+	b.until("Ready to download").keepsQuiet("data-working>")
+	fake.fails = errors.New("the disk is full")
+	b.post("/backup", form).says(http.StatusOK, "could not be made", "Ready to download")
+	fake.fails = nil
+	b.post("/backup", form).says(http.StatusOK, "The backup is made").keepsQuiet("could not be made")
+}
+
+func TestTheEndOfTheServerEndsABackupThatIsBeingMade(t *testing.T) {
+	w, _, _ := uploaded(t)
+	w.backups.(*fakeBackups).hold = make(chan struct{})
+	b := w.as("sa").get("/backup")
+	b.post("/backup", url.Values{"csrf": {csrfOf(b)}, "clear": {"true"}}).says(http.StatusOK, "A backup is being made")
+	check(t, w.pages.Close()) // it would wait for ever
+}
+
+func TestABackupIsDownloadedWhileAnotherDownloadOfItStandsStill(t *testing.T) {
+	w, _, _ := uploaded(t)
+	b := w.as("sa").get("/backup")
+	b.post("/backup", url.Values{"csrf": {csrfOf(b)}, "clear": {"true"}})
+	file := regexp.MustCompile(`href="(/backup/[A-Z2-7]+)"`).FindStringSubmatch(b.page)[1]
+	ask := func(part string) *http.Request {
+		r := httptest.NewRequest(http.MethodGet, "https://server"+file, nil)
+		r.AddCookie(&http.Cookie{Name: "__Host-ss-session", Value: b.cookies["__Host-ss-session"]})
+		r.Header.Set("Range", part)
+		return r
+	}
+	slow := slowWriter{httptest.NewRecorder(), make(chan struct{}), make(chan struct{})}
+	var reading sync.WaitGroup
+	reading.Go(func() { w.pages.ServeHTTP(slow, ask("bytes=0-")) })
+	<-slow.begun
+	rec := httptest.NewRecorder()
+	w.pages.ServeHTTP(rec, ask("bytes=4-7"))
+	if rec.Code != http.StatusPartialContent || rec.Body.String() != "that" {
+		t.Errorf("%d, %q", rec.Code, rec.Body)
+	}
+	close(slow.goOn)
+	reading.Wait()
 }
 
 func passwordOf(t *testing.T, w *world) model.Password {

@@ -32,6 +32,22 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
+// patientWriter lets a client take its time with a file, but not stand still: nobody's file
+// is kept open for ever.
+type patientWriter struct {
+	http.ResponseWriter
+	deadline func(time.Time) error
+}
+
+// Write implements io.Writer.
+func (w *patientWriter) Write(p []byte) (int, error) {
+	_ = w.deadline(time.Now().Add(uploadPatience)) // a test's recorder knows none
+	return w.ResponseWriter.Write(p)
+}
+
+// done lets the connection be used for more.
+func (w *patientWriter) done() { _ = w.deadline(time.Time{}) }
+
 // unhurried is the context of what takes longer than a request may: it goes on to its end
 // when the browser is gone. The deadline of the form's body, which was read, would end it, too.
 func (v *visit) unhurried() context.Context {

@@ -55,6 +55,7 @@ function lives() {
   if (!place) return;
   setInterval(() => {
     // Who reads with the keyboard, or has selected something, is not disturbed.
+    if (place.dataset.while && !place.querySelector(place.dataset.while)) return; // what was waited for is done
     if (document.hidden || place.contains(document.activeElement) || String(getSelection())) return;
     part(place, location.href, true);
   }, place.dataset.every * 1000);

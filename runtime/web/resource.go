@@ -121,6 +121,8 @@ type listData struct {
 	Text    string
 	Sort    string
 	Sorts   []option
+	// Unsorted says why the list does not stand in the order that was asked for.
+	Unsorted string
 	Total   int
 	Next    string
 	At      string
@@ -150,10 +152,17 @@ func (v *visit) list(res resource) error {
 		}
 	}
 	found, err := v.who.List(res.kind, v.site(), q)
+	unsorted := ""
+	if tooManyToSort(err) {
+		unsorted = "More than 2,000 fit, too many to put in the order of a time. They stand by name; search for fewer."
+		q.Sort, q.After = "name", ""
+		found, err = v.who.List(res.kind, v.site(), q)
+	}
 	if err != nil {
 		return err
 	}
 	data := listData{
+		Unsorted: unsorted,
 		Columns: res.columns, Empty: res.empty, Text: q.Text, Sort: q.Sort, Sorts: sorts, At: res.at(v.site()), Noun: res.kind.Noun(),
 		Rows: make([][]cell, 0, len(found.Items)),
 	}
@@ -195,6 +204,12 @@ func (v *visit) list(res resource) error {
 	}
 	page.Data = data
 	return v.show(http.StatusOK, "list", page)
+}
+
+// tooManyToSort tells that a list is too long for the order that was asked for.
+func tooManyToSort(err error) bool {
+	var p *rest.Problem
+	return asProblem(err, &p) && slices.ContainsFunc(p.Errors, func(e model.FieldError) bool { return e.Field == "sort" })
 }
 
 func (v *visit) mayMake(res resource) bool {

@@ -387,6 +387,17 @@ func TestAListIsSearchedSortedAndPaged(t *testing.T) {
 	b.do(r).says(http.StatusOK, "10 found").keepsQuiet("<html", "<main")
 }
 
+func TestAListTooLongForAnOrderStandsByNameAndSaysSo(t *testing.T) {
+	w := furnished(t)
+	var users []model.Object
+	for i := range 2001 {
+		users = append(users, &model.User{Head: model.Head{Name: fmt.Sprintf("user-%04d", i)}, Site: "main"})
+	}
+	w.write(users...)
+	b := w.as("sa").get("/sites/main/users?sort=-modified").says(http.StatusOK, "2,002 in all", "More than 2,000 fit", "user-0001", `<option value="name" selected>`)
+	b.get("/sites/main/users?sort=-modified&q=user-00").says(http.StatusOK, "100 found", `<option value="-modified" selected>`).keepsQuiet("More than 2,000 fit")
+}
+
 func TestUsersAreExportedAsFarAsTheyWereSearchedFor(t *testing.T) {
 	w := furnished(t)
 	var users []model.Object

@@ -44,21 +44,23 @@ type link struct {
 
 // notices are what can be told after something was done, by the word in the address.
 var notices = map[string]string{
-	"saved":       "Saved. It holds from now on.",
-	"same":        "Nothing was changed.",
-	"made":        "Made. It holds from now on.",
-	"deleted":     "Deleted.",
-	"started":     "The site was started.",
-	"stopped":     "The site was stopped.",
-	"draining":    "No session begins any more; the site stops when its transfers are done.",
-	"kicked":      "The sessions were ended.",
-	"backup":      "The backup is made. Download it: it waits here for 15 minutes.",
-	"snapshot":    "The snapshot is made.",
-	"none-ticked": "No user was ticked, or too many. Nothing was changed.",
-	"removed":     "The file was removed. Nothing was changed.",
-	"password":    "The password was changed. All other sessions of yours have ended.",
-	"totp-off":    "Log-ins ask for no code any more.",
-	"back":        "You are signed in again. What you had typed is still here, but for passwords; nothing was saved yet.",
+	"saved":          "Saved. It holds from now on.",
+	"same":           "Nothing was changed.",
+	"made":           "Made. It holds from now on.",
+	"deleted":        "Deleted.",
+	"started":        "The site was started.",
+	"stopped":        "The site was stopped.",
+	"draining":       "No session begins any more; the site stops when its transfers are done.",
+	"kicked":         "The sessions were ended.",
+	"none-kicked":    "No session was chosen, and none was ended.",
+	"kicked-already": "No session was ended: there was none any more.",
+	"backup":         "The backup is made. Download it: it waits here for 15 minutes.",
+	"snapshot":       "The snapshot is made.",
+	"none-ticked":    "No user was ticked, or too many. Nothing was changed.",
+	"removed":        "The file was removed. Nothing was changed.",
+	"password":       "The password was changed. All other sessions of yours have ended.",
+	"totp-off":       "Log-ins ask for no code any more.",
+	"back":           "You are signed in again. What you had typed is still here, but for passwords; nothing was saved yet.",
 }
 
 // renderer has the templates: layout.html and parts.html are in each page.

@@ -123,9 +123,9 @@ type listData struct {
 	Sorts   []option
 	// Unsorted says why the list does not stand in the order that was asked for.
 	Unsorted string
-	Total   int
-	Next    string
-	At      string
+	Total    int
+	Next     string
+	At       string
 	// Fresh is where one is made, empty if that is not allowed.
 	Fresh, Noun string
 	Sites       []link
@@ -163,7 +163,7 @@ func (v *visit) list(res resource) error {
 	}
 	data := listData{
 		Unsorted: unsorted,
-		Columns: res.columns, Empty: res.empty, Text: q.Text, Sort: q.Sort, Sorts: sorts, At: res.at(v.site()), Noun: res.kind.Noun(),
+		Columns:  res.columns, Empty: res.empty, Text: q.Text, Sort: q.Sort, Sorts: sorts, At: res.at(v.site()), Noun: res.kind.Noun(),
 		Rows: make([][]cell, 0, len(found.Items)),
 	}
 	if found.Total != nil {

@@ -34,7 +34,7 @@ func usersResource() resource {
 			if err != nil {
 				return "", nil, err
 			}
-			return "user", &userData{UserStatus: status, MayKick: v.who.MayEdit(key), Path: sitePath(key.Site), User: key.ID}, nil
+			return "user", &userData{UserStatus: status, MayKick: v.who.MayEdit(key), Path: sitePath(key.Site), User: key.ID, Page: userPath(key.Site, key.ID)}, nil
 		},
 		loss: func(v *visit, o model.Object) string {
 			if status, err := v.who.UserStatus(o.Key()); err == nil && status.Sessions > 0 {
@@ -50,6 +50,8 @@ type userData struct {
 	*rest.UserStatus
 	MayKick    bool
 	Path, User string
+	// Page is the user's own.
+	Page string
 }
 
 func userState(o model.Object) cell {

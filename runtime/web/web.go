@@ -138,6 +138,7 @@ func (p *Pages) routes() {
 	p.page("GET /sites/{site}/import-users", p.showImport)
 	p.signedIn("POST /sites/{site}/import-users", p.readParts, p.importUsers)
 	p.page("GET /sites/{site}/sessions", p.sessions)
+	p.page("GET /sites/{site}/sessions.csv", p.exportSessions)
 	p.page("POST /sites/{site}/sessions/kick", p.kick)
 	p.page("GET /sessions", p.sessionsOfSomeSite)
 	p.page("GET /audit", p.audit)

@@ -158,7 +158,9 @@ func TestAnOldBackupIsImportedAndABackupRestoredByThePages(t *testing.T) {
 	v.upload(oldBackup(t, `[{"id":"anna","home":{"vfsId":"V1"}},{"id":"cloudy","home":{"vfsId":"V2"}}]`))
 	v.says("Nothing was changed yet", "6.2.60", "Lost or not as before", "cloudy")
 	page := v.path
-	seen := func() []string { return regexp.MustCompile(`name="seen" value="([^"]*)"`).FindStringSubmatch(v.page)[1:] }
+	seen := func() []string {
+		return regexp.MustCompile(`name="seen" value="([^"]*)"`).FindStringSubmatch(v.page)[1:]
+	}
 	v.post(page+"/import", url.Values{"replace": {"true"}, "seen": seen()})
 	v.says("Tick this if what is lost may be lost")
 	v.post(page+"/import", url.Values{"replace": {"true"}, "seen": seen(), "accept": {"true"}})

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
+	"time"
 
 	"ss-setup/runtime/audit"
 	"ss-setup/runtime/engine"
@@ -25,34 +27,110 @@ type eventRow struct {
 }
 
 type auditData struct {
-	Rows    []eventRow
-	Text    string
-	Outcome string
-	Next    string
+	Rows []eventRow
+	// The rest is what is asked for, as it was typed.
+	Text, Outcome, By, Site, Area, Address, Object, Since, Until string
+	// Areas are the sorts of events to choose from.
+	Areas []option
+	// Wrong is what of it cannot be read.
+	Wrong map[string]string
+	// Filtered tells that not everything is shown, More that one of the rarer filters is used.
+	Filtered, More bool
+	Next, Export   string
+}
+
+// auditAreas are the sorts of events.
+var auditAreas = []option{
+	{Value: "", Text: "All events"}, {Value: "config.", Text: "Changes of the configuration"}, {Value: "session.", Text: "Log-ins by SFTP"},
+	{Value: "file.", Text: "Files"}, {Value: "api.", Text: "Pages and REST"}, {Value: "site.", Text: "Starts and stops"}, {Value: "backup.", Text: "Backups and restores"},
+}
+
+// auditQuery is what the address asks of the log.
+func auditQuery(query url.Values) (*rest.AuditQuery, *auditData) {
+	data := &auditData{
+		Text: cut(query.Get("q"), 200), By: cut(strings.TrimSpace(query.Get("by")), 700), Site: cut(strings.TrimSpace(query.Get("site")), 63),
+		Address: cut(strings.TrimSpace(query.Get("address")), 60), Object: cut(query.Get("object"), 4096),
+		Since: cut(query.Get("since"), 40), Until: cut(query.Get("until"), 40), Areas: auditAreas, Wrong: map[string]string{},
+	}
+	q := &rest.AuditQuery{Text: data.Text, By: data.By, Site: data.Site, Address: data.Address, Object: data.Object, Limit: pageSize}
+	switch out := query.Get("outcome"); out {
+	case audit.Done, audit.Refused, audit.Failed:
+		q.Outcome, data.Outcome = out, out
+	}
+	for _, area := range auditAreas {
+		if area.Value != "" && area.Value == query.Get("event") {
+			q.Event, data.Area = []string{area.Value}, area.Value
+		}
+	}
+	for name, at := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
+		text, wrong := readMoment(strings.TrimSpace(query.Get(name)))
+		if wrong != "" {
+			data.Wrong[name] = sentence(wrong)
+		} else if text != nil {
+			*at, _ = time.Parse(time.RFC3339, text.(string)) // readMoment wrote it
+		}
+	}
+	q.Before, _ = strconv.ParseUint(query.Get("before"), 10, 64)
+	data.More = data.By+data.Site+data.Address+data.Object+data.Since+data.Until != ""
+	data.Filtered = data.More || data.Text+data.Outcome+data.Area != ""
+	return q, data
 }
 
 // audit is the log of what was done, the newest first.
 func (p *Pages) audit(v *visit) error {
 	query := v.r.URL.Query()
-	q := &rest.AuditQuery{Text: cut(query.Get("q"), 200), By: cut(query.Get("by"), 700), Site: cut(query.Get("site"), 63), Limit: pageSize}
-	switch out := query.Get("outcome"); out {
-	case audit.Done, audit.Refused, audit.Failed:
-		q.Outcome = out
+	q, data := auditQuery(query)
+	page := view{Title: "Audit log", Lead: "Who did what, when and from where; the newest first.", Data: data}
+	if len(data.Wrong) > 0 {
+		return v.show(http.StatusUnprocessableEntity, "audit", page)
 	}
-	q.Before, _ = strconv.ParseUint(query.Get("before"), 10, 64)
-	page, err := v.who.Audit(v.r.Context(), q)
+	found, err := v.who.Audit(v.r.Context(), q)
 	if err != nil {
 		return err
 	}
-	data := auditData{Text: q.Text, Outcome: q.Outcome}
-	for _, e := range page.Items {
+	for _, e := range found.Items {
 		data.Rows = append(data.Rows, rowOf(e))
 	}
-	if page.More {
-		query.Set("before", strconv.FormatUint(page.Next, 10))
-		data.Next = "/audit?" + url.Values(query).Encode()
+	query.Del("before")
+	data.Export = "/audit.csv?" + query.Encode()
+	if found.More {
+		query.Set("before", strconv.FormatUint(found.Next, 10))
+		data.Next = "/audit?" + query.Encode()
 	}
-	return v.show(http.StatusOK, "audit", view{Title: "Audit log", Lead: "Who did what, when and from where; the newest first.", Data: data})
+	return v.show(http.StatusOK, "audit", page)
+}
+
+// mostExported bounds the file of the audit log: each thousand of it is searched for anew.
+const mostExported = 20_000
+
+// exportAudit sends what the page of the log would show as a table of CSV.
+func (p *Pages) exportAudit(v *visit) error {
+	q, data := auditQuery(v.r.URL.Query())
+	for name := range data.Wrong {
+		return &rest.Problem{Title: "Not valid", Status: http.StatusUnprocessableEntity, Detail: name + ": " + data.Wrong[name]}
+	}
+	q.Limit = 1000
+	found, err := v.who.Audit(v.r.Context(), q)
+	if err != nil {
+		return err
+	}
+	t := v.table("audit", "number", "time", "event", "outcome", "by", "from", "session", "site", "object", "message", "data")
+	for n := 0; ; {
+		for _, e := range found.Items {
+			if !t.row(strconv.FormatUint(e.Seq, 10), iso(e.Time), e.Event, e.Outcome, e.By, e.From, e.Session, e.Site, e.Object, e.Message, string(e.Data)) {
+				return nil
+			}
+		}
+		if n += len(found.Items); !found.More || n >= mostExported {
+			break
+		}
+		q.Before = found.Next
+		if found, err = v.who.Audit(v.r.Context(), q); err != nil {
+			t.cut(err)
+		}
+	}
+	t.end()
+	return nil
 }
 
 // eventWords say what was done; a test holds that no event of the server is missing.

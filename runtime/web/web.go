@@ -142,6 +142,7 @@ func (p *Pages) routes() {
 	p.page("POST /sites/{site}/sessions/kick", p.kick)
 	p.page("GET /sessions", p.sessionsOfSomeSite)
 	p.page("GET /audit", p.audit)
+	p.page("GET /audit.csv", p.exportAudit)
 	p.page("GET /updates", p.updates)
 	p.backupRoutes()
 	p.restoreRoutes()

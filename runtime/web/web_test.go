@@ -507,6 +507,23 @@ func TestEveryPageIsALandmarkedDocumentWhoseInputsHaveLabels(t *testing.T) {
 	}
 }
 
+func TestWhatIsReadOutStandsOutsideOfWhatIsReplaced(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa")
+	for _, path := range []string{"/", "/sites", "/sites/main/users", "/sites/main/users?q=nobody", "/sites/main/sessions", "/audit", "/backup", "/restore"} {
+		if b.get(path); strings.Count(b.page, `id="said"`) != 1 {
+			t.Errorf("%s has no region to read out", path)
+		}
+		r := httptest.NewRequest(http.MethodGet, "https://server"+path, nil)
+		for _, part := range []string{"rows", "live", "state", "backups"} {
+			r.Header.Set("X-Part", part)
+			if b.do(r.Clone(t.Context())); !strings.Contains(b.page, "<html") && strings.Contains(b.page, `role="status"`) {
+				t.Errorf("%s: the part %s has a region of its own, which nobody hears", path, part)
+			}
+		}
+	}
+}
+
 func TestTheFirstPageIsSmall(t *testing.T) {
 	w := furnished(t)
 	var users []model.Object

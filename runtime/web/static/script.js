@@ -12,26 +12,41 @@ function dress(root) {
   for (const button of root.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
 }
 
-// part asks for a part of a page and puts it in the place of the one that is shown.
-let asked = 0;
+// say tells people what they cannot see, and what went wrong in sight of all. The region is no
+// part of what is replaced, or nothing would be read out.
+function say(text, wrong) {
+  const said = document.getElementById("said");
+  if (!said) return;
+  said.className = wrong ? "banner bad" : "seen-not";
+  said.textContent = text;
+}
+
+// part asks for a part of a page and puts it in the place of the one that is shown. What was
+// asked for before is called off.
+let asking;
 async function part(place, url, live) {
-  const mine = ++asked;
-  let answer;
+  asking?.abort();
+  const mine = asking = new AbortController();
+  let answer, text;
   try {
-    answer = await fetch(url, { headers: { "X-Part": place.dataset.part, ...(live && { "X-Live": "1" }) }, redirect: "error" });
+    answer = await fetch(url, { headers: { "X-Part": place.dataset.part, ...(live && { "X-Live": "1" }) }, redirect: "error", signal: mine.signal });
+    text = await answer.text();
   } catch {
+    if (!live && mine === asking) say("The server did not answer. Try again in a moment.", true);
     return;
   }
-  if (mine !== asked) return;
+  if (mine !== asking) return;
   if (answer.status === 401) return location.reload();
-  if (!answer.ok) return;
-  const text = await answer.text();
-  if (mine !== asked) return;
+  if (!answer.ok) {
+    if (!live) say(`The server could not show that (${answer.status}). Try again in a moment.`, true);
+    return;
+  }
   if (place.shown === text) return;
   const focused = place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
   place.shown = text;
   place.innerHTML = text;
   dress(place);
+  if (!live || place.dataset.while) say(place.querySelector("[data-say]")?.innerText ?? "");
   if (focused) place.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
 }
 
@@ -83,12 +98,31 @@ function move(by) {
   list[at < 0 ? 0 : Math.min(Math.max(at + by, 0), list.length - 1)].focus();
 }
 
+// Keys of one letter can be switched off: who speaks to the machine presses them by accident.
+const keysOff = "ss-keys-off";
+function keysOn() {
+  try { return !localStorage.getItem(keysOff); } catch { return true; }
+}
+
+function keys() {
+  const dialog = document.getElementById("keys"), box = document.getElementById("keys-on");
+  if (!dialog || !box) return;
+  box.checked = keysOn();
+  box.addEventListener("change", () => {
+    try { box.checked ? localStorage.removeItem(keysOff) : localStorage.setItem(keysOff, "1"); } catch { box.checked = true; }
+  });
+  for (const button of document.querySelectorAll("[data-keys]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => dialog.showModal());
+  }
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && !/^(checkbox|radio)$/.test(event.target.type);
   if (event.key === "Escape" && event.target.type === "search") event.target.blur();
   if (event.key === "ArrowDown" && event.target.type === "search") { event.preventDefault(); return move(1); }
-  if (typing) return;
+  if (typing || event.key.length === 1 && !keysOn()) return;
   if (event.key === "/") { const q = document.getElementById("q"); if (q) { event.preventDefault(); q.focus(); q.select(); } }
   else if (event.key === "?") document.getElementById("keys").showModal();
   else if (event.key === "j" || event.key === "ArrowDown" && event.target.closest("table.list")) { event.preventDefault(); move(1); }
@@ -128,7 +162,9 @@ for (const input of document.querySelectorAll("input[type=file][data-most]")) {
   });
 }
 
+document.documentElement.classList.add("scripted");
 dress(document);
+keys();
 searches();
 lives();
 countdown();

@@ -524,6 +524,13 @@ func TestWhatIsReadOutStandsOutsideOfWhatIsReplaced(t *testing.T) {
 	}
 }
 
+func TestTheStateOfTheSitesIsAWordAndNoColourAlone(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa").says(http.StatusOK, "1 of 2", "Not all run")
+	w.sites.running["other"] = true
+	b.get("/").says(http.StatusOK, "2 of 2", "All run").keepsQuiet("Not all run")
+}
+
 func TestTheFirstPageIsSmall(t *testing.T) {
 	w := furnished(t)
 	var users []model.Object

@@ -73,7 +73,7 @@ func newRenderer(p *Pages) *renderer {
 	base := template.New("").Funcs(template.FuncMap{
 		"ask": ask, "asset": func(name string) string { return p.assets.names[name] },
 		"count": count, "size": size, "rate": rate, "iso": iso, "moment": moment, "span": span, "until": func(t time.Time) time.Duration { return t.Sub(p.Now()) },
-		"ago": func(t time.Time) string { return span(p.Now().Sub(t)) }, "lower": strings.ToLower, "sentence": sentence, "many": many, "endpoint": endpoint, "add": func(a, b int) int { return a + b },
+		"ago": func(t time.Time) string { return span(p.Now().Sub(t)) }, "lower": strings.ToLower, "sentence": sentence, "many": many, "root": root, "here": here, "endpoint": endpoint, "add": func(a, b int) int { return a + b },
 	})
 	template.Must(base.ParseFS(files, "templates/layout.html", "templates/parts.html"))
 	for _, e := range must(files.ReadDir("templates")) {
@@ -170,6 +170,29 @@ func (v *visit) mayAnywhere(k model.Kind) bool {
 	return err == nil && len(me.Sites) > 0 && me.Right.MayView(k)
 }
 
+// message is a page of one sentence and its cure, with the navigation around it for who has
+// signed in.
+func (v *visit) message(w http.ResponseWriter, r *http.Request, status int, title, cure string) {
+	if v.who == nil {
+		v.Pages.message(w, r, status, title, cure)
+		return
+	}
+	_ = v.show(status, "message", view{Title: title, Data: cure}) // it has none
+}
+
+// signedInHere is the visit of who has signed in, on a page that is open to all; nil for
+// others.
+func (p *Pages) signedInHere(w http.ResponseWriter, r *http.Request) *visit {
+	if _, err := r.Cookie(rest.SessionCookie); err != nil {
+		return nil
+	}
+	who, err := p.API.Enter(r)
+	if err != nil {
+		return nil
+	}
+	return &visit{p, w, r, who}
+}
+
 // message is a page of one sentence and its cure.
 func (p *Pages) message(w http.ResponseWriter, r *http.Request, status int, title, cure string) {
 	p.show(w, r, status, "message", view{Title: title, Data: cure})
@@ -180,11 +203,21 @@ func (p *Pages) nowhere(w http.ResponseWriter, r *http.Request) {
 		p.message(w, r, http.StatusMethodNotAllowed, "This page takes no "+r.Method, "Open it by its address instead.")
 		return
 	}
-	p.message(w, r, http.StatusNotFound, "There is no such page", "Check the address, or begin at the overview.")
+	const title, cure = "There is no such page", "Check the address, or begin at the overview."
+	if v := p.signedInHere(w, r); v != nil {
+		v.message(w, r, http.StatusNotFound, title, cure)
+		return
+	}
+	p.message(w, r, http.StatusNotFound, title, cure)
 }
 
 func (p *Pages) help(w http.ResponseWriter, r *http.Request) {
-	p.show(w, r, http.StatusOK, "help", view{Title: "Help", Lead: "Commands for the machine this server runs on."})
+	page := view{Title: "Help", Lead: "Commands for the machine this server runs on."}
+	if v := p.signedInHere(w, r); v != nil {
+		_ = v.show(http.StatusOK, "help", page) // it has none
+		return
+	}
+	p.show(w, r, http.StatusOK, "help", page)
 }
 
 // CrossOrigin answers a form that a page of another site sent.

@@ -229,19 +229,27 @@ func sortOf(err error) string {
 }
 
 // fail shows an error as a page.
-func (v *visit) fail(err error) { v.problem(v.w, v.r, err) }
+func (v *visit) fail(err error) {
+	status, title, cure := v.told(v.w, v.r, err)
+	v.message(v.w, v.r, status, title, cure)
+}
 
 func (p *Pages) problem(w http.ResponseWriter, r *http.Request, err error) {
+	status, title, cure := p.told(w, r, err)
+	p.message(w, r, status, title, cure)
+}
+
+// told is an error in the words of a page.
+func (p *Pages) told(w http.ResponseWriter, r *http.Request, err error) (status int, title, cure string) {
 	var problem *rest.Problem
 	if !asProblem(err, &problem) {
 		p.Log.Error("a page failed", "path", r.URL.Path, "error", err)
-		p.message(w, r, http.StatusInternalServerError, "The server failed", "Its log tells why.")
-		return
+		return http.StatusInternalServerError, "The server failed", "Its log tells why."
 	}
 	if after := problem.GetHeaders().Get("Retry-After"); after != "" {
 		w.Header().Set("Retry-After", after)
 	}
-	p.message(w, r, problem.Status, problem.Title, sentence(problem.Detail))
+	return problem.Status, problem.Title, sentence(problem.Detail)
 }
 
 // sentence begins with a capital and ends with a full stop.

@@ -277,7 +277,7 @@ func (p *Pages) stepSections(plan *plan, step int) []section {
 			{Title: "Site", Fields: []field{
 				{Name: "first_site.name", Label: "Name", Type: monoInput, Placeholder: answers.DefaultSite, Help: "In addresses and logs."},
 				{Name: "sftp_port", Label: "Port", Type: numberInput, Placeholder: "22, or 2222 where that is taken", Help: "Where users connect. The machine's own SSH server has 22 nearly always."},
-				{Name: "first_site.folder", Label: "Folder for files", Type: monoInput, Placeholder: "below /srv/ss-server", Help: "It is made if it is not there."},
+				{Name: "first_site.folder", Label: "Folder for files", Type: monoInput, Placeholder: "below " + here().Files, Help: "It is made if it is not there."},
 				{Name: "first_site.encrypted", Label: "Encrypt the files", Type: flagInput, Help: "Only this server reads them then; its key ring is in every backup. It cannot be changed later."},
 			}},
 			{Title: "First user", Help: "Leave the name empty to make users later.", Fields: []field{

@@ -42,7 +42,11 @@ func (a *API) admit(r *http.Request, free bool) (*caller, error) {
 		return nil, problem(crossOrigin, "a page of another site sent this; open the server's own pages")
 	}
 	if free {
-		return &caller{from: from}, nil
+		c := &caller{from: from}
+		if cookie, err := r.Cookie(SessionCookie); err == nil {
+			c.came = cookie.Value
+		}
+		return c, nil
 	}
 	c, err := a.identify(r, from, settings)
 	if err != nil {

@@ -17,6 +17,8 @@ type caller struct {
 	rights model.Rights
 	// session is the one that the request came in; nil for a token.
 	session *session
+	// came is the cookie that a request came with which needs no session; empty for none.
+	came string
 	// mustChange lets in only to choose another password.
 	mustChange bool
 }

@@ -104,7 +104,7 @@ func (a *API) registerLogin() {
 		if err := a.read(in.RawBody, &ask); err != nil {
 			return nil, err
 		}
-		return a.login(ctx, c.from, &ask)
+		return a.loginOf(ctx, c, &ask)
 	})
 	operate(a, operation{
 		method: http.MethodPost, path: "/logout", id: "logout", tag: "me", summary: "End the session", status: http.StatusNoContent, evenThen: true,
@@ -213,6 +213,15 @@ func (a *API) accountKey(name, as string) (key model.Key, err error) {
 		return nil
 	})
 	return key, err
+}
+
+// loginOf is login in the place of the session that the browser had.
+func (a *API) loginOf(ctx context.Context, c *caller, ask *LoginRequest) (*MeOut, error) {
+	out, err := a.login(ctx, c.from, ask)
+	if err == nil {
+		a.sessions.left(c.came)
+	}
+	return out, err
 }
 
 // login opens a session for who shows password and code. What is said of a wrong one is

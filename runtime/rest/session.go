@@ -133,6 +133,13 @@ func (s *sessions) end(gone *session) {
 	}
 }
 
+// left closes the session that a browser had before it was given another one.
+func (s *sessions) left(value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, sha256.Sum256([]byte(value)))
+}
+
 // endAll closes the sessions of an account.
 func (s *sessions) endAll(account model.Key) {
 	s.mu.Lock()

@@ -55,7 +55,7 @@ func (v *Visitor) Refused(event string) {
 
 // Login opens a session: cookie is the header Set-Cookie for it.
 func (v *Visitor) Login(ctx context.Context, ask *LoginRequest) (cookie string, err error) {
-	out, err := perform(v.api, v.caller, "login", false, func() (*MeOut, error) { return v.api.login(ctx, v.caller.from, ask) })
+	out, err := perform(v.api, v.caller, "login", false, func() (*MeOut, error) { return v.api.loginOf(ctx, v.caller, ask) })
 	if err != nil {
 		return "", err
 	}

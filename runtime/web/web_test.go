@@ -580,6 +580,16 @@ func TestADraftFindsItsPageWhateverItsName(t *testing.T) {
 	}
 }
 
+func TestALogInEndsTheSessionThatTheBrowserHad(t *testing.T) {
+	w := furnished(t)
+	b, thief := w.as("sa"), w.browser()
+	thief.cookies["__Host-ss-session"] = b.cookies["__Host-ss-session"]
+	b.get("/login").send(url.Values{"name": {"sa"}, "password": {"wrong"}}).says(http.StatusUnauthorized)
+	thief.get("/sites").says(http.StatusOK)
+	b.get("/login").send(url.Values{"name": {"otto"}, "password": {goodPassword}}).says(http.StatusOK, "otto")
+	thief.get("/sites").says(http.StatusUnauthorized)
+}
+
 func TestAnAdminWithTheNameOfASuperAdminCanSignIn(t *testing.T) {
 	w := furnished(t)
 	w.as("sa").get("/new/superadmins").send(url.Values{"name": {"otto"}, "email": {"x@example.com"}, "password.clear": {"quite another one"}}).says(http.StatusOK, "Made.")

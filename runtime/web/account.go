@@ -89,9 +89,13 @@ func (p *Pages) useTOTP(v *visit) error {
 		return err
 	}
 	v.w.Header().Add("Set-Cookie", cookie)
+	fresh, err := http.ParseSetCookie(cookie)
+	if err != nil {
+		return err
+	}
 	return v.tellOnce(shown{
-		Title: "Keep these recovery codes", Lead: "Each stands in once for the app, when the phone is lost. They are shown this once.", Lines: codes, Next: "/account",
-	})
+		Title: "Keep these recovery codes", Lead: "Each stands in once for the app, when the phone is lost. They are shown until you say that you have kept them, 5 minutes at most.", Lines: codes, Next: "/account",
+	}, fresh.Value)
 }
 
 func (p *Pages) removeTOTP(v *visit) error {

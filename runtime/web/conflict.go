@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"ss-setup/runtime/model"
-	"ss-setup/runtime/rest"
 )
 
 // When two change one object, the second sees both versions, field by field, and chooses.
@@ -124,26 +123,4 @@ func (f *form) restore(field field) {
 
 func inputsIn(vs values, field field) []string {
 	return (&form{typed: vs}).inputNames(field)
-}
-
-// shown is what is told on a page once.
-type shown struct {
-	Title, Lead string
-	Lines       []string
-	Next        string
-	by          string
-}
-
-// tellOnce leads to a page that shows something, for some minutes and only to the visitor.
-func (v *visit) tellOnce(s shown) error {
-	s.by = v.who.Name()
-	return v.redirect("/once/"+v.secrets.put(s), "")
-}
-
-func (p *Pages) showOnce(v *visit) error {
-	s, ok := p.secrets.get(v.r.PathValue("id"))
-	if !ok || s.by != v.who.Name() {
-		return &rest.Problem{Type: "urn:ss-server:problem:" + problemNotFound, Title: "Not there", Status: http.StatusNotFound, Detail: "it was shown for some minutes only"}
-	}
-	return v.show(http.StatusOK, "once", view{Title: s.Title, Lead: s.Lead, Data: s})
 }

@@ -445,7 +445,7 @@ func (v *visit) create(res resource) error {
 		return v.refuseForm(err, f, func(status int) error { return v.showNew(res, status, f) })
 	}
 	if secret != "" {
-		return v.tellOnce(shown{Title: "Copy the " + res.kind.Noun() + " now", Lead: "It is shown this once; nobody can read it again.", Lines: []string{secret}, Next: res.of(o.Key())})
+		return v.tellOnce(shown{Title: "Copy the " + res.kind.Noun() + " now", Lead: "It is shown until you say that you have kept it, 5 minutes at most; nobody can read it again.", Lines: []string{secret}, Next: res.of(o.Key())}, "")
 	}
 	return v.redirect(res.of(o.Key()), "made")
 }

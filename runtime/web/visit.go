@@ -113,8 +113,13 @@ func (p *Pages) token(r *http.Request, cookie string) string {
 	if err != nil {
 		return ""
 	}
+	return p.tokenOf(c.Value)
+}
+
+// tokenOf is the token of the session whose cookie has a value.
+func (p *Pages) tokenOf(value string) string {
 	mac := hmac.New(sha256.New, p.csrfKey[:])
-	mac.Write([]byte(c.Value))
+	mac.Write([]byte(value))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 

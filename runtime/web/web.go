@@ -112,6 +112,7 @@ func (p *Pages) routes() {
 	p.mux.HandleFunc("GET "+SetupPath, p.whileNew(p.showWizard))
 	p.mux.HandleFunc("POST "+SetupPath, p.whileNew(p.stepWizard))
 	p.mux.HandleFunc("GET "+donePath, p.showDone)
+	p.mux.HandleFunc("POST "+donePath, p.keptCodes)
 	p.mux.HandleFunc("GET /login", p.onceSetUp(p.showLogin))
 	p.mux.HandleFunc("POST /login", p.onceSetUp(p.login))
 	p.mux.HandleFunc("POST /theme", p.setTheme)
@@ -126,6 +127,7 @@ func (p *Pages) routes() {
 	p.page("POST /account/totp/use", p.useTOTP)
 	p.page("POST /account/totp/remove", p.removeTOTP)
 	p.page("GET /once/{id}", p.showOnce)
+	p.page("POST /once/{id}", p.kept)
 
 	p.page("GET /sites/{site}/state", p.siteState)
 	for _, verb := range []string{"start", "stop", "drain"} {

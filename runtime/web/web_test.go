@@ -91,6 +91,7 @@ func TestAnAppIsSetUpAndAskedForAtTheNextLogIn(t *testing.T) {
 	if len(recovery) != 8 {
 		t.Fatalf("%d recovery codes", len(recovery))
 	}
+	b.get(b.path).says(http.StatusOK, recovery[0][1]).send(nil).says(http.StatusOK, "8 recovery codes are left").keepsQuiet(recovery[0][1])
 	w.pass(time.Minute)
 	again := w.browser().get("/login").send(url.Values{"name": {"sa"}, "password": {goodPassword}}).says(http.StatusOK, "Code of the authenticator app").keepsQuiet(goodPassword)
 	again.send(url.Values{"code": {"123456"}}).says(http.StatusUnauthorized, "The code is not right")
@@ -348,6 +349,9 @@ func TestEveryKindOfObjectCanBeListedMadeAndChanged(t *testing.T) {
 	b.get("/new/tokens").send(url.Values{"name": {"robot"}, "super": {"on"}}).says(http.StatusOK, "Copy the token now", "sst_robot_")
 	once := b.path
 	w.as("otto").get(once).says(http.StatusNotFound).keepsQuiet("sst_robot_")
+	w.as("sa").get(once).says(http.StatusNotFound).keepsQuiet("sst_robot_") // another session of the same
+	b.get(once).says(http.StatusOK, "sst_robot_").send(nil).says(http.StatusOK, "robot").keepsQuiet("sst_robot_")
+	b.get(once).says(http.StatusNotFound, "until somebody had kept it").keepsQuiet("sst_robot_")
 	b.get("/settings").send(url.Values{"web.sessionMinutes": {"20"}, "mail.host": {"mail.example.com"}, "mail.from": {"x@example.com"}, "mail.password.clear": {"hush-hush"}}).says(http.StatusOK, "Saved", "one is set").keepsQuiet("hush-hush")
 }
 

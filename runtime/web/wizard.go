@@ -695,17 +695,40 @@ func (p *Pages) refuseSetUp(w http.ResponseWriter, r *http.Request, plan *plan, 
 // doneLife is how long the page behind the last step can be looked at.
 const doneLife = 15 * time.Minute
 
-// showDone tells what runs, to the browser that set the server up.
-func (p *Pages) showDone(w http.ResponseWriter, r *http.Request) {
+// doneHere is what the page behind the last step shows to the browser that set the server
+// up; nil for others.
+func (p *Pages) doneHere(r *http.Request) *doneData {
 	p.wizard.mu.Lock()
+	defer p.wizard.mu.Unlock()
 	done := p.wizard.done
-	p.wizard.mu.Unlock()
 	cookie, err := r.Cookie(setupCookie)
 	if err != nil || done == nil || cookie.Value != done.token || p.Now().Sub(done.at) > doneLife {
+		return nil
+	}
+	told := *done
+	return &told
+}
+
+// keptCodes takes away the recovery codes that the last page shows.
+func (p *Pages) keptCodes(w http.ResponseWriter, r *http.Request) {
+	if !p.readForm(w, r) {
+		return
+	}
+	if p.doneHere(r) != nil && p.ownForm(r, setupCookie) {
+		p.wizard.mu.Lock()
+		p.wizard.done.Recovery = nil
+		p.wizard.mu.Unlock()
+	}
+	http.Redirect(w, r, donePath, http.StatusSeeOther)
+}
+
+// showDone tells what runs, to the browser that set the server up.
+func (p *Pages) showDone(w http.ResponseWriter, r *http.Request) {
+	told := p.doneHere(r)
+	if told == nil {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	told := *done
 	if told.User != "" {
 		host := r.Host
 		if i := strings.LastIndexByte(host, ':'); i > 0 && !strings.HasSuffix(host, "]") {
@@ -716,5 +739,5 @@ func (p *Pages) showDone(w http.ResponseWriter, r *http.Request) {
 		}
 		told.Login = "sftp -P " + strconv.Itoa(told.Port) + " " + told.User + "@" + host
 	}
-	p.show(w, r, http.StatusOK, "done", view{Title: "SS Server is set up", Data: &told})
+	p.show(w, r, http.StatusOK, "done", view{Token: p.token(r, setupCookie), Title: "SS Server is set up", Data: told})
 }

@@ -82,6 +82,11 @@ func TestTheWizardMakesWhatItWasTold(t *testing.T) {
 		t.Errorf("%+v", told)
 	}
 	w.browser().get(donePath).keepsQuiet("SHA256:abc")
+	stranger := w.browser()
+	stranger.cookies[setupCookie] = "guess"
+	stranger.post(donePath, url.Values{}).keepsQuiet("SHA256:abc")
+	b.post(donePath, url.Values{"csrf": {"guess"}}).says(http.StatusOK, "Keep these recovery codes")
+	b.send(nil).says(http.StatusOK, "is set up", "SHA256:abc").keepsQuiet("Keep these recovery codes")
 	b.get(SetupPath).says(http.StatusGone, "set up already")
 	b.post(SetupPath, url.Values{"code": {"GOOD-CODE"}}).says(http.StatusGone)
 }

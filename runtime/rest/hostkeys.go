@@ -140,22 +140,33 @@ func (a *API) registerKeys() {
 		method: http.MethodGet, path: "/sites/{site}/hostkeys/{id}/verdict", id: "judge-host-key", tag: "hostkeys",
 		summary: "Tell whether a host key may be used", out: reflect.TypeFor[hostkey.Finding](), problems: []problemType{notFound},
 	}, func(_ context.Context, c *caller, in *in) (*FindingOut, error) {
-		key := keyOf(model.KindHostKey, in.Site, in.ID)
-		if !c.mayView(key) {
-			return nil, notAllowed(c, "see", key.Kind, key.Site)
-		}
-		var h *model.HostKey
-		err := a.Engine.Read(func(r *engine.Reader) (err error) {
-			h, err = engine.HostKeys.Get(r, in.Site, in.ID)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		finding := hostkey.Audit([]byte(h.Public), "", a.KnownKeys)[0]
-		finding.Private = !h.Private.IsZero()
-		return &FindingOut{Body: finding}, nil
+		return a.judgeHostKey(c, keyOf(model.KindHostKey, in.Site, in.ID))
 	})
+}
+
+func (a *API) judgeHostKey(c *caller, key model.Key) (*FindingOut, error) {
+	if !c.mayView(key) {
+		return nil, notAllowed(c, "see", key.Kind, key.Site)
+	}
+	var h *model.HostKey
+	err := a.Engine.Read(func(r *engine.Reader) (err error) {
+		h, err = engine.HostKeys.Get(r, key.Site, key.ID)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	finding := a.judgeLine(h.Public)
+	finding.Private = !h.Private.IsZero()
+	return &FindingOut{Body: finding}, nil
+}
+
+// judgeLine judges one public key.
+func (a *API) judgeLine(line string) hostkey.Finding {
+	if found := hostkey.Audit([]byte(line), "", a.KnownKeys); len(found) > 0 {
+		return found[0]
+	}
+	return hostkey.Finding{Verdict: hostkey.Verdict{Code: hostkey.Unreadable, Reason: "it is no key", Cure: "write one line as in a .pub file"}}
 }
 
 // MadeToken is a token with its text, which is told this once.

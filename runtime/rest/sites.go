@@ -297,6 +297,76 @@ func (a *API) registerSessions() {
 	}, func(_ context.Context, c *caller, in *user) (*UserStatusOut, error) {
 		return a.userStatus(c, keyOf(model.KindUser, in.Site, in.ID))
 	})
+	type at struct {
+		InSite
+		ObjectID
+		ReachQuery
+	}
+	operate(a, operation{
+		method: http.MethodGet, path: "/sites/{site}/users/{id}/rights", id: "user-rights", tag: "users", summary: "Tell what a user may where",
+		help: "With what the groups give, as sessions find it, but for symbolic links on the way.",
+		out:  reflect.TypeFor[ReachList](), problems: []problemType{notFound},
+	}, func(_ context.Context, c *caller, in *at) (*ReachOut, error) {
+		return a.reach(c, keyOf(model.KindUser, in.Site, in.ID), in.Path)
+	})
+}
+
+// ReachQuery is a path to be looked at.
+type ReachQuery struct {
+	Path string `query:"path" maxLength:"4096" doc:"As the user sees it; every path where other rights begin if it is left out."`
+}
+
+// ReachList is what a user may where.
+type ReachList struct {
+	Items []sites.Reach `json:"items" nullable:"false"`
+}
+
+// ReachOut is ReachList as an answer.
+type ReachOut struct{ Body *ReachList }
+
+// reach tells what a user may at a path, or where other rights begin.
+func (a *API) reach(c *caller, key model.Key, path string) (*ReachOut, error) {
+	if !c.mayView(key) {
+		return nil, notAllowed(c, "see", key.Kind, key.Site)
+	}
+	out := &ReachList{Items: []sites.Reach{}}
+	err := a.Engine.Read(func(r *engine.Reader) error {
+		u, err := effective(r, key)
+		if err != nil {
+			return err
+		}
+		var paths []string
+		if path != "" {
+			paths = []string{path}
+		}
+		found, err := sites.Reaches(r, u, paths...)
+		out.Items = append(out.Items, found...)
+		return err
+	})
+	if errors.Is(err, sites.ErrPath) {
+		return nil, wrongField("path", err.Error(), "write it as the user sees it, as in /in/invoices")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &ReachOut{Body: out}, nil
+}
+
+// effective is a user with what the groups give him.
+func effective(r *engine.Reader, key model.Key) (*model.User, error) {
+	u, err := engine.Users.Get(r, key.Site, key.ID)
+	if err != nil {
+		return nil, err
+	}
+	var groups []*model.Group
+	for _, name := range u.Groups {
+		g, err := engine.Groups.Get(r, key.Site, name)
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, g)
+	}
+	return u.Effective(groups), nil
 }
 
 func mayViewUsers(r model.Rights) bool { return r.MayView(model.KindUser) }
@@ -364,23 +434,15 @@ func (a *API) userStatus(c *caller, key model.Key) (*UserStatusOut, error) {
 	out := &UserStatus{}
 	var ways []model.AuthChain
 	err := a.Engine.Read(func(r *engine.Reader) error {
-		u, err := engine.Users.Get(r, key.Site, key.ID)
+		u, err := effective(r, key)
 		if err != nil {
 			return err
-		}
-		var groups []*model.Group
-		for _, name := range u.Groups {
-			g, err := engine.Groups.Get(r, key.Site, name)
-			if err != nil {
-				return err
-			}
-			groups = append(groups, g)
 		}
 		site, err := engine.Sites.Get(r, "", key.Site)
 		if err != nil {
 			return err
 		}
-		out.Effective = u.Effective(groups)
+		out.Effective = u
 		if ways = out.Effective.Auth; len(ways) == 0 {
 			ways = site.SSH.Auth
 		}

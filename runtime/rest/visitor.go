@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"ss-setup/runtime/audit"
+	"ss-setup/runtime/hostkey"
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/sites"
 )
@@ -303,6 +304,27 @@ func (v *Visitor) UserStatus(key model.Key) (*UserStatus, error) {
 	}
 	return out.Body, nil
 }
+
+// Reach tells what a user may at a path, or where other rights begin if path is empty.
+func (v *Visitor) Reach(key model.Key, path string) ([]sites.Reach, error) {
+	out, err := perform(v.api, v.caller, "user-rights", false, func() (*ReachOut, error) { return v.api.reach(v.caller, key, path) })
+	if err != nil {
+		return nil, err
+	}
+	return out.Body.Items, nil
+}
+
+// JudgeHostKey tells whether a host key may be used.
+func (v *Visitor) JudgeHostKey(key model.Key) (hostkey.Finding, error) {
+	out, err := perform(v.api, v.caller, "judge-host-key", false, func() (*FindingOut, error) { return v.api.judgeHostKey(v.caller, key) })
+	if err != nil {
+		return hostkey.Finding{}, err
+	}
+	return out.Body, nil
+}
+
+// JudgeKey tells what there is to say of a public key, a line as in a .pub file.
+func (v *Visitor) JudgeKey(line string) hostkey.Finding { return v.api.judgeLine(line) }
 
 // Audit reads the audit log, as far as the visitor may.
 func (v *Visitor) Audit(ctx context.Context, q *AuditQuery) (*AuditPage, error) {

@@ -88,8 +88,24 @@ type siteData struct {
 	State  cell
 	MayRun bool
 	Path   string
-	Keys   []*model.HostKey
+	Keys   []hostKeyRow
 	Needs  []rest.Need
+}
+
+// hostKeyRow is a host key with what there is to say of it.
+type hostKeyRow struct {
+	Algorithm, Fingerprint string
+	State                  cell
+}
+
+func (v *visit) hostKeyRow(h *model.HostKey) (hostKeyRow, error) {
+	row := hostKeyRow{Algorithm: h.Algorithm, Fingerprint: h.Fingerprint, State: cell{Text: "Disabled", State: "off"}}
+	if h.Disabled {
+		return row, nil
+	}
+	found, err := v.who.JudgeHostKey(h.Key())
+	row.State = verdictCell(found)
+	return row, err
 }
 
 func (v *visit) siteAbove(site string) (*siteData, error) {
@@ -104,7 +120,11 @@ func (v *visit) siteAbove(site string) (*siteData, error) {
 			return nil, err
 		}
 		for _, o := range keys.Items {
-			data.Keys = append(data.Keys, o.(*model.HostKey))
+			row, err := v.hostKeyRow(o.(*model.HostKey))
+			if err != nil {
+				return nil, err
+			}
+			data.Keys = append(data.Keys, row)
 		}
 	}
 	if v.who.MayList(model.KindUser, site) {

@@ -30,11 +30,8 @@ func usersResource() resource {
 		sections: userSections,
 		start:    values{"home.permissions": permissionNames(model.UsualPermissions()), "home.path": {"/" + model.UserMark}},
 		above: func(v *visit, key model.Key) (string, any, error) {
-			status, err := v.who.UserStatus(key)
-			if err != nil {
-				return "", nil, err
-			}
-			return "user", &userData{UserStatus: status, MayKick: v.who.MayEdit(key), Path: sitePath(key.Site), User: key.ID, Page: userPath(key.Site, key.ID)}, nil
+			data, err := v.userAbove(key)
+			return "user", data, err
 		},
 		loss: func(v *visit, o model.Object) string {
 			if status, err := v.who.UserStatus(o.Key()); err == nil && status.Sessions > 0 {
@@ -43,15 +40,6 @@ func usersResource() resource {
 			return "The files stay where they are."
 		},
 	}
-}
-
-// userData is what the page of a user shows above the form.
-type userData struct {
-	*rest.UserStatus
-	MayKick    bool
-	Path, User string
-	// Page is the user's own.
-	Page string
 }
 
 func userState(o model.Object) cell {

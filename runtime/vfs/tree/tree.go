@@ -92,10 +92,7 @@ func New(ctx context.Context, v View) (*Tree, error) {
 // Replace changes what the user sees and may. Files that are open stay open; whoever
 // wants them closed ends the session.
 func (t *Tree) Replace(v View) error {
-	v.Mounts, v.Rules = slices.Clone(v.Mounts), slices.Clone(v.Rules)
-	// The deepest first: the first that fits is the nearest.
-	slices.SortStableFunc(v.Mounts, func(a, b Mount) int { return deeper(a.At, b.At) })
-	slices.SortStableFunc(v.Rules, func(a, b Rule) int { return deeper(a.At, b.At) })
+	v = v.ordered()
 	for i, m := range v.Mounts {
 		if m.FS == nil {
 			return fmt.Errorf("virtual folder %s has no VFS", m.At)
@@ -114,6 +111,38 @@ func (t *Tree) Replace(v View) error {
 		}
 	}
 	return nil
+}
+
+// ordered has the deepest first: the first that fits is the nearest.
+func (v View) ordered() View {
+	v.Mounts, v.Rules = slices.Clone(v.Mounts), slices.Clone(v.Rules)
+	slices.SortStableFunc(v.Mounts, func(a, b Mount) int { return deeper(a.At, b.At) })
+	slices.SortStableFunc(v.Rules, func(a, b Rule) int { return deeper(a.At, b.At) })
+	return v
+}
+
+// Place is where a path lies, and what may be done there.
+type Place struct {
+	Mount vfs.Path
+	Inner vfs.Path // in the mount
+	Rule  vfs.Path // the rights of which path hold
+	// Given is what the rule allows, Allowed what is left of it by the mount.
+	Given, Allowed Right
+}
+
+// Where tells of a path what a tree would, but for links that lie on it: the mounts need no
+// VFS. The view has a mount at the root.
+func (v View) Where(path vfs.Path) Place {
+	v = v.ordered()
+	s := v.find(path)
+	p := Place{Mount: s.mount.At, Inner: s.inner, Given: v.rights(s.mount, path), Allowed: s.allowed}
+	for _, r := range v.Rules {
+		if _, ok := within(path, r.At, s.mount.Folds); ok {
+			p.Rule = r.At
+			break
+		}
+	}
+	return p
 }
 
 func deeper(a, b vfs.Path) int {

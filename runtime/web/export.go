@@ -19,6 +19,9 @@ const exportPage = 1000
 // exportUsers sends the users of a site that a search finds as a table of CSV.
 func (p *Pages) exportUsers(v *visit) error {
 	q := &rest.ListQuery{Text: cut(v.r.URL.Query().Get("q"), 200), Limit: exportPage, Sort: "name"}
+	if _, err := v.filterOf(usersResource(), q); err != nil {
+		return err
+	}
 	found, err := v.who.List(model.KindUser, v.site(), q)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -34,6 +35,50 @@ type resource struct {
 	kept, single bool
 	// index takes the place of the usual list.
 	index handler
+	// filter is what a list can be narrowed by beside a text; nil for nothing.
+	filter func(v *visit, site string) (*filter, error)
+}
+
+// filter narrows a list to what was picked. Its first option is all.
+type filter struct {
+	Label   string
+	Options []option
+	Picked  string
+	narrow  func(q *rest.ListQuery, picked string)
+}
+
+// filterOf is the filter of a list with what the address picks, put into the query; nil for
+// none.
+func (v *visit) filterOf(res resource, q *rest.ListQuery) (*filter, error) {
+	if res.filter == nil {
+		return nil, nil
+	}
+	f, err := res.filter(v, v.site())
+	if err != nil || len(f.Options) < 3 { // all, and one that is all as well
+		return nil, err
+	}
+	picked := v.r.URL.Query().Get("of")
+	if picked != "" && slices.ContainsFunc(f.Options, func(o option) bool { return o.Value == picked }) {
+		f.Picked = picked
+		f.narrow(q, picked)
+	}
+	return f, nil
+}
+
+// referring narrows a list to what refers to an object, whose key is the picked value.
+func referring(q *rest.ListQuery, picked string) { q.RefersTo = picked }
+
+// referredTo are the objects of a kind as options for referring.
+func (v *visit) referredTo(k model.Kind, site, what string) ([]option, error) {
+	names, err := v.names(k, site, "")
+	if err != nil {
+		return nil, err
+	}
+	var out []option
+	for _, o := range names[1:] {
+		out = append(out, option{Value: rest.KeyOf(k, site, o.Value).String(), Text: what + o.Text})
+	}
+	return out, nil
 }
 
 // column is one of a list.
@@ -123,6 +168,9 @@ type listData struct {
 	Sorts   []option
 	// Unsorted says why the list does not stand in the order that was asked for.
 	Unsorted string
+	Filter   *filter
+	// Filtered tells that something was picked of it.
+	Filtered bool
 	Total    int
 	Next     string
 	At       string
@@ -151,6 +199,10 @@ func (v *visit) list(res resource) error {
 			q.Sort = s.Value
 		}
 	}
+	narrowed, err := v.filterOf(res, q)
+	if err != nil {
+		return err
+	}
 	found, err := v.who.List(res.kind, v.site(), q)
 	unsorted := ""
 	if tooManyToSort(err) {
@@ -162,8 +214,8 @@ func (v *visit) list(res resource) error {
 		return err
 	}
 	data := listData{
-		Unsorted: unsorted,
-		Columns:  res.columns, Empty: res.empty, Text: q.Text, Sort: q.Sort, Sorts: sorts, At: res.at(v.site()), Noun: res.kind.Noun(),
+		Unsorted: unsorted, Filter: narrowed,
+		Columns: res.columns, Empty: res.empty, Text: q.Text, Sort: q.Sort, Sorts: sorts, At: res.at(v.site()), Noun: res.kind.Noun(),
 		Rows: make([][]cell, 0, len(found.Items)),
 	}
 	if found.Total != nil {
@@ -172,8 +224,14 @@ func (v *visit) list(res resource) error {
 	for _, o := range found.Items {
 		data.Rows = append(data.Rows, res.row(o))
 	}
+	asked := url.Values{"q": {q.Text}, "sort": {q.Sort}}
+	if narrowed != nil && narrowed.Picked != "" {
+		asked.Set("of", narrowed.Picked)
+		data.Filtered = true
+	}
 	if found.More {
-		next := url.Values{"q": {q.Text}, "sort": {q.Sort}, "after": {found.Next}}
+		next := maps.Clone(asked)
+		next.Set("after", found.Next)
 		if query.Get("tick") != "" {
 			next.Set("tick", "1")
 		}
@@ -182,16 +240,18 @@ func (v *visit) list(res resource) error {
 	page := view{Title: res.title, Lead: res.lead, Crumbs: v.crumbs(), Tabs: v.tabs()}
 	if v.mayMake(res) {
 		data.Fresh = res.fresh(v.site())
-		if len(data.Rows) > 0 || data.Text != "" { // the empty list has the button itself
+		if len(data.Rows) > 0 || data.Text != "" || data.Filtered { // the empty list has the button itself
 			page.Primary = &link{Text: "New " + res.kind.Noun(), Href: data.Fresh}
 		}
 	}
 	if res.kind == model.KindUser {
 		data.Sites = v.otherSites("/users")
-		data.Export = withQuery(data.At+".csv", "q", data.Text)
+		data.Export = data.At + ".csv?" + asked.Encode()
 		if v.mayMake(res) {
 			data.Import = sitePath(v.site()) + "/import-users"
-			data.Tick = data.At + "?" + url.Values{"q": {q.Text}, "sort": {q.Sort}, "tick": {"1"}}.Encode()
+			tick := maps.Clone(asked)
+			tick.Set("tick", "1")
+			data.Tick = data.At + "?" + tick.Encode()
 			if query.Get("tick") != "" {
 				data.Bulk = data.At + "/bulk"
 			}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"ss-setup/runtime/model"
+	"ss-setup/runtime/rest"
 )
 
 // resources are the kinds that have the usual pages, in the order of a site's tabs.
@@ -215,6 +216,13 @@ func entriesResource() resource {
 			})},
 		},
 		start: values{"list": {"block"}},
+		filter: func(*visit, string) (*filter, error) {
+			return &filter{
+				Label:   "List",
+				Options: []option{{Text: "All lists"}, {Value: "block", Text: "Block"}, {Value: "allow", Text: "Allow"}, {Value: "safe", Text: "Safe"}},
+				narrow:  func(q *rest.ListQuery, picked string) { q.Prefix = picked + ":" },
+			}, nil
+		},
 		sections: func(_ *visit, _ string, _ map[string]any) ([]section, error) {
 			return []section{{Title: "Entry", Fields: []field{
 				{Name: "list", Label: "List", Type: choiceInput, Fixed: true, Options: []option{{Value: "block", Text: "Block: nobody there is let in"}, {Value: "allow", Text: "Allow: only who is on this list is let in"}, {Value: "safe", Text: "Safe: refused when it misbehaves, but never banned"}}},
@@ -384,8 +392,9 @@ func superAdminsResource() resource {
 func adminsResource() resource {
 	return resource{
 		kind: model.KindAdmin, path: "admins", title: "Admins",
-		lead:  "They may what their rights say, in their sites.",
-		empty: "There are no Admins. SuperAdmins rule all sites by themselves.",
+		lead:   "They may what their rights say, in their sites.",
+		filter: bySite,
+		empty:  "There are no Admins. SuperAdmins rule all sites by themselves.",
 		columns: []column{
 			{Title: "Name", cell: nameCell},
 			{Title: "State", cell: func(o model.Object) cell { return contactState(o.(*model.Admin).Account) }},
@@ -398,6 +407,12 @@ func adminsResource() resource {
 			return append(administrator(field{Name: "email", Label: "E-mail", Type: textInput}), rights, accountSection("The Admin")), err
 		},
 	}
+}
+
+// bySite narrows a list to who may something in a site.
+func bySite(v *visit, _ string) (*filter, error) {
+	sites, err := v.referredTo(model.KindSite, "", "Site ")
+	return &filter{Label: "Site", Options: append([]option{{Text: "All sites"}}, sites...), narrow: referring}, err
 }
 
 // kindWords are the kinds that rights are over; a test holds that none is missing.
@@ -426,8 +441,9 @@ func rightsSection(v *visit) (section, error) {
 func tokensResource() resource {
 	return resource{
 		kind: model.KindToken, path: "tokens", title: "Tokens",
-		lead:  "What programs use to reach the REST interface.",
-		empty: "There are no tokens, so no program reaches the REST interface.",
+		lead:   "What programs use to reach the REST interface.",
+		filter: bySite,
+		empty:  "There are no tokens, so no program reaches the REST interface.",
 		columns: []column{
 			{Title: "Name", cell: nameCell},
 			{Title: "Rights", cell: described(func(o model.Object) string {

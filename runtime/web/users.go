@@ -28,7 +28,17 @@ func usersResource() resource {
 			{Title: "Groups", Quiet: true, cell: func(o model.Object) cell { return cell{Text: strings.Join(o.(*model.User).Groups, ", ")} }},
 		},
 		sections: userSections,
-		start:    values{"home.permissions": permissionNames(model.UsualPermissions()), "home.path": {"/" + model.UserMark}},
+		filter: func(v *visit, site string) (*filter, error) {
+			f := &filter{Label: "Group or storage", Options: []option{{Text: "All users"}}, narrow: referring}
+			groups, err := v.referredTo(model.KindGroup, site, "Group ")
+			if err != nil {
+				return nil, err
+			}
+			storage, err := v.referredTo(model.KindVFS, site, "Storage ")
+			f.Options = append(append(f.Options, groups...), storage...)
+			return f, err
+		},
+		start: values{"home.permissions": permissionNames(model.UsualPermissions()), "home.path": {"/" + model.UserMark}},
 		above: func(v *visit, key model.Key) (string, any, error) {
 			data, err := v.userAbove(key)
 			return "user", data, err

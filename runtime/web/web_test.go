@@ -391,6 +391,34 @@ func TestAListIsSearchedSortedAndPaged(t *testing.T) {
 	b.do(r).says(http.StatusOK, "10 found").keepsQuiet("<html", "<main")
 }
 
+func TestAListIsNarrowedByWhatItsObjectsReferTo(t *testing.T) {
+	w := furnished(t)
+	w.write(&model.Group{Head: model.Head{Name: "Staff of Bonn"}, Site: "main"})
+	var users []model.Object
+	for i := range 120 {
+		users = append(users, &model.User{Head: model.Head{Name: fmt.Sprintf("user-%03d", i)}, Site: "main", Groups: []string{"Staff of Bonn"}})
+	}
+	w.write(users...)
+	b := w.as("sa").get("/sites/main/users").says(http.StatusOK, "121 in all", "Group Staff of Bonn", "Storage files")
+	of := regexp.MustCompile(`<option value="([^"]+)">Group Staff`).FindStringSubmatch(b.page)
+	b.get("/sites/main/users?of="+url.QueryEscape(plain(of[1]))).says(http.StatusOK, "120 found", "user-099").keepsQuiet(">anna<")
+	next := regexp.MustCompile(`href="([^"]*after=[^"]*)"`).FindStringSubmatch(b.page)
+	export := regexp.MustCompile(`href="([^"]*users.csv[^"]*)"`).FindStringSubmatch(b.page)
+	b.get(plain(next[1])).says(http.StatusOK, "120 found", "user-119")
+	if b.get(plain(export[1])); strings.Count(b.page, "\n") != 121 {
+		t.Error("the file has other users than the list")
+	}
+	b.get("/sites/main/users?of=vfs/main/files").says(http.StatusOK, "1 found", "anna")
+	b.get("/sites/main/users?of=vfs/other/x").says(http.StatusOK, "121 in all")
+	for _, entry := range []url.Values{{"network": {"192.0.2.0/24"}}, {"network": {"198.51.100.0/24"}, "list": {"safe"}}} {
+		b.get("/sites/main/new/entries").send(entry).says(http.StatusOK, "Made.")
+	}
+	b.get("/sites/main/entries?of=safe").says(http.StatusOK, "1 found", "198.51.100.0/24").keepsQuiet("192.0.2.0/24")
+	b.get("/sites/main/entries?of=allow").says(http.StatusOK, "Nothing fits").keepsQuiet("192.0.2.0/24")
+	b.get("/admins?of=site/other").says(http.StatusOK, "Nothing fits")
+	b.get("/admins?of=site/main").says(http.StatusOK, "otto")
+}
+
 func TestAListTooLongForAnOrderStandsByNameAndSaysSo(t *testing.T) {
 	w := furnished(t)
 	var users []model.Object

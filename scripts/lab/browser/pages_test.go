@@ -56,6 +56,7 @@ func TestAServerIsSetUpInTheBrowserAndTakesAFile(t *testing.T) {
 	b.fill(map[string]string{"name": "sa", "password": adminPassword})
 	b.press("Sign in")
 	walk(s, b)
+	behind(s, b)
 	b.stayed(s.base)
 }
 
@@ -63,7 +64,7 @@ func TestAServerIsSetUpInTheBrowserAndTakesAFile(t *testing.T) {
 func upload(t *testing.T, port string) {
 	t.Helper()
 	conn, err := ssh.Dial("tcp", "127.0.0.1:"+port, &ssh.ClientConfig{
-		User: "anna", Auth: []ssh.AuthMethod{ssh.Password(userPassword)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
+		User: "anna", Auth: []ssh.AuthMethod{ssh.Password(userPassword)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), ClientVersion: "SSH-2.0-" + hostile,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -74,15 +75,17 @@ func upload(t *testing.T, port string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	f, err := client.Create("first.bin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.Write(make([]byte, 3<<20)); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
+	for name, size := range map[string]int{"first.bin": 3 << 20, hostile: 10} {
+		f, err := client.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write(make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

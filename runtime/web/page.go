@@ -148,6 +148,7 @@ func (v *visit) nav() []link {
 	add(v.who.Super(), "Certificates", "/certificates", "lock")
 	add(v.who.Super(), "Nodes", "/nodes", "node")
 	add(v.who.Super(), "Settings", "/settings", "settings")
+	add(v.who.Super() && v.worth(legacyResource(), ""), "Kept objects", "/legacy", "token")
 	add(v.who.Super() && v.Backups != nil, "Backup", "/backup", "backup")
 	add(v.who.Super() && v.Restorer != nil, "Restore", "/restore", "restore")
 	add(true, "Audit log", "/audit", "log")

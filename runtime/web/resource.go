@@ -33,6 +33,8 @@ type resource struct {
 	loss func(v *visit, o model.Object) string
 	// kept is neither made nor changed here; made is not made here.
 	kept, single bool
+	// rare ones are led to only where there is something.
+	rare bool
 	// index takes the place of the usual list.
 	index handler
 	// filter is what a list can be narrowed by beside a text; nil for nothing.
@@ -272,6 +274,18 @@ func tooManyToSort(err error) bool {
 	return asProblem(err, &p) && slices.ContainsFunc(p.Errors, func(e model.FieldError) bool { return e.Field == "sort" })
 }
 
+// worth tells whether it is worth to lead to a list.
+func (v *visit) worth(res resource, site string) bool {
+	if !v.who.MayList(res.kind, site) {
+		return false
+	}
+	if !res.rare {
+		return true
+	}
+	found, err := v.who.List(res.kind, site, &rest.ListQuery{Limit: 1})
+	return err == nil && len(found.Items) > 0
+}
+
 func (v *visit) mayMake(res resource) bool {
 	if res.kept || res.single {
 		return false
@@ -354,7 +368,7 @@ func (v *visit) showForm(res resource, status int, o model.Object, f *form) erro
 	if !head.Modified.IsZero() {
 		data.Changed = iso(head.Modified)
 	}
-	if !f.ReadOnly && !res.single && (key.Kind != model.KindSite || v.who.Super()) {
+	if (!f.ReadOnly || res.kept && v.who.MayEdit(key)) && !res.single && (key.Kind != model.KindSite || v.who.Super()) {
 		data.Delete = res.of(key) + "/delete"
 	}
 	if res.above != nil {

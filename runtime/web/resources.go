@@ -1,6 +1,8 @@
 package web
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -13,7 +15,7 @@ import (
 func resources() []resource {
 	return []resource{
 		sitesResource(), usersResource(), groupsResource(), vfsResource(), bindingsResource(), hostKeysResource(), entriesResource(),
-		ldapResource(), certificatesResource(), nodesResource(), superAdminsResource(), adminsResource(), tokensResource(), settingsResource(),
+		ldapResource(), certificatesResource(), nodesResource(), superAdminsResource(), adminsResource(), tokensResource(), legacyResource(), settingsResource(),
 	}
 }
 
@@ -475,6 +477,44 @@ func tokensResource() resource {
 		},
 	}
 }
+
+// legacyResource is what an import kept of another version and has no use for.
+func legacyResource() resource {
+	return resource{
+		kind: model.KindLegacy, path: "legacy", title: "Kept objects", inServer: true, kept: true, rare: true,
+		lead:  "What an import found and this version has no use for. Nothing reads it; it may be deleted.",
+		empty: "An import kept nothing that this version has no use for.",
+		columns: []column{
+			{Title: "Name", cell: nameCell},
+			{Title: "Was", cell: described(func(o model.Object) string { return o.(*model.Legacy).Type })},
+			{Title: "Of version", cell: described(func(o model.Object) string { return o.(*model.Legacy).Source })},
+		},
+		sections: func(*visit, string, map[string]any) ([]section, error) {
+			return []section{{Title: "Kept object", Fields: []field{
+				{Name: "name", Label: "Name", Type: textInput, Fixed: true},
+				{Name: "type", Label: "Was", Type: monoInput, Fixed: true},
+				{Name: "source", Label: "Of version", Type: monoInput, Fixed: true},
+			}}}, nil
+		},
+		above: func(v *visit, key model.Key) (string, any, error) {
+			o, err := v.who.Get(key)
+			if err != nil {
+				return "", nil, err
+			}
+			var out bytes.Buffer
+			if err := json.Indent(&out, o.(*model.Legacy).Data, "", "  "); err != nil {
+				return "", nil, nil // an import wrote none
+			}
+			return "legacy", cut(out.String(), maxKept), nil
+		},
+		loss: func(*visit, model.Object) string {
+			return "Nothing uses it. Whoever wants to look at it later needs the backup that it came from."
+		},
+	}
+}
+
+// maxKept bounds what a page shows of a kept object, in bytes.
+const maxKept = 64 << 10
 
 func settingsResource() resource {
 	return resource{

@@ -34,7 +34,7 @@ func (v *visit) tabs() []link {
 	}
 	list := []link{{Text: "Site", Href: sitePath(site)}}
 	for _, res := range resources() {
-		if res.kind.Scoped() && v.who.MayList(res.kind, site) {
+		if res.kind.Scoped() && v.worth(res, site) {
 			list = append(list, link{Text: res.title, Href: res.at(site)})
 		}
 	}

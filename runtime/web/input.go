@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -189,7 +190,11 @@ func keyLines(v any) string {
 	var lines []string
 	list, _ := v.([]any)
 	for _, item := range list {
-		lines = append(lines, strings.TrimSpace(text(look(item, "key"))+" "+text(look(item, "name"))))
+		line := strings.TrimSpace(text(look(item, "key")) + " " + text(look(item, "name")))
+		if end, err := time.Parse(time.RFC3339, text(look(item, "expires"))); err == nil && !end.IsZero() {
+			line = `expiry-time="` + end.UTC().Format(keyEndForm) + `Z" ` + line
+		}
+		lines = append(lines, line)
 	}
 	return strings.Join(lines, "\n")
 }
@@ -303,12 +308,31 @@ func lines(text string) (out []string) {
 	return out
 }
 
+// The end of a key, as OpenSSH writes it before the key; all times are of UTC here.
+var keyEnd = regexp.MustCompile(`^expiry-time="(\d{8}(?:\d{4}(?:\d{2})?)?)Z?"\s+(.*)$`)
+
+const keyEndForm = "20060102150405"
+
+// cutKeyEnd takes the end of a key off its line; end is empty for a key that has none.
+func cutKeyEnd(line string) (rest, end string) {
+	found := keyEnd.FindStringSubmatch(line)
+	if found == nil {
+		return line, ""
+	}
+	at, err := time.Parse(keyEndForm[:len(found[1])], found[1])
+	if err != nil {
+		return line, "" // it is refused, as no key
+	}
+	return found[2], at.Format(time.RFC3339)
+}
+
 // readKeys takes lines as of authorized_keys. A key that was there keeps what a line does
 // not say.
 func readKeys(typed string, before any) any {
 	old, _ := before.([]any)
 	var out []any
 	for _, line := range lines(typed) {
+		line, end := cutKeyEnd(line)
 		words := strings.SplitN(line, " ", 3)
 		key := map[string]any{"key": strings.Join(words[:min(2, len(words))], " ")}
 		for _, was := range old {
@@ -321,8 +345,12 @@ func readKeys(typed string, before any) any {
 			}
 		}
 		delete(key, "name")
+		delete(key, "expires")
 		if len(words) == 3 {
 			key["name"] = words[2]
+		}
+		if end != "" {
+			key["expires"] = end
 		}
 		out = append(out, key)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -75,4 +76,25 @@ func TestWhatAUserMayWhereIsShownAndAPathCanBeTried(t *testing.T) {
 	}
 	w.as("sa").get("/sites/other/users/hidden-bert?path=/x").says(http.StatusOK).keepsQuiet("What the user may where")
 	w.as("otto").get("/sites/other/users/hidden-bert?path=/x").says(http.StatusForbidden)
+}
+
+func TestAKeyIsGivenAnEndAndKeepsItUntilItIsTakenAway(t *testing.T) {
+	w := furnished(t)
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	check(t, err)
+	line := lineOf(t, public)
+	b := w.as("sa").get("/sites/main/users/anna").send(url.Values{"keys": {`expiry-time="202712311800Z" ` + line + " anna@laptop"}}).says(http.StatusOK, "Saved")
+	want := time.Date(2027, 12, 31, 18, 0, 0, 0, time.UTC)
+	if k := w.user("anna").Keys[0]; !k.Expires.Equal(want) || k.Name != "anna@laptop" {
+		t.Errorf("%+v", k)
+	}
+	b.says(http.StatusOK, `expiry-time="20271231180000Z" ssh-ed25519`).send(url.Values{"description": {"x"}}).says(http.StatusOK, "Saved")
+	if !w.user("anna").Keys[0].Expires.Equal(want) {
+		t.Error("it was lost with another change")
+	}
+	b.send(url.Values{"keys": {`expiry-time="20279999" ` + line}}).says(http.StatusUnprocessableEntity, "It is not a public key")
+	b.send(url.Values{"keys": {line}}).says(http.StatusOK, "Saved")
+	if !w.user("anna").Keys[0].Expires.IsZero() {
+		t.Error("it stays")
+	}
 }

@@ -86,10 +86,11 @@ func signIn() section {
 	return section{Title: "Sign-in", Fields: []field{
 		{Name: "password.clear", Label: "Password", Type: secretInput, Help: "A new one; the rule of the site holds. Leave it empty to keep what there is."},
 		{Name: "password.mustChange", Label: "Must be changed at the next log-in", Type: flagInput},
-		{Name: "keys", Label: "Public keys", Type: keysInput, Placeholder: "ssh-ed25519 AAAAC3Nza… anna@laptop", Help: "One a line, as in a .pub file."},
+		{Name: "keys", Label: "Public keys", Type: keysInput, Placeholder: "ssh-ed25519 AAAAC3Nza… anna@laptop", Help: `One a line, as in a .pub file. With expiry-time="202712311800Z" and a space before it, a key ends then (UTC).`},
 		{Name: "totp", Label: "Authenticator app", Type: dropInput, Help: "Tick it to let the user log in without a code, when the phone is lost."},
 		{Name: "auth", Label: "Ways to log in", Type: linesInput, Placeholder: "as the site says", Help: "One a line, any of which is enough: publickey, password, keyboard-interactive, and each with ,totp behind it."},
 		{Name: "ldap", Label: "Directory", Type: textInput, Help: "The LDAP profile that checks the password instead."},
+		{Name: "ldapGroups", Label: "Take groups from the directory", Type: flagInput, Help: "Each log-in sets the groups that the profile maps; others stay, and count first."},
 		{Name: "allowFrom", Label: "Allowed addresses", Type: linesInput, Placeholder: "everywhere", Help: "Addresses and networks to log in from, one a line; all if empty."},
 	}}
 }

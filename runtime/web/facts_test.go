@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"testing"
 	"time"
+
+	"ss-setup/runtime/model"
 )
 
 func TestWhatIsToldOfTheNodeIsLookedUpOnceAMinute(t *testing.T) {
@@ -38,4 +40,11 @@ func TestTheOverviewWarnsWhereThereIsNoBackupThoughThereAreSnapshots(t *testing.
 	facts.Backup = start.Add(-40 * 24 * time.Hour)
 	w.pass(time.Minute)
 	b.get("/").says(http.StatusOK, "The last backup was made 40 days ago")
+}
+
+func TestTheOverviewWarnsOfACertificateThatEndsSoon(t *testing.T) {
+	w := furnished(t)
+	w.pages.Facts = func() Facts { return Facts{Started: start, Snapshot: start, Backup: start} }
+	w.write(&model.Certificate{Head: model.Head{Name: "next"}, Type: model.CertSelfSigned, NotAfter: start.Add(10 * 24 * time.Hour)}, &model.Certificate{Head: model.Head{Name: "later"}, Type: model.CertSelfSigned, NotAfter: start.Add(100 * 24 * time.Hour)})
+	w.as("sa").says(http.StatusOK, "The certificate next ends on 2 Dec 2026", `href="/certificates/next"`).keepsQuiet("The certificate later")
 }

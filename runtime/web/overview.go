@@ -130,6 +130,7 @@ func (v *visit) facts(data *overviewData) {
 	if !facts.CertificateEnds.IsZero() && facts.CertificateEnds.Sub(now) < soon {
 		data.Warnings = append(data.Warnings, warning{"The certificate of these pages ends on " + moment(facts.CertificateEnds) + ".", "/certificates", "Look at the certificates"})
 	}
+	v.endingCertificates(data)
 	if facts.Snapshot.IsZero() || now.Sub(facts.Snapshot) > 48*time.Hour {
 		data.Warnings = append(data.Warnings, warning{"There is no fresh copy of the configuration on this machine.", "/backup", "Make a snapshot"})
 	}
@@ -141,6 +142,22 @@ func (v *visit) facts(data *overviewData) {
 		data.Warnings = append(data.Warnings, warning{"No backup was made yet. The snapshots on this machine are lost with it.", "/backup", "Make a backup"})
 	case now.Sub(facts.Backup) > staleBackup:
 		data.Warnings = append(data.Warnings, warning{"The last backup was made " + span(now.Sub(facts.Backup)) + " ago.", "/backup", "Make a backup"})
+	}
+}
+
+// endingCertificates warns of those of the whole server that end soon; the one in use is
+// told of by itself.
+func (v *visit) endingCertificates(data *overviewData) {
+	found, err := v.who.List(model.KindCertificate, "", &rest.ListQuery{Limit: pageSize})
+	if err != nil {
+		v.Log.Warn("the overview tells of no certificates", "error", err)
+		return
+	}
+	for _, o := range found.Items {
+		c := o.(*model.Certificate)
+		if !c.NotAfter.IsZero() && c.NotAfter.Sub(v.Now()) < soon && !c.NotAfter.Equal(data.Facts.CertificateEnds) {
+			data.Warnings = append(data.Warnings, warning{"The certificate " + c.Name + " ends on " + moment(c.NotAfter) + ".", certificatesResource().of(c.Key()), "Look at it"})
+		}
 	}
 }
 

@@ -120,6 +120,9 @@ func (p *Pages) collection(res resource, at, fresh string) {
 		index = func(v *visit) error { return v.list(res) }
 	}
 	p.page("GET "+at, index)
+	if res.index == nil && res.kind != model.KindUser { // they have more in theirs
+		p.page("GET "+at+".csv", func(v *visit) error { return v.exportList(res) })
+	}
 	p.page("GET "+at+"/{id}", func(v *visit) error { return v.editPage(res) })
 	p.page("GET "+at+"/{id}/delete", func(v *visit) error { return v.askDelete(res) })
 	p.page("POST "+at+"/{id}/delete", func(v *visit) error { return v.delete(res) })
@@ -239,6 +242,7 @@ func (v *visit) list(res resource) error {
 		}
 		data.Next = data.At + "?" + next.Encode()
 	}
+	data.Export = data.At + ".csv?" + asked.Encode()
 	page := view{Title: res.title, Lead: res.lead, Crumbs: v.crumbs(), Tabs: v.tabs()}
 	if v.mayMake(res) {
 		data.Fresh = res.fresh(v.site())
@@ -248,7 +252,6 @@ func (v *visit) list(res resource) error {
 	}
 	if res.kind == model.KindUser {
 		data.Sites = v.otherSites("/users")
-		data.Export = data.At + ".csv?" + asked.Encode()
 		if v.mayMake(res) {
 			data.Import = sitePath(v.site()) + "/import-users"
 			tick := maps.Clone(asked)

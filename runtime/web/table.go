@@ -3,6 +3,9 @@ package web
 import (
 	"encoding/csv"
 	"net/http"
+	"strings"
+
+	"ss-setup/runtime/rest"
 )
 
 // table is a file of CSV on its way to a browser.
@@ -36,4 +39,46 @@ func (t *table) end() { t.out.Flush() }
 func (t *table) cut(err error) {
 	t.v.Log.Error("an export was cut off", "file", t.name, "error", err)
 	panic(http.ErrAbortHandler)
+}
+
+// exportList sends what a list shows as a table of CSV, all pages of it.
+func (v *visit) exportList(res resource) error {
+	q := &rest.ListQuery{Text: cut(v.r.URL.Query().Get("q"), 200), Limit: exportPage, Sort: "name"}
+	if _, err := v.filterOf(res, q); err != nil {
+		return err
+	}
+	found, err := v.who.List(res.kind, v.site(), q)
+	if err != nil {
+		return err
+	}
+	name := res.path
+	if v.site() != "" {
+		name += "-of-" + v.site()
+	}
+	head := make([]string, len(res.columns))
+	for i, c := range res.columns {
+		head[i] = strings.ToLower(c.Title)
+	}
+	t := v.table(name, head...)
+	for {
+		for _, o := range found.Items {
+			cells := res.row(o)
+			row := make([]string, len(cells))
+			for i, c := range cells {
+				row[i] = c.Text
+			}
+			if !t.row(row...) {
+				return nil
+			}
+		}
+		if !found.More {
+			break
+		}
+		q.After = found.Next
+		if found, err = v.who.List(res.kind, v.site(), q); err != nil {
+			t.cut(err)
+		}
+	}
+	t.end()
+	return nil
 }

@@ -419,6 +419,30 @@ func TestAListIsNarrowedByWhatItsObjectsReferTo(t *testing.T) {
 	b.get("/admins?of=site/main").says(http.StatusOK, "otto")
 }
 
+func TestEveryListIsHadAsAFile(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa")
+	b.get("/sites/main/new/entries").send(url.Values{"network": {"192.0.2.0/24"}}).says(http.StatusOK, "Made.")
+	for _, res := range resources() {
+		if res.single || res.index != nil {
+			continue
+		}
+		at := res.at("")
+		if res.kind.Scoped() {
+			at = res.at("main")
+		}
+		if b.get(at); strings.Contains(b.page, "Export as CSV") != strings.Contains(b.page, `class="found"`) {
+			t.Errorf("%s has no file, or one of nothing", at)
+		}
+		if b.get(at + ".csv"); b.status != http.StatusOK || !strings.HasPrefix(b.header.Get("Content-Type"), "text/csv") {
+			t.Errorf("%s.csv: %d %v", at, b.status, b.header)
+		}
+	}
+	b.get("/sites/main/entries.csv").says(http.StatusOK, "network,list,until,why", "192.0.2.0/24,block,for ever")
+	b.get("/sites/main/entries.csv?of=safe").says(http.StatusOK).keepsQuiet("192.0.2.0/24")
+	w.as("otto").get("/admins.csv").says(http.StatusForbidden)
+}
+
 func TestAListTooLongForAnOrderStandsByNameAndSaysSo(t *testing.T) {
 	w := furnished(t)
 	var users []model.Object

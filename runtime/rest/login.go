@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/netip"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"ss-setup/runtime/audit"
@@ -18,6 +20,14 @@ import (
 const (
 	addressTries, addressTriesPerMinute = 10, 1
 	accountTries, accountTriesPerMinute = 30, 2
+)
+
+// Bounds of what somebody types who logs in. The schema of REST says them in characters;
+// whoever asks otherwise is held to them here. No name that there is has more bytes.
+const (
+	maxLoginName = 200
+	maxTyped     = auth.MaxPassword
+	maxTypedCode = 40
 )
 
 // recoveryCodes are how many a person gets.
@@ -218,7 +228,10 @@ func (a *API) accountKey(name, as string) (key model.Key, err error) {
 // login opens a session for who shows password and code. What is said of a wrong one is
 // the same whatever was wrong.
 func (a *API) login(ctx context.Context, from netip.Addr, ask *LoginRequest) (*MeOut, error) {
-	key, err := a.accountKey(ask.Name, ask.As)
+	// What is too long fits nobody. It is counted as what it begins with: names are kept, in
+	// the audit log and among the limits, by whoever cares to send them.
+	name := cut(ask.Name, maxLoginName)
+	key, err := a.accountKey(name, ask.As)
 	if err != nil {
 		return nil, err
 	}
@@ -230,7 +243,10 @@ func (a *API) login(ctx context.Context, from netip.Addr, ask *LoginRequest) (*M
 		return nil, err
 	}
 	g := a.gate(settings)
-	if err := a.check(ctx, g, key, from, ask); err != nil {
+	if err = auth.ErrWrong; name == ask.Name && fits(ask.Password, ask.Code, ask.Recovery) {
+		err = a.check(ctx, g, key, from, ask)
+	}
+	if err != nil {
 		if errors.Is(err, errCodeRequired) {
 			a.notTried(key, from)
 			return nil, problem(codeRequired, "the account asks for the code of its authenticator app; send it as code, or a recovery code as recovery")
@@ -253,6 +269,19 @@ func (a *API) login(ctx context.Context, from netip.Addr, ask *LoginRequest) (*M
 	}
 	out.SetCookie = cookie(value)
 	return out, nil
+}
+
+// fits tells whether a password and codes are as long as there are any.
+func fits(password string, codes ...string) bool {
+	return len(password) <= maxTyped && !slices.ContainsFunc(codes, func(c string) bool { return len(c) > maxTypedCode })
+}
+
+// cut is the beginning of a text, of at most so many bytes.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "")
 }
 
 var errCodeRequired = errors.New("the code is missing")
@@ -388,10 +417,11 @@ func (a *API) proved(ctx context.Context, c *caller, p *Proof) error {
 	if err := a.tryAgain(c.key, c.from); err != nil {
 		return err
 	}
-	g := a.gate(nil)
-	err := g.Password(ctx, c.name(), []byte(p.Password))
-	if err == nil {
-		err = a.secondStep(ctx, g, c.key, p.Code, "")
+	g, err := a.gate(nil), auth.ErrWrong
+	if fits(p.Password, p.Code) {
+		if err = g.Password(ctx, c.name(), []byte(p.Password)); err == nil {
+			err = a.secondStep(ctx, g, c.key, p.Code, "")
+		}
 	}
 	switch {
 	case errors.Is(err, errCodeRequired):
@@ -450,7 +480,7 @@ func (a *API) useTOTP(ctx context.Context, c *caller, code string) (*RecoveryOut
 	if err := a.tryAgain(c.key, c.from); err != nil {
 		return nil, err
 	}
-	step, err := auth.CheckCode(secret, code, a.Now(), 0)
+	step, err := auth.CheckCode(secret, cut(code, maxTypedCode), a.Now(), 0)
 	if err != nil {
 		return nil, wrongField("code", "it is not the code of the app", "look whether the clocks of phone and server are right, and type the code of now")
 	}

@@ -431,3 +431,22 @@ func TestAMadeTokenIsTheCommandLinesWord(t *testing.T) {
 		t.Error("made twice")
 	}
 }
+
+func TestLimitsRememberNoLongNames(t *testing.T) {
+	b := newBuckets(func() time.Time { return start })
+	long := strings.Repeat("x", 10_000)
+	for i := range 3 {
+		if wait := b.take("login/admin/"+long, 1, 2); (wait > 0) != (i == 2) {
+			t.Errorf("try %d: wait %s", i+1, wait)
+		}
+	}
+	b.give("login/admin/"+long, 2)
+	if b.take("login/admin/"+long, 1, 2) > 0 || b.take("login/admin/"+long+"y", 1, 2) > 0 {
+		t.Error("one name was taken for another")
+	}
+	for key := range b.all {
+		if len(key) > maxKey {
+			t.Errorf("a key of %d bytes", len(key))
+		}
+	}
+}

@@ -53,13 +53,13 @@ func (v *Visitor) Refused(event string) {
 	v.api.offended(v.caller.from, audit.Event{Event: event, Outcome: audit.Refused})
 }
 
-// Login opens a session: cookie is the header Set-Cookie for it.
-func (v *Visitor) Login(ctx context.Context, ask *LoginRequest) (cookie string, err error) {
+// Login opens a session for who me is: cookie is the header Set-Cookie for it.
+func (v *Visitor) Login(ctx context.Context, ask *LoginRequest) (me *Me, cookie string, err error) {
 	out, err := perform(v.api, v.caller, "login", false, func() (*MeOut, error) { return v.api.login(ctx, v.caller.from, ask) })
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	return out.SetCookie, nil
+	return out.Body, out.SetCookie, nil
 }
 
 // Logout ends the session; cookie takes it out of the browser.

@@ -218,7 +218,7 @@ func (p *Pages) importUsers(v *visit) error {
 		data.Wrong = "Nothing was imported. Put the lines below right and send the file again."
 		return v.importPage(http.StatusUnprocessableEntity, data)
 	}
-	data.Ready = p.tables.put(read)
+	data.Ready = p.tables.put(v.who.Name(), len(text), read)
 	return v.importPage(http.StatusOK, data)
 }
 

@@ -63,7 +63,7 @@ func (v *visit) showConflict(res resource, o model.Object, mine *form) error {
 		}
 	}
 	for name, list := range withoutSecrets(map[string][]string(mine.typed)) {
-		if name == "rev" || name == "was" || name == "page" || name == "decided" || strings.HasPrefix(name, "take-") {
+		if name == "rev" || name == "was" || name == "page" || name == "by" || name == "decided" || strings.HasPrefix(name, "take-") {
 			continue
 		}
 		for _, value := range list {
@@ -137,7 +137,7 @@ type shown struct {
 // tellOnce leads to a page that shows something, for some minutes and only to the visitor.
 func (v *visit) tellOnce(s shown) error {
 	s.by = v.who.Name()
-	return v.redirect("/once/"+v.secrets.put(s), "")
+	return v.redirect("/once/"+v.secrets.put(s.by, 0, s), "")
 }
 
 func (p *Pages) showOnce(v *visit) error {

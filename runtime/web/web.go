@@ -92,8 +92,10 @@ func New(o Options) *Pages {
 	}
 	p := &Pages{
 		Options: o, assets: newAssets(), mux: http.NewServeMux(),
-		drafts: newShelf[draft](o.Now, 15*time.Minute, 200), halves: newShelf[half](o.Now, 3*time.Minute, 200),
-		secrets: newShelf[shown](o.Now, 5*time.Minute, 200), tables: newShelf[*csvUsers](o.Now, 15*time.Minute, 10),
+		drafts:  newShelf[draft](o.Now, 15*time.Minute, room{most: 200, each: 20, bytes: 2 << 20}),
+		halves:  newShelf[half](o.Now, 3*time.Minute, room{most: 200, each: 20, bytes: 1 << 20}),
+		secrets: newShelf[shown](o.Now, 5*time.Minute, room{most: 200, each: 20, bytes: 1 << 20}),
+		tables:  newShelf[*csvUsers](o.Now, 15*time.Minute, room{most: 40, each: 4, bytes: 4 * maxCSV}),
 	}
 	_, _ = rand.Read(p.csrfKey[:]) // never fails
 	p.render = newRenderer(p)
@@ -107,13 +109,13 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.mux.ServeH
 // routes is the map of the pages.
 func (p *Pages) routes() {
 	p.mux.HandleFunc("GET /static/{name}", p.assets.serve)
-	p.mux.HandleFunc("GET "+SetupPath, p.whileNew(p.showWizard))
+	p.mux.HandleFunc("GET "+SetupPath, p.whileNew(p.arrived(p.showWizard)))
 	p.mux.HandleFunc("POST "+SetupPath, p.whileNew(p.stepWizard))
-	p.mux.HandleFunc("GET "+donePath, p.showDone)
-	p.mux.HandleFunc("GET /login", p.onceSetUp(p.showLogin))
+	p.mux.HandleFunc("GET "+donePath, p.arrived(p.showDone))
+	p.mux.HandleFunc("GET /login", p.onceSetUp(p.arrived(p.showLogin)))
 	p.mux.HandleFunc("POST /login", p.onceSetUp(p.login))
-	p.mux.HandleFunc("POST /theme", p.setTheme)
-	p.mux.HandleFunc("GET /help", p.help)
+	p.mux.HandleFunc("POST /theme", p.arrived(p.setTheme))
+	p.mux.HandleFunc("GET /help", p.arrived(p.help))
 
 	p.page("POST /logout", p.logout)
 	p.page("GET /{$}", p.overview)
@@ -145,5 +147,5 @@ func (p *Pages) routes() {
 	for _, res := range resources() {
 		p.resource(res)
 	}
-	p.mux.HandleFunc("/", p.nowhere)
+	p.mux.HandleFunc("/", p.arrived(p.nowhere))
 }

@@ -109,8 +109,20 @@ for (const form of document.querySelectorAll("form.edit")) {
   form.addEventListener("input", () => { form.touched = true; });
   addEventListener("beforeunload", (event) => { if (form.touched) event.preventDefault(); });
 }
+// Another colour takes nothing away of what was typed, or where one was.
+document.addEventListener("submit", async (event) => {
+  const form = event.target, chosen = event.submitter?.value;
+  if (!form.matches(".theme") || !chosen) return;
+  event.preventDefault();
+  const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams({ theme: chosen, page: "/help" }) }).catch(() => null);
+  if (!answer?.ok) return;
+  document.documentElement.dataset.theme = chosen;
+  for (const button of form.querySelectorAll("[name=theme]")) button.setAttribute("aria-pressed", String(button.value === chosen));
+});
+
 document.addEventListener("submit", (event) => {
   const form = event.target;
+  if (form.matches(".theme")) return;
   form.touched = false;
   if (form.method !== "post") return;
   if (form.sent) event.preventDefault();

@@ -23,7 +23,7 @@ async function part(place, url, live) {
     return;
   }
   if (mine !== asked) return;
-  if (answer.status === 401) return location.reload();
+  if (answer.status === 401) return over(place);
   if (!answer.ok) return;
   const text = await answer.text();
   if (mine !== asked) return;
@@ -33,6 +33,21 @@ async function part(place, url, live) {
   place.innerHTML = text;
   dress(place);
   if (focused) place.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+}
+
+// over tells that the session is over. A page on which something was typed stays as it is: what
+// is typed outlives the session when it is sent, and only then.
+const typedIn = () => [...document.forms].some((form) => form.touched);
+function over(place) {
+  if (!typedIn()) return location.reload();
+  place.over = true;
+  if (document.getElementById("over")) return;
+  const banner = document.createElement("p");
+  banner.id = "over";
+  banner.className = "banner info";
+  banner.setAttribute("role", "status");
+  banner.textContent = "Your session is over. What you typed stays here: save it, sign in when you are asked to, and go on.";
+  place.prepend(banner);
 }
 
 function searches() {
@@ -53,7 +68,8 @@ function searches() {
 function lives() {
   const place = document.querySelector("[data-every]");
   if (!place) return;
-  setInterval(() => {
+  const again = setInterval(() => {
+    if (place.over) return clearInterval(again);
     // Who reads with the keyboard, or has selected something, is not disturbed.
     if (document.hidden || place.contains(document.activeElement) || String(getSelection())) return;
     part(place, location.href, true);
@@ -105,10 +121,13 @@ document.addEventListener("click", async (event) => {
 });
 
 // A form that was changed is not left by accident, and is sent once.
-for (const form of document.querySelectorAll("form.edit")) {
-  form.addEventListener("input", () => { form.touched = true; });
-  addEventListener("beforeunload", (event) => { if (form.touched) event.preventDefault(); });
-}
+document.addEventListener("input", (event) => {
+  const form = event.target.form;
+  if (form && form.method === "post") form.touched = true;
+});
+addEventListener("beforeunload", (event) => {
+  if ([...document.querySelectorAll("form.edit")].some((form) => form.touched)) event.preventDefault();
+});
 // Another colour takes nothing away of what was typed, or where one was.
 document.addEventListener("submit", async (event) => {
   const form = event.target, chosen = event.submitter?.value;

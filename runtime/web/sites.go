@@ -257,15 +257,15 @@ func siteSections() []section {
 		protectorSection("Protector", "When addresses are banned that log in wrongly or break the protocol."),
 		passwordSection("New passwords of users must have"),
 		{Title: "Speed limits", Folded: true, Help: "For all transfers of the site together. The narrowest network counts.", Fields: []field{speedField}},
-		{Title: "SSH", Folded: true, Help: "An empty list is the safe default of this release. Weak algorithms are here for old clients, each with its fault; the order is that of preference.", Fields: []field{
+		{Title: "SSH", Folded: true, Help: "An empty list is the safe default of this release. In the others the preferred one stands first, one a line. Weak algorithms are for old clients, each with its fault.", Fields: []field{
 			{Name: "ssh.banner", Label: "Banner", Type: areaInput, Help: "Told to everybody before the log-in."},
 			{Name: "ssh.softwareId", Label: "Software version", Type: monoInput, Help: "Told in the first line; the product's if empty."},
 			{Name: "ssh.auth", Label: "Ways to log in", Type: linesInput, Placeholder: "publickey\npassword,totp", Help: "One a line, any of which is enough: publickey, password, keyboard-interactive, and each with ,totp behind it."},
-			{Name: "ssh.ciphers", Label: "Ciphers", Type: choicesInput, Options: algorithms(model.Ciphers)},
-			{Name: "ssh.keyExchanges", Label: "Key exchanges", Type: choicesInput, Options: algorithms(model.KeyExchanges)},
-			{Name: "ssh.macs", Label: "MACs", Type: choicesInput, Options: algorithms(model.MACs)},
-			{Name: "ssh.userKeys", Label: "Signatures of users' keys", Type: choicesInput, Options: algorithms(model.Signatures)},
-			{Name: "ssh.hostKeys", Label: "Signatures of host keys", Type: choicesInput, Options: algorithms(model.Signatures)},
+			{Name: "ssh.ciphers", Label: "Ciphers", Type: linesInput, Options: algorithms(model.Ciphers)},
+			{Name: "ssh.keyExchanges", Label: "Key exchanges", Type: linesInput, Options: algorithms(model.KeyExchanges)},
+			{Name: "ssh.macs", Label: "MACs", Type: linesInput, Options: algorithms(model.MACs)},
+			{Name: "ssh.userKeys", Label: "Signatures of users' keys", Type: linesInput, Options: algorithms(model.Signatures)},
+			{Name: "ssh.hostKeys", Label: "Signatures of host keys", Type: linesInput, Options: algorithms(model.Signatures)},
 		}},
 	}
 }

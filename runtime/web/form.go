@@ -129,7 +129,11 @@ func (f *form) patch() (patch map[string]any, ok bool) {
 		if v == nil && f.tree == nil || field.Type == dropInput && f.typed.get(field.Name) == "" {
 			continue
 		}
-		put(patch, field.Name, v)
+		name := field.Name
+		if field.Bare {
+			name = field.place()
+		}
+		put(patch, name, v)
 	}
 	return patch, ok
 }

@@ -1,14 +1,23 @@
 package web
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
 
 	"ss-setup/runtime/engine"
 	"ss-setup/runtime/model"
+	"ss-setup/runtime/rest"
 )
 
 // site and admin read an object.
@@ -78,5 +87,89 @@ func TestRightsInAnotherOrderAreNoChangeAndNoConflict(t *testing.T) {
 	first.get("/admins/vera").send(url.Values{"email": {"vera@example.com"}}).says(http.StatusOK, "Saved")
 	if got := w.admin("vera").Rights.View; len(got) != 3 {
 		t.Error(got)
+	}
+}
+
+// privateKey is a new key, encrypted if there is a passphrase.
+func privateKey(t *testing.T, passphrase string) string {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	check(t, err)
+	var block *pem.Block
+	if passphrase == "" {
+		block, err = ssh.MarshalPrivateKey(key, "")
+	} else {
+		block, err = ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte(passphrase))
+	}
+	check(t, err)
+	return string(pem.EncodeToMemory(block))
+}
+
+func TestAPrivateHostKeyGoesInAndNeverComesOut(t *testing.T) {
+	w := furnished(t)
+	key := privateKey(t, "of the key")
+	line := strings.Split(key, "\n")[2]
+	typed := url.Values{"name": {"old"}, "algorithm": {""}, "private.clear": {key}, "passphrase.clear": {"not that one"}}
+	b := w.as("otto").get("/sites/main/new/hostkeys").send(typed)
+	b.says(http.StatusUnprocessableEntity, `id="f-private-clear-wrong"`).keepsQuiet(line, "not that one")
+	w.pass(time.Hour)
+	b.send(typed).says(http.StatusUnauthorized, "what you typed waits here").keepsQuiet("OPENSSH", url.QueryEscape(line), "not that one", "not+that")
+	b.send(url.Values{"name": {"otto"}, "password": {goodPassword}}).says(http.StatusOK, `value="old"`).keepsQuiet(line, "not that one")
+	typed.Set("passphrase.clear", "of the key")
+	b.send(typed).says(http.StatusOK, "Made.").keepsQuiet(line)
+}
+
+// typeAt is the type of a place in the JSON form of a type; nil if it has none.
+func typeAt(t reflect.Type, place string) (found reflect.Type, writeOnly bool) {
+	for _, part := range strings.Split(place, ".") {
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		f, ok := jsonField(t, part)
+		if !ok {
+			return nil, false
+		}
+		t, writeOnly = f.Type, f.Tag.Get("writeOnly") == "true"
+	}
+	return t, writeOnly
+}
+
+func jsonField(t reflect.Type, name string) (reflect.StructField, bool) {
+	if t.Kind() != reflect.Struct {
+		return reflect.StructField{}, false
+	}
+	for _, f := range reflect.VisibleFields(t) {
+		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name {
+			return f, true
+		}
+	}
+	return reflect.StructField{}, false
+}
+
+func TestEverySecretHasAnInputThatKeepsIt(t *testing.T) {
+	w := furnished(t)
+	var v *visit
+	w.pages.page("GET /test/{site}", func(now *visit) error { v = now; return nil })
+	w.as("sa").get("/test/main")
+	for _, res := range resources() {
+		for _, tree := range []map[string]any{nil, {}} {
+			sections, err := res.sections(v, "main", tree)
+			check(t, err)
+			made := reflect.TypeOf(res.kind.New())
+			if res.kind == model.KindHostKey && tree == nil {
+				made = reflect.TypeFor[rest.NewHostKey]()
+			}
+			for _, field := range fieldsOf(sections) {
+				found, writeOnly := typeAt(made, field.place())
+				if found == nil {
+					t.Errorf("%s: there is no %s", res.kind, field.Name)
+					continue
+				}
+				secret := writeOnly || found == reflect.TypeFor[model.Secret]() || found == reflect.TypeFor[model.Password]()
+				if clear := strings.HasSuffix(field.Name, ".clear"); secret != field.secret() || secret != clear {
+					t.Errorf("%s: %s is a secret: %v; its input keeps it: %v, its name says so: %v", res.kind, field.Name, secret, field.secret(), clear)
+				}
+			}
+		}
 	}
 }

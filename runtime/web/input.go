@@ -49,6 +49,8 @@ type field struct {
 	Fixed bool
 	// Focus is where typing begins.
 	Focus bool
+	// Bare is a secret that REST takes as a text, and not as an object that has it as clear.
+	Bare bool
 	// Lone chooses for a new object where there is one thing to choose only.
 	Lone bool
 }
@@ -155,7 +157,8 @@ func (f field) place() string {
 	return f.Name
 }
 
-// secret tells an input whose value never comes out.
+// secret tells an input whose value never comes out. Its name ends with .clear, by which forms
+// that wait for a log-in leave it out.
 func (f field) secret() bool { return f.Type == secretInput || f.Type == pemInput }
 
 // show writes a value as it is typed.

@@ -180,8 +180,8 @@ func hostKeysResource() resource {
 				{Name: "algorithm", Label: "Draw a key of", Type: choiceInput, Options: []option{
 					{Value: "ssh-ed25519", Text: "Ed25519"}, {Value: "ecdsa-sha2-nistp256", Text: "ECDSA, P-256"}, {Value: "ecdsa-sha2-nistp384", Text: "ECDSA, P-384"}, {Value: "ecdsa-sha2-nistp521", Text: "ECDSA, P-521"}, {Value: "ssh-rsa", Text: "RSA"}, {Text: "none: import the one below"},
 				}},
-				{Name: "private", Label: "Import a private key", Type: areaInput, Placeholder: "-----BEGIN OPENSSH PRIVATE KEY-----", Help: "OpenSSH, PKCS#1, PKCS#8 or SEC 1. Choose none above."},
-				{Name: "passphrase", Label: "Passphrase of it", Type: textInput},
+				{Name: "private.clear", Label: "Import a private key", Type: pemInput, Bare: true, Placeholder: "-----BEGIN OPENSSH PRIVATE KEY-----", Help: "OpenSSH, PKCS#1, PKCS#8 or SEC 1. Choose none above."},
+				{Name: "passphrase.clear", Label: "Passphrase of it", Type: secretInput, Bare: true},
 			}}}, nil
 		},
 		loss: func(*visit, model.Object) string {

@@ -157,6 +157,16 @@ func (f *form) refuse(p *rest.Problem) {
 	}
 }
 
+// forget tells beside each secret that was typed that it must be typed again: no page shows it,
+// so saving once more would leave it out unnoticed.
+func (f *form) forget() {
+	for _, field := range fieldsOf(f.Sections) {
+		if field.secret() && f.typed.get(field.Name) != "" {
+			f.wrong[field.Name] = append(f.wrong[field.Name], "Type it again: it is not kept here.")
+		}
+	}
+}
+
 // inputFor is the input that a field of an object is typed in; empty if there is none. A
 // message of a part - keys[0].key - belongs to the input of the whole, and one of a whole to
 // its first part.

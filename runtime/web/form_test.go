@@ -173,3 +173,19 @@ func TestEverySecretHasAnInputThatKeepsIt(t *testing.T) {
 		}
 	}
 }
+
+func TestAPasswordThatIsNotKeptIsAskedForAgain(t *testing.T) {
+	w := furnished(t)
+	b := w.as("otto").get("/sites/main/new/users")
+	for _, typo := range []url.Values{{"email": {"no address"}}, {"quota.hard": {"many"}, "email": {"carl@example.com"}}} {
+		typo.Set("name", "carl")
+		typo.Set("password.clear", goodPassword)
+		b.send(typo).says(http.StatusUnprocessableEntity, `id="f-password-clear-wrong"`, "Type it again: it is not kept here", `href="#f-password-clear"`).keepsQuiet(goodPassword)
+	}
+	b.send(url.Values{"quota.hard": {""}, "password.clear": {goodPassword}}).says(http.StatusOK, "Made.")
+	if w.user("carl").Password.Hash == "" {
+		t.Error("a user without the password that was typed")
+	}
+	b.send(url.Values{"quota.hard": {"many"}, "password.clear": {"another battery"}}).says(http.StatusUnprocessableEntity, "Type it again")
+	b.send(url.Values{"quota.hard": {"many"}}).says(http.StatusUnprocessableEntity).keepsQuiet("Type it again")
+}

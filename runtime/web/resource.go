@@ -318,6 +318,7 @@ func (v *visit) save(res resource) error {
 	v.decide(f, o)
 	patch, ok := f.patch()
 	if !ok {
+		f.forget()
 		return v.showForm(res, http.StatusUnprocessableEntity, o, f)
 	}
 	if len(patch) == 0 && f.Rev == o.Header().Rev {
@@ -351,6 +352,7 @@ func (v *visit) refuseForm(err error, f *form, show func(status int) error) erro
 	} else {
 		f.refuse(p)
 	}
+	f.forget()
 	return show(p.Status)
 }
 
@@ -366,6 +368,7 @@ func (v *visit) gone(res resource, key model.Key) error {
 	if f.typed.get("name") == "" {
 		f.typed["name"] = one(key.ID)
 	}
+	f.forget()
 	return v.showNew(res, http.StatusConflict, f)
 }
 
@@ -413,6 +416,7 @@ func (v *visit) create(res resource) error {
 	f.take(v.r.PostForm)
 	body, ok := f.patch()
 	if !ok {
+		f.forget()
 		return v.showNew(res, http.StatusUnprocessableEntity, f)
 	}
 	if v.site() != "" && res.kind != model.KindHostKey {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -46,12 +47,23 @@ const mostBulk = 1000
 // shownBulk is how many names the page that asks has.
 const shownBulk = 20
 
+// bulkPath is where users of a site are changed.
+func bulkPath(site string) string { return sitePath(site) + "/bulk-users" }
+
 // bulk asks before many users are changed, and changes them when it was agreed to.
 func (p *Pages) bulk(v *visit) error {
 	form := v.r.PostForm
+	if v.r.Method == http.MethodGet {
+		// It is only asked again: what was ticked waited for a log-in.
+		form = maps.Clone(v.held())
+		delete(form, "sure")
+	}
 	names := slices.Compact(slices.Sorted(slices.Values(form["id"])))
 	back := sitePath(v.site()) + "/users"
 	at := slices.IndexFunc(bulkVerbs, func(b struct{ do, verb, lead string }) bool { return b.do == form.Get("do") })
+	if v.r.Method == http.MethodGet && form == nil {
+		return v.redirect(back, "")
+	}
 	if at < 0 || len(names) == 0 || len(names) > mostBulk {
 		return v.redirect(back, "none-ticked")
 	}
@@ -60,7 +72,7 @@ func (p *Pages) bulk(v *visit) error {
 	}
 	verb := bulkVerbs[at]
 	data := bulkData{
-		Action: back + "/bulk", Back: back, Do: verb.do, Names: names, Shown: names[:min(len(names), shownBulk)], More: max(0, len(names)-shownBulk),
+		Action: bulkPath(v.site()), Back: back, Do: verb.do, Names: names, Shown: names[:min(len(names), shownBulk)], More: max(0, len(names)-shownBulk),
 		Verb: verb.verb + " " + many(len(names), "user"), Lead: verb.lead, Typed: map[string]string{}, Wrong: map[string]string{},
 	}
 	if verb.do == "group" {

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"ss-setup/runtime/audit"
 	"ss-setup/runtime/engine"
@@ -167,15 +168,15 @@ func TestManyUsersAreChangedAtOnceAfterAPageThatNamesHowMany(t *testing.T) {
 	b := w.as("otto")
 	do := func(verb string, more url.Values) *browser {
 		b.get("/sites/main/users").says(http.StatusOK, "Change several").get("/sites/main/users?tick=1").says(http.StatusOK, "With the ticked")
-		b.post("/sites/main/users/bulk", url.Values{"csrf": {csrfOf(b)}, "do": {verb}, "id": names})
+		b.post("/sites/main/bulk-users", url.Values{"csrf": {csrfOf(b)}, "do": {verb}, "id": names})
 		_, values := b.form()
 		for field, value := range more {
 			values[field] = value
 		}
-		return b.post("/sites/main/users/bulk", values)
+		return b.post("/sites/main/bulk-users", values)
 	}
 	b.get("/sites/main/users")
-	b.post("/sites/main/users/bulk", url.Values{"csrf": {csrfOf(b)}, "do": {"disable"}, "id": names}).says(http.StatusOK, "Disable 30 users", "and 10 more")
+	b.post("/sites/main/bulk-users", url.Values{"csrf": {csrfOf(b)}, "do": {"disable"}, "id": names}).says(http.StatusOK, "Disable 30 users", "and 10 more")
 	if w.user("u0").Disabled {
 		t.Fatal("nobody was asked")
 	}
@@ -201,7 +202,7 @@ func TestAChangeOfManyUsersIsMadeToAllOrToNone(t *testing.T) {
 	w, names := team(t)
 	b := w.as("sa").get("/sites/main/users")
 	form := url.Values{"csrf": {csrfOf(b)}, "do": {"group"}, "group": {"nobody"}, "sure": {"yes"}, "id": append(names, "long-gone")}
-	if b.post("/sites/main/users/bulk", form); b.status < 400 {
+	if b.post("/sites/main/bulk-users", form); b.status < 400 {
 		t.Error(b.status)
 	}
 	for _, name := range names {
@@ -210,20 +211,89 @@ func TestAChangeOfManyUsersIsMadeToAllOrToNone(t *testing.T) {
 		}
 	}
 	form.Set("group", "team")
-	b.post("/sites/main/users/bulk", form).says(http.StatusOK, "30 users changed")
+	b.post("/sites/main/bulk-users", form).says(http.StatusOK, "30 users changed")
 }
 
 func TestWhoMayOnlyLookChangesAndImportsNobody(t *testing.T) {
 	w := furnished(t)
 	b := w.as("vera").get("/sites/main/users?tick=1").says(http.StatusOK, "anna").keepsQuiet("With the ticked", "Change several", "Import from CSV")
 	form := url.Values{"csrf": {csrfOf(b)}, "do": {"delete"}, "id": {"anna"}, "sure": {"yes"}, "confirm": {"1"}}
-	b.post("/sites/main/users/bulk", form).says(http.StatusForbidden, "Not allowed")
+	b.post("/sites/main/bulk-users", form).says(http.StatusForbidden, "Not allowed")
 	b.get(importPath).says(http.StatusForbidden)
 	b.parts(importPath, url.Values{"csrf": {form.Get("csrf")}}, "name\nx\n").says(http.StatusForbidden)
 	otto := w.as("otto").get("/sites/main/users")
-	otto.post("/sites/other/users/bulk", url.Values{"csrf": {csrfOf(otto)}, "do": {"delete"}, "id": {"hidden-bert"}, "sure": {"yes"}, "confirm": {"1"}}).says(http.StatusForbidden)
+	otto.post("/sites/other/bulk-users", url.Values{"csrf": {csrfOf(otto)}, "do": {"delete"}, "id": {"hidden-bert"}, "sure": {"yes"}, "confirm": {"1"}}).says(http.StatusForbidden)
 	if got := w.names(); len(got) != 1 {
 		t.Error(got)
+	}
+}
+
+func TestWhatWasTickedOutlivesTheEndOfTheSession(t *testing.T) {
+	w, names := team(t)
+	b := w.as("otto").get("/sites/main/users?tick=1")
+	_, form := b.form()
+	form["id"], form["do"] = names[:3], []string{"disable"}
+	back := func() *browser {
+		return b.says(http.StatusUnauthorized, "what you typed waits here").send(url.Values{"name": {"otto"}, "password": {goodPassword}}).says(http.StatusOK, "Disable 3 users", "signed in again")
+	}
+	w.pass(time.Hour)
+	b.post("/sites/main/bulk-users", form)
+	back()
+	w.pass(time.Hour)
+	b.send(url.Values{"reason": {"left"}})
+	back().says(http.StatusOK, `value="left"`)
+	if w.user(names[0]).Disabled {
+		t.Fatal("it was done without being asked for")
+	}
+	b.send(nil).says(http.StatusOK, "3 users changed")
+	if u := w.user(names[2]); !u.Disabled || u.Reason != "left" {
+		t.Errorf("%+v", u)
+	}
+	if b.get("/sites/main/bulk-users").says(http.StatusOK, "Users"); b.path != "/sites/main/users" {
+		t.Error(b.path)
+	}
+}
+
+func TestAUserMayBeCalledLikeAPage(t *testing.T) {
+	w := furnished(t)
+	b := w.as("otto")
+	for _, name := range []string{"bulk", "new", "delete", "import-users", "users.csv", "state", "kick"} {
+		b.get("/sites/main/new/users").send(url.Values{"name": {name}}).says(http.StatusOK, "Made.")
+		b.send(url.Values{"description": {"changed"}}).says(http.StatusOK, "Saved")
+		if w.user(name).Description != "changed" {
+			t.Error(name, "was not saved")
+		}
+		b.get("/sites/main/users/"+name+"/delete").send(url.Values{"confirm": {name}}).says(http.StatusOK, "Deleted")
+	}
+}
+
+// TestNoAddressMeansAnObjectAndSomethingElse looks for a word in an address in whose place
+// another address has the name of an object, which may be that word.
+func TestNoAddressMeansAnObjectAndSomethingElse(t *testing.T) {
+	split := func(pattern string) (string, []string) {
+		method, path, _ := strings.Cut(pattern, " ")
+		return method, strings.Split(strings.Replace(strings.Trim(path, "/"), "{$}", "", 1), "/")
+	}
+	patterns := furnished(t).pages.patterns
+	if len(patterns) < 50 {
+		t.Fatal(patterns)
+	}
+	for _, one := range patterns {
+		for _, two := range patterns {
+			a, left := split(one)
+			b, right := split(two)
+			if one == two || a != b || len(left) != len(right) {
+				continue
+			}
+			both := true
+			for i := range left {
+				wild := strings.HasPrefix(left[i], "{") || strings.HasPrefix(right[i], "{")
+				both = both && (wild || left[i] == right[i])
+			}
+			if both {
+				t.Errorf("%s and %s can be one address", one, two)
+			}
+		}
 	}
 }
 
@@ -233,7 +303,7 @@ func TestFormsOfManyUsersWantTheTokenOfTheirSession(t *testing.T) {
 	form := url.Values{"do": {"delete"}, "id": {"anna"}, "sure": {"yes"}, "confirm": {"1"}}
 	for _, token := range []string{"", "forged", csrfOf(w.as("sa").get("/sites/main/users"))} {
 		form.Set("csrf", token)
-		b.post("/sites/main/users/bulk", form).says(http.StatusForbidden, "That form is of another session")
+		b.post("/sites/main/bulk-users", form).says(http.StatusForbidden, "That form is of another session")
 		b.parts(importPath, url.Values{"csrf": {token}}, "name\nx\n").says(http.StatusForbidden, "That form is of another session")
 	}
 	if got := w.names(); len(got) != 1 {
@@ -255,7 +325,7 @@ func TestNamesThatClientsChooseAreNeverMoreThanText(t *testing.T) {
 		}
 	}
 	b.get("/sites/main/users")
-	b.post("/sites/main/users/bulk", url.Values{"csrf": {csrfOf(b)}, "do": {"disable"}, "id": {script, `"onerror="x`}})
+	b.post("/sites/main/bulk-users", url.Values{"csrf": {csrfOf(b)}, "do": {"disable"}, "id": {script, `"onerror="x`}})
 	if hostile.MatchString(b.page) {
 		t.Error("the page that asks has a script")
 	}

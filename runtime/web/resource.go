@@ -184,7 +184,7 @@ func (v *visit) list(res resource) error {
 			data.Import = sitePath(v.site()) + "/import-users"
 			data.Tick = data.At + "?" + url.Values{"q": {q.Text}, "sort": {q.Sort}, "tick": {"1"}}.Encode()
 			if query.Get("tick") != "" {
-				data.Bulk = data.At + "/bulk"
+				data.Bulk = bulkPath(v.site())
 			}
 		}
 		page.Notice = usersNotice(query)

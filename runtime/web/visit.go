@@ -54,7 +54,7 @@ func (p *Pages) page(pattern string, fn handler) { p.signedIn(pattern, p.readFor
 // signedIn is page for a form that read reads. Who asks is settled before a byte of it is
 // read: nobody who is not let in makes the server keep anything.
 func (p *Pages) signedIn(pattern string, read formReader, fn handler) {
-	p.mux.HandleFunc(pattern, p.onceSetUp(func(w http.ResponseWriter, r *http.Request) {
+	p.handle(pattern, p.onceSetUp(func(w http.ResponseWriter, r *http.Request) {
 		enter := p.API.Enter
 		if r.Header.Get("X-Live") != "" {
 			enter = p.API.Watch

@@ -80,6 +80,8 @@ type Pages struct {
 	wizard wizard
 	vault  vault
 	mux    *http.ServeMux
+	// patterns are those of mux, for a test that no address means two things.
+	patterns []string
 }
 
 // New makes the pages.
@@ -106,16 +108,21 @@ func New(o Options) *Pages {
 // ServeHTTP answers every path that is not the REST interface's or a probe's.
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.mux.ServeHTTP(w, r) }
 
+func (p *Pages) handle(pattern string, fn http.HandlerFunc) {
+	p.patterns = append(p.patterns, pattern)
+	p.mux.HandleFunc(pattern, fn)
+}
+
 // routes is the map of the pages.
 func (p *Pages) routes() {
-	p.mux.HandleFunc("GET /static/{name}", p.assets.serve)
-	p.mux.HandleFunc("GET "+SetupPath, p.whileNew(p.arrived(p.showWizard)))
-	p.mux.HandleFunc("POST "+SetupPath, p.whileNew(p.stepWizard))
-	p.mux.HandleFunc("GET "+donePath, p.arrived(p.showDone))
-	p.mux.HandleFunc("GET /login", p.onceSetUp(p.arrived(p.showLogin)))
-	p.mux.HandleFunc("POST /login", p.onceSetUp(p.login))
-	p.mux.HandleFunc("POST /theme", p.arrived(p.setTheme))
-	p.mux.HandleFunc("GET /help", p.arrived(p.help))
+	p.handle("GET /static/{name}", p.assets.serve)
+	p.handle("GET "+SetupPath, p.whileNew(p.arrived(p.showWizard)))
+	p.handle("POST "+SetupPath, p.whileNew(p.stepWizard))
+	p.handle("GET "+donePath, p.arrived(p.showDone))
+	p.handle("GET /login", p.onceSetUp(p.arrived(p.showLogin)))
+	p.handle("POST /login", p.onceSetUp(p.login))
+	p.handle("POST /theme", p.arrived(p.setTheme))
+	p.handle("GET /help", p.arrived(p.help))
 
 	p.page("POST /logout", p.logout)
 	p.page("GET /{$}", p.overview)
@@ -134,7 +141,9 @@ func (p *Pages) routes() {
 	}
 	p.page("GET /users", p.usersOfSomeSite)
 	p.page("GET /sites/{site}/users.csv", p.exportUsers)
-	p.page("POST /sites/{site}/users/bulk", p.bulk)
+	// Not below users: one of them may be called like anything.
+	p.page("GET /sites/{site}/bulk-users", p.bulk)
+	p.page("POST /sites/{site}/bulk-users", p.bulk)
 	p.page("GET /sites/{site}/import-users", p.showImport)
 	p.signedIn("POST /sites/{site}/import-users", p.readParts, p.importUsers)
 	p.page("GET /sites/{site}/sessions", p.sessions)
@@ -147,5 +156,5 @@ func (p *Pages) routes() {
 	for _, res := range resources() {
 		p.resource(res)
 	}
-	p.mux.HandleFunc("/", p.arrived(p.nowhere))
+	p.handle("/", p.arrived(p.nowhere))
 }

@@ -120,8 +120,10 @@ func (b *vault) get(id, by string) *waitingBackup {
 	return nil
 }
 
-// Close lets go of all backups.
+// Close ends what goes on behind the pages, and lets go of all backups.
 func (p *Pages) Close() error {
+	p.end()
+	p.jobs.Wait()
 	p.vault.mu.Lock()
 	defer p.vault.mu.Unlock()
 	for _, w := range p.vault.list() {

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -148,6 +149,96 @@ func TestWhatIsExportedCanBeImportedElsewhere(t *testing.T) {
 		}
 		return err
 	}))
+}
+
+func TestAPasswordThatIsNotGoodEnoughIsToldWithItsLineBeforeAnyUserIsMade(t *testing.T) {
+	w := furnished(t)
+	b := w.as("otto").sendUsers("name,password\nbea," + goodPassword + "\ncleo,short\n")
+	b.says(http.StatusUnprocessableEntity, "<td>3</td><td>Password.clear: the password is not good enough", "Nothing was imported").keepsQuiet("Nothing is wrong")
+	// So is one that is no more when they are made.
+	b.sendUsers("name,password\nbea,"+goodPassword+"\n").says(http.StatusOK, "Nothing is wrong")
+	site := w.site("main")
+	site.PasswordRule.MinLength = 100
+	w.write(site)
+	b.make().says(http.StatusUnprocessableEntity, "<td>2</td><td>Password.clear:", "Somebody changed something since")
+	if got := w.names(); len(got) != 1 {
+		t.Error(got)
+	}
+}
+
+func TestUsersAreMadeThoughNobodyWaitsForIt(t *testing.T) {
+	w := furnished(t)
+	var file strings.Builder
+	file.WriteString("name,password\n")
+	for i := range 200 {
+		fmt.Fprintf(&file, "u%03d,%s %d\n", i, goodPassword, i)
+	}
+	b := w.as("otto").sendUsers(file.String()).says(http.StatusOK, "200 users")
+	_, values := b.form()
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	b.gone = gone
+	b.parts(importPath, values, "")
+	b.gone = nil
+	w.pages.jobs.Wait()
+	if got := w.names(); len(got) != 201 || w.user("u199").Password.Hash == "" || w.user("u199").By != "admin/otto" {
+		t.Errorf("%d users", len(got))
+	}
+	// Once they are made nobody makes them again.
+	b.get(importPath+"?file="+values.Get("ready")).says(http.StatusOK, "200 users were made").keepsQuiet("Make 200")
+	b.parts(importPath, values, "").says(http.StatusOK, "200 users imported")
+}
+
+func TestAFileOfUsersIsThereForWhoSentItOnly(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa").sendUsers("name\nbea\n").says(http.StatusOK, "Nothing is wrong")
+	_, values := b.form()
+	otto := w.as("otto")
+	for range 50 {
+		otto.sendUsers("name\ncleo\n").says(http.StatusOK, "Nothing is wrong")
+	}
+	otto.parts(importPath, url.Values{"csrf": {csrfOf(otto)}, "ready": values["ready"]}, "").says(http.StatusUnprocessableEntity, "not here any more")
+	otto.get(importPath+"?file="+values.Get("ready")).says(http.StatusNotFound, "not here any more").keepsQuiet("bea")
+	b.make().says(http.StatusOK, "1 user imported")
+	if got := w.names(); len(got) != 2 || got[1] != "bea" {
+		t.Error(got)
+	}
+}
+
+func TestNobodyMayMoreAfterAnExportAndAnImport(t *testing.T) {
+	w := furnished(t)
+	until := start.Add(24 * time.Hour)
+	was := &model.User{
+		Head: model.Head{Name: "bea"}, Site: "main",
+		Profile: model.Profile{
+			Home:  model.Folder{VFS: "files", Path: "/out", Permissions: model.Permissions{model.PermList, model.PermDownload}},
+			Quota: model.Quota{Soft: 10, Hard: 20}, AllowFrom: []string{"192.0.2.0/24", "198.51.100.7"}, Auth: []model.AuthChain{"publickey", "password,totp"}, MaxSessions: 3,
+			Overrides: []model.PathPermissions{{Path: "/in", Permissions: model.Permissions{model.PermUpload}}},
+		},
+		Account: model.Account{EnableFrom: start, DisableFrom: until},
+	}
+	w.write(was, &model.User{Head: model.Head{Name: "cleo"}, Site: "main", Profile: model.Profile{Home: model.Folder{VFS: "files"}}})
+	w.write(&model.VFS{Head: model.Head{Name: "files"}, Site: "other", Root: "/srv/ss-server/other/files"})
+	b := w.as("sa").get("/sites/main/users.csv")
+	file := b.page
+	b.get("/sites/other/import-users").parts("/sites/other/import-users", url.Values{"csrf": {csrfOf(b)}}, file).says(http.StatusOK, "bea: other rights for paths within")
+	_, values := b.form()
+	b.parts("/sites/other/import-users", values, "").says(http.StatusOK, "3 users imported")
+	var bea, cleo *model.User
+	check(t, w.engine.Read(func(r *engine.Reader) (err error) {
+		if bea, err = engine.Users.Get(r, "other", "bea"); err == nil {
+			cleo, err = engine.Users.Get(r, "other", "cleo")
+		}
+		return err
+	}))
+	want := w.user("bea").Profile
+	want.Overrides = nil
+	if !reflect.DeepEqual(bea.Profile, want) || !bea.EnableFrom.Equal(start) || !bea.DisableFrom.Equal(until) {
+		t.Errorf("%+v, want %+v", bea, want)
+	}
+	if len(cleo.Home.Permissions) > 0 {
+		t.Errorf("%+v", cleo)
+	}
 }
 
 // team is a world with the users u0 to u29.

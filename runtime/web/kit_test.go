@@ -302,6 +302,8 @@ type browser struct {
 	status int
 	header http.Header
 	page   string
+	// gone is the context of a browser that does not wait, nil for one that does.
+	gone context.Context
 }
 
 func (w *world) browser() *browser { return &browser{w: w, cookies: map[string]string{}} }
@@ -336,6 +338,9 @@ func (b *browser) do(r *http.Request) *browser {
 	b.w.t.Helper()
 	for name, value := range b.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	if b.gone != nil {
+		r = r.WithContext(b.gone)
 	}
 	rec := httptest.NewRecorder()
 	b.w.pages.ServeHTTP(rec, r)

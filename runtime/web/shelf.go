@@ -88,6 +88,17 @@ func (s *shelf[T]) get(name string) (thing T, ok bool) {
 	return k.thing, true
 }
 
+// getOf is get for a thing of this owner only.
+func (s *shelf[T]) getOf(owner, name string) (thing T, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := s.all[name]
+	if !ok || k.owner != owner || s.now().Sub(k.at) >= s.life {
+		return thing, false
+	}
+	return k.thing, true
+}
+
 func (s *shelf[T]) drop(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

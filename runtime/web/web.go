@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"ss-setup/runtime/rest"
@@ -77,6 +78,10 @@ type Pages struct {
 	secrets *shelf[shown]
 	// tables are files of users that were looked at and wait to be imported.
 	tables *shelf[*csvUsers]
+	// jobs go on when the page that began them is gone, until ending is done.
+	jobs   sync.WaitGroup
+	ending context.Context
+	end    context.CancelFunc
 	wizard wizard
 	vault  vault
 	mux    *http.ServeMux
@@ -99,6 +104,7 @@ func New(o Options) *Pages {
 		secrets: newShelf[shown](o.Now, 5*time.Minute, room{most: 200, each: 20, bytes: 1 << 20}),
 		tables:  newShelf[*csvUsers](o.Now, 15*time.Minute, room{most: 40, each: 4, bytes: 4 * maxCSV}),
 	}
+	p.ending, p.end = context.WithCancel(context.Background())
 	_, _ = rand.Read(p.csrfKey[:]) // never fails
 	p.render = newRenderer(p)
 	p.routes()

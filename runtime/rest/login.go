@@ -133,6 +133,17 @@ func (a *API) registerLogin() {
 		}
 		return a.setPassword(ctx, c, &ask)
 	})
+	operate(a, operation{
+		method: http.MethodPost, path: "/me/proof", id: "prove", tag: "me", summary: "Show once more who it is",
+		help:   "For ten minutes the session may then do what the problem proof-required was told for. A log-in is such a proof, too; tokens need none.",
+		status: http.StatusNoContent, in: reflect.TypeFor[Proof](),
+	}, func(ctx context.Context, c *caller, in *Raw) (*Nothing, error) {
+		var ask Proof
+		if err := a.read(in.RawBody, &ask); err != nil {
+			return nil, err
+		}
+		return a.prove(ctx, c, &ask)
+	})
 	a.registerTOTP()
 }
 
@@ -407,6 +418,47 @@ func (a *API) me(c *caller) (*MeOut, error) {
 		out.Ends = c.session.created.Add(sessionLife).UTC()
 	}
 	return &MeOut{Body: out}, nil
+}
+
+// needsProof tells that too much time has passed since it was shown who has the session.
+func (a *API) needsProof(c *caller) bool { return c.session != nil && !a.sessions.proven(c.session) }
+
+// sure lets nobody who found a session open make himself master of the server.
+func (a *API) sure(c *caller) error {
+	if a.needsProof(c) {
+		return problem(proofRequired, "show once more that it is you, at %s/me/proof, and repeat the request", Prefix)
+	}
+	return nil
+}
+
+// needsProofOf tells the kinds whose objects are the way to all rights.
+func needsProofOf(k model.Kind) bool { return k == model.KindSuperAdmin || k == model.KindToken }
+
+// notOwn keeps how somebody logs in from who found his session open: that is changed with the
+// password that there is, and nowhere else.
+func notOwn(c *caller, old, o model.Object) error {
+	if c.session == nil || o.Key() != c.key {
+		return nil
+	}
+	const cure = "change it on the page of your account, with the password that you have now"
+	for i, f := range o.Passwords() {
+		if was := old.Passwords()[i].Password; f.Password.Clear != "" || was.Hash != "" && !f.Password.Set {
+			return wrongField(f.Field, "it is your own", cure)
+		}
+	}
+	if t, was := model.SecondFactor(o), model.SecondFactor(old); t != nil && was != nil && (t.Secret.Clear != "" || was.On() && !t.Secret.Set) {
+		return wrongField("totp", "it is your own", cure)
+	}
+	return nil
+}
+
+// prove notes that it was shown once more who has the session.
+func (a *API) prove(ctx context.Context, c *caller, p *Proof) (*Nothing, error) {
+	if err := a.proved(ctx, c, p); err != nil {
+		return nil, err
+	}
+	a.sessions.prove(c.session)
+	return &Nothing{}, nil
 }
 
 // proved lets nobody change how he logs in who found a session open.

@@ -450,3 +450,28 @@ func TestLimitsRememberNoLongNames(t *testing.T) {
 		}
 	}
 }
+
+func TestASessionThatWasLeftOpenMakesNobodyMasterOfTheServer(t *testing.T) {
+	w := furnished(t)
+	s := w.login("sa", goodPassword)
+	evil := map[string]any{"name": "evil", "email": "evil@example.com", "password": map[string]any{"clear": "another battery staple"}}
+	token := map[string]any{"name": "evil", "super": true}
+	own := map[string]any{"password": map[string]any{"clear": "evil battery staple"}}
+	s.ifMatch("*").patch("/superadmins/sa", own).field("password")
+	s.ifMatch("*").patch("/superadmins/sa", map[string]any{"password": nil}).field("password")
+	s.ifMatch("*").patch("/superadmins/sa", map[string]any{"email": "sa@example.org"}).must(200)
+	w.pass(proofLife)
+	s.get("/superadmins/sa").must(200)
+	s.post("/superadmins", evil).problem(proofRequired)
+	s.post("/tokens", token).problem(proofRequired)
+	s.ifMatch("*").patch("/superadmins/sa", map[string]any{"email": "evil@example.com"}).problem(proofRequired)
+	s.ifMatch("*").delete("/superadmins/sa").problem(proofRequired)
+	s.post("/me/proof", map[string]any{"password": "wrong"}).field("password")
+	s.post("/tokens", token).problem(proofRequired)
+	s.post("/me/proof", map[string]any{"password": goodPassword}).must(204)
+	s.post("/tokens", token).must(201)
+	s.ifMatch("*").patch("/superadmins/sa", own).field("password")
+	program := w.super()
+	program.post("/me/proof", map[string]any{"password": goodPassword}).problem(forbidden)
+	program.post("/superadmins", evil).must(201)
+}

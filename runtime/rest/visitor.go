@@ -126,6 +126,16 @@ func (v *Visitor) SetPassword(ctx context.Context, ask *PasswordRequest) (cookie
 	return out.SetCookie, nil
 }
 
+// NeedsProof tells that Prove must come before SuperAdmins and tokens can be made, changed or
+// deleted, and before the server's secrets leave it or are replaced.
+func (v *Visitor) NeedsProof() bool { return v.api.needsProof(v.caller) }
+
+// Prove shows once more who it is.
+func (v *Visitor) Prove(ctx context.Context, proof *Proof) error {
+	_, err := perform(v.api, v.caller, "prove", false, func() (*Nothing, error) { return v.api.prove(ctx, v.caller, proof) })
+	return err
+}
+
 // BeginTOTP begins to set up an authenticator app.
 func (v *Visitor) BeginTOTP(ctx context.Context, proof *Proof) (*NewSecret, error) {
 	out, err := perform(v.api, v.caller, "begin-totp", false, func() (*NewSecretOut, error) { return v.api.beginTOTP(ctx, v.caller, proof) })

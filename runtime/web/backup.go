@@ -163,7 +163,11 @@ func (v *visit) showBackup(status int, wrong map[string]string) error {
 		Ready: v.vault.of(v.who.Name()), Wrong: wrong, Clear: v.r.PostForm.Get("clear") != "", Snapshots: snapshots,
 		Hour: fmt.Sprintf("%02d:00", v.Backups.Hour()),
 	}
-	return v.show(status, "backup", view{Title: "Backup", Lead: "One file with everything that is configured here: sites, users, keys and settings. The users' own files are not in it.", Data: data})
+	proof, err := v.proof()
+	if err != nil {
+		return err
+	}
+	return v.show(status, "backup", view{Proof: proof, Title: "Backup", Lead: "One file with everything that is configured here: sites, users, keys and settings. The users' own files are not in it.", Data: data})
 }
 
 func (p *Pages) makeBackup(v *visit) error {
@@ -182,6 +186,11 @@ func (p *Pages) makeBackup(v *visit) error {
 	}
 	if len(wrong) > 0 {
 		return v.showBackup(http.StatusUnprocessableEntity, wrong)
+	}
+	if ok, err := v.prove(); err != nil {
+		return err
+	} else if !ok {
+		return v.showBackup(http.StatusUnprocessableEntity, nil)
 	}
 	made, err := p.Backups.Make(v.unhurried(), v.who.Name(), v.who.From().String(), passphrase)
 	if err != nil {

@@ -26,7 +26,9 @@ type view struct {
 	// Primary is the one thing that most people come for.
 	Primary *link
 	Notice  string
-	Data    any
+	// Proof is what a form asks for that must know who sits there, nil for nothing.
+	Proof *proofAsk
+	Data  any
 
 	// The rest is filled in.
 	Nav          []link

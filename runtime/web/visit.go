@@ -40,6 +40,8 @@ type visit struct {
 	w   http.ResponseWriter
 	r   *http.Request
 	who *rest.Visitor
+	// unproved is why it was not shown who it is, by the inputs for it.
+	unproved map[string]string
 }
 
 // handler answers a visit, or says why not: an error is shown as a page.
@@ -68,7 +70,7 @@ func (p *Pages) signedIn(pattern string, read formReader, fn handler) {
 		case read(w, r, maxForm) != nil:
 			p.unreadable(w, r)
 		default:
-			(&visit{p, w, r, who}).answer(fn)
+			(&visit{Pages: p, w: w, r: r, who: who}).answer(fn)
 		}
 	}))
 }

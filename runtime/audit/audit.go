@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -148,11 +149,31 @@ func (l *Log) Append(e Event) {
 	}
 }
 
+// maxText bounds each text of an event, maxData its data, in bytes: an event that nobody
+// can read again would be as good as none. A path is the longest text that there is.
+const (
+	maxText = 4 << 10
+	maxData = maxLine / 2
+)
+
+// bound cuts what is too long, whoever chose it.
+func (e *Event) bound() {
+	for _, text := range []*string{&e.Event, &e.Outcome, &e.By, &e.From, &e.Session, &e.Site, &e.Object, &e.Message} {
+		if len(*text) > maxText {
+			*text = strings.ToValidUTF8((*text)[:maxText], "")
+		}
+	}
+	if len(e.Data) > maxData {
+		e.Data = json.RawMessage(fmt.Sprintf(`{"leftOut":"%d bytes"}`, len(e.Data)))
+	}
+}
+
 func (l *Log) write(e Event) error {
 	if err := l.ready(); err != nil {
 		return err
 	}
 	e.Seq = l.seq + 1
+	e.bound()
 	line, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("event %s: %w", e.Event, err)

@@ -156,6 +156,21 @@ func TestADamagedLineHidesNoOther(t *testing.T) {
 	}
 }
 
+func TestAnEventOfHugeTextsIsCutAndCanBeReadAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	huge := strings.Repeat("<", maxLine)
+	l := open(t, dir, logfile.Limits{})
+	l.Append(Event{Event: "api.login", By: huge, Object: huge, Message: huge, Data: json.RawMessage(`"` + huge + `"`)})
+	l.Append(Event{Event: "session.login"})
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	events, damaged := read(t, dir, Filter{})
+	if damaged > 0 || seqs(events) != "1 2" || len(events[0].By) > maxText || !strings.Contains(string(events[0].Data), "leftOut") {
+		t.Errorf("%d damaged, events %s", damaged, seqs(events))
+	}
+}
+
 func TestFollowersGetWhatTheyWantUntilTheyAreTooSlow(t *testing.T) {
 	l := open(t, filepath.Join(t.TempDir(), "audit"), DefaultLimits())
 	defer l.Close()

@@ -5,7 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
 
+	"ss-setup/runtime/auth"
 	"ss-setup/runtime/engine"
 	"ss-setup/runtime/model"
 )
@@ -81,20 +86,16 @@ func (v *Visitor) CheckUsers(site string, forms []any) (UserErrors, error) {
 	})
 }
 
-// CreateUsers makes users of their JSON form, all of them or none.
-func (v *Visitor) CreateUsers(ctx context.Context, site string, forms []any) (UserErrors, error) {
+// CreateUsers makes users of their JSON form, all of them or none. It takes its time, as
+// passwords become hashes: ready is told how many users are prepared, one call at a time.
+func (v *Visitor) CreateUsers(ctx context.Context, site string, forms []any, ready func(n int)) (UserErrors, error) {
 	return perform(v.api, v.caller, "create-users", false, func() (UserErrors, error) {
 		writes, wrong, err := v.api.newUsers(v.caller, site, forms)
 		if err != nil || len(wrong) > 0 {
 			return wrong, err
 		}
-		for _, w := range writes {
-			if w.ctx = ctx; ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			if err := w.prepare(); err != nil {
-				return nil, err
-			}
+		if wrong, err = prepareAll(ctx, writes, ready); err != nil || len(wrong) > 0 {
+			return wrong, err
 		}
 		_, err = v.api.Engine.Write(ctx, v.caller.name(), func(tx *engine.Tx) error {
 			for _, w := range writes {
@@ -106,6 +107,66 @@ func (v *Visitor) CreateUsers(ctx context.Context, site string, forms []any) (Us
 		})
 		return nil, err
 	})
+}
+
+// busyPause is how long an import steps back when log-ins have filled the places at the
+// passwords.
+const busyPause = 100 * time.Millisecond
+
+// prepareAll prepares writes, as many at once as there are processors. What is wrong with one
+// is told with its place.
+func prepareAll(ctx context.Context, writes []*write, ready func(n int)) (UserErrors, error) {
+	var (
+		mu      sync.Mutex
+		workers sync.WaitGroup
+		next    atomic.Int64
+		done    int
+		failed  error
+		wrong   = UserErrors{}
+	)
+	one := func(n int) {
+		err := prepareIn(ctx, writes[n])
+		mu.Lock()
+		defer mu.Unlock()
+		var p *Problem
+		switch {
+		case err == nil:
+			done++
+			ready(done)
+		case errors.As(err, &p) && len(p.Errors) > 0:
+			wrong[n] = p.Errors
+		case failed == nil:
+			failed = err
+		}
+	}
+	stopped := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return failed != nil
+	}
+	for range min(runtime.GOMAXPROCS(0), len(writes)) {
+		workers.Go(func() {
+			for n := int(next.Add(1)) - 1; n < len(writes) && !stopped(); n = int(next.Add(1)) - 1 {
+				one(n)
+			}
+		})
+	}
+	workers.Wait()
+	return wrong, failed
+}
+
+func prepareIn(ctx context.Context, w *write) error {
+	w.ctx = ctx
+	for {
+		err := w.prepare()
+		if !errors.Is(err, auth.ErrBusy) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(busyPause):
+		}
+	}
 }
 
 // newUsers reads users that are to be made, and tells what is wrong with each.
@@ -122,6 +183,9 @@ func (a *API) newUsers(c *caller, site string, forms []any) (writes []*write, wr
 		w, err := a.newUser(c, site, form)
 		if err == nil {
 			err = w.valid()
+		}
+		if err == nil {
+			err = w.checkPasswords()
 		}
 		if err != nil {
 			var p *Problem

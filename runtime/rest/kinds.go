@@ -3,6 +3,7 @@ package rest
 import (
 	"net/http"
 	"reflect"
+	"slices"
 
 	"ss-setup/runtime/model"
 )
@@ -237,6 +238,14 @@ func tagOf(k kind) string { return k.path }
 
 // methods that change an object have these problems beside the usual.
 var writeProblems = []problemType{notFound, conflict, noRevision, exists, referenced}
+
+// problemsOf are those of the writes of a kind.
+func problemsOf(k kind) []problemType {
+	if needsProofOf(k.Kind) {
+		return append(slices.Clone(writeProblems), proofRequired)
+	}
+	return writeProblems
+}
 
 func summaryOf(method string, k kind, of string) string {
 	where := ""

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"crypto/sha256"
 	"net/netip"
 	"sync"
 	"time"
@@ -44,12 +45,13 @@ func (b *buckets) take(key string, perMinute, burst float64) (wait time.Duration
 func (b *buckets) give(key string, burst float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if own := b.all[key]; own != nil {
+	if own := b.all[short(key)]; own != nil {
 		own.tokens = min(own.tokens+1, burst)
 	}
 }
 
 func (b *buckets) of(key string, perMinute, burst float64, now time.Time) *bucket {
+	key = short(key)
 	own := b.all[key]
 	if own == nil {
 		if len(b.all) >= maxBuckets {
@@ -63,6 +65,18 @@ func (b *buckets) of(key string, perMinute, burst float64, now time.Time) *bucke
 	}
 	own.at = now
 	return own
+}
+
+// maxKey bounds what a bucket is remembered by, in bytes: names are chosen by who asks.
+const maxKey = 64
+
+// short is a key that is not long, and of no other key.
+func short(key string) string {
+	if len(key) <= maxKey {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return string(sum[:])
 }
 
 // forgetAfter is when a bucket has filled up again at any rate that there is.

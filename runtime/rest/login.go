@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/netip"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"ss-setup/runtime/audit"
@@ -18,6 +20,14 @@ import (
 const (
 	addressTries, addressTriesPerMinute = 10, 1
 	accountTries, accountTriesPerMinute = 30, 2
+)
+
+// Bounds of what somebody types who logs in. The schema of REST says them in characters;
+// whoever asks otherwise is held to them here. No name that there is has more bytes.
+const (
+	maxLoginName = 200
+	maxTyped     = auth.MaxPassword
+	maxTypedCode = 40
 )
 
 // recoveryCodes are how many a person gets.
@@ -123,6 +133,17 @@ func (a *API) registerLogin() {
 		}
 		return a.setPassword(ctx, c, &ask)
 	})
+	operate(a, operation{
+		method: http.MethodPost, path: "/me/proof", id: "prove", tag: "me", summary: "Show once more who it is",
+		help:   "For ten minutes the session may then do what the problem proof-required was told for. A log-in is such a proof, too; tokens need none.",
+		status: http.StatusNoContent, in: reflect.TypeFor[Proof](),
+	}, func(ctx context.Context, c *caller, in *Raw) (*Nothing, error) {
+		var ask Proof
+		if err := a.read(in.RawBody, &ask); err != nil {
+			return nil, err
+		}
+		return a.prove(ctx, c, &ask)
+	})
 	a.registerTOTP()
 }
 
@@ -227,7 +248,10 @@ func (a *API) loginOf(ctx context.Context, c *caller, ask *LoginRequest) (*MeOut
 // login opens a session for who shows password and code. What is said of a wrong one is
 // the same whatever was wrong.
 func (a *API) login(ctx context.Context, from netip.Addr, ask *LoginRequest) (*MeOut, error) {
-	key, err := a.accountKey(ask.Name, ask.As)
+	// What is too long fits nobody. It is counted as what it begins with: names are kept, in
+	// the audit log and among the limits, by whoever cares to send them.
+	name := cut(ask.Name, maxLoginName)
+	key, err := a.accountKey(name, ask.As)
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +263,10 @@ func (a *API) login(ctx context.Context, from netip.Addr, ask *LoginRequest) (*M
 		return nil, err
 	}
 	g := a.gate(settings)
-	if err := a.check(ctx, g, key, from, ask); err != nil {
+	if err = auth.ErrWrong; name == ask.Name && fits(ask.Password, ask.Code, ask.Recovery) {
+		err = a.check(ctx, g, key, from, ask)
+	}
+	if err != nil {
 		if errors.Is(err, errCodeRequired) {
 			a.notTried(key, from)
 			return nil, problem(codeRequired, "the account asks for the code of its authenticator app; send it as code, or a recovery code as recovery")
@@ -262,6 +289,19 @@ func (a *API) login(ctx context.Context, from netip.Addr, ask *LoginRequest) (*M
 	}
 	out.SetCookie = cookie(value)
 	return out, nil
+}
+
+// fits tells whether a password and codes are as long as there are any.
+func fits(password string, codes ...string) bool {
+	return len(password) <= maxTyped && !slices.ContainsFunc(codes, func(c string) bool { return len(c) > maxTypedCode })
+}
+
+// cut is the beginning of a text, of at most so many bytes.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "")
 }
 
 var errCodeRequired = errors.New("the code is missing")
@@ -389,6 +429,47 @@ func (a *API) me(c *caller) (*MeOut, error) {
 	return &MeOut{Body: out}, nil
 }
 
+// needsProof tells that too much time has passed since it was shown who has the session.
+func (a *API) needsProof(c *caller) bool { return c.session != nil && !a.sessions.proven(c.session) }
+
+// sure lets nobody who found a session open make himself master of the server.
+func (a *API) sure(c *caller) error {
+	if a.needsProof(c) {
+		return problem(proofRequired, "show once more that it is you, at %s/me/proof, and repeat the request", Prefix)
+	}
+	return nil
+}
+
+// needsProofOf tells the kinds whose objects are the way to all rights.
+func needsProofOf(k model.Kind) bool { return k == model.KindSuperAdmin || k == model.KindToken }
+
+// notOwn keeps how somebody logs in from who found his session open: that is changed with the
+// password that there is, and nowhere else.
+func notOwn(c *caller, old, o model.Object) error {
+	if c.session == nil || o.Key() != c.key {
+		return nil
+	}
+	const cure = "change it on the page of your account, with the password that you have now"
+	for i, f := range o.Passwords() {
+		if was := old.Passwords()[i].Password; f.Password.Clear != "" || was.Hash != "" && !f.Password.Set {
+			return wrongField(f.Field, "it is your own", cure)
+		}
+	}
+	if t, was := model.SecondFactor(o), model.SecondFactor(old); t != nil && was != nil && (t.Secret.Clear != "" || was.On() && !t.Secret.Set) {
+		return wrongField("totp", "it is your own", cure)
+	}
+	return nil
+}
+
+// prove notes that it was shown once more who has the session.
+func (a *API) prove(ctx context.Context, c *caller, p *Proof) (*Nothing, error) {
+	if err := a.proved(ctx, c, p); err != nil {
+		return nil, err
+	}
+	a.sessions.prove(c.session)
+	return &Nothing{}, nil
+}
+
 // proved lets nobody change how he logs in who found a session open.
 func (a *API) proved(ctx context.Context, c *caller, p *Proof) error {
 	if c.session == nil {
@@ -397,10 +478,11 @@ func (a *API) proved(ctx context.Context, c *caller, p *Proof) error {
 	if err := a.tryAgain(c.key, c.from); err != nil {
 		return err
 	}
-	g := a.gate(nil)
-	err := g.Password(ctx, c.name(), []byte(p.Password))
-	if err == nil {
-		err = a.secondStep(ctx, g, c.key, p.Code, "")
+	g, err := a.gate(nil), auth.ErrWrong
+	if fits(p.Password, p.Code) {
+		if err = g.Password(ctx, c.name(), []byte(p.Password)); err == nil {
+			err = a.secondStep(ctx, g, c.key, p.Code, "")
+		}
 	}
 	switch {
 	case errors.Is(err, errCodeRequired):
@@ -459,7 +541,7 @@ func (a *API) useTOTP(ctx context.Context, c *caller, code string) (*RecoveryOut
 	if err := a.tryAgain(c.key, c.from); err != nil {
 		return nil, err
 	}
-	step, err := auth.CheckCode(secret, code, a.Now(), 0)
+	step, err := auth.CheckCode(secret, cut(code, maxTypedCode), a.Now(), 0)
 	if err != nil {
 		return nil, wrongField("code", "it is not the code of the app", "look whether the clocks of phone and server are right, and type the code of now")
 	}

@@ -431,3 +431,47 @@ func TestAMadeTokenIsTheCommandLinesWord(t *testing.T) {
 		t.Error("made twice")
 	}
 }
+
+func TestLimitsRememberNoLongNames(t *testing.T) {
+	b := newBuckets(func() time.Time { return start })
+	long := strings.Repeat("x", 10_000)
+	for i := range 3 {
+		if wait := b.take("login/admin/"+long, 1, 2); (wait > 0) != (i == 2) {
+			t.Errorf("try %d: wait %s", i+1, wait)
+		}
+	}
+	b.give("login/admin/"+long, 2)
+	if b.take("login/admin/"+long, 1, 2) > 0 || b.take("login/admin/"+long+"y", 1, 2) > 0 {
+		t.Error("one name was taken for another")
+	}
+	for key := range b.all {
+		if len(key) > maxKey {
+			t.Errorf("a key of %d bytes", len(key))
+		}
+	}
+}
+
+func TestASessionThatWasLeftOpenMakesNobodyMasterOfTheServer(t *testing.T) {
+	w := furnished(t)
+	s := w.login("sa", goodPassword)
+	evil := map[string]any{"name": "evil", "email": "evil@example.com", "password": map[string]any{"clear": "another battery staple"}}
+	token := map[string]any{"name": "evil", "super": true}
+	own := map[string]any{"password": map[string]any{"clear": "evil battery staple"}}
+	s.ifMatch("*").patch("/superadmins/sa", own).field("password")
+	s.ifMatch("*").patch("/superadmins/sa", map[string]any{"password": nil}).field("password")
+	s.ifMatch("*").patch("/superadmins/sa", map[string]any{"email": "sa@example.org"}).must(200)
+	w.pass(proofLife)
+	s.get("/superadmins/sa").must(200)
+	s.post("/superadmins", evil).problem(proofRequired)
+	s.post("/tokens", token).problem(proofRequired)
+	s.ifMatch("*").patch("/superadmins/sa", map[string]any{"email": "evil@example.com"}).problem(proofRequired)
+	s.ifMatch("*").delete("/superadmins/sa").problem(proofRequired)
+	s.post("/me/proof", map[string]any{"password": "wrong"}).field("password")
+	s.post("/tokens", token).problem(proofRequired)
+	s.post("/me/proof", map[string]any{"password": goodPassword}).must(204)
+	s.post("/tokens", token).must(201)
+	s.ifMatch("*").patch("/superadmins/sa", own).field("password")
+	program := w.super()
+	program.post("/me/proof", map[string]any{"password": goodPassword}).problem(forbidden)
+	program.post("/superadmins", evil).must(201)
+}

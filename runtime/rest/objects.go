@@ -73,7 +73,7 @@ func registerCreate[I any, P interface {
 }](a *API, k kind, path, of string) {
 	operate(a, operation{
 		method: http.MethodPost, path: path, id: "create-" + k.one + of, tag: tagOf(k), summary: summaryOf(http.MethodPost, k, of), help: k.help,
-		in: k.made, out: k.created, status: http.StatusCreated, problems: writeProblems,
+		in: k.made, out: k.created, status: http.StatusCreated, problems: problemsOf(k),
 	}, func(ctx context.Context, c *caller, in *I) (*One, error) {
 		p := P(in)
 		return a.create(ctx, c, k, path, p.place(), p.raw())
@@ -90,7 +90,7 @@ func registerWrites[I any, P interface {
 	o := operation{
 		method: http.MethodPut, path: path, id: "replace-" + k.one + of, tag: tagOf(k), summary: summaryOf(http.MethodPut, k, of),
 		help: "Fields that are left out are taken away. A secret or password that is to stay is sent as {\"set\": true}, as it was read.",
-		in:   k.object, out: k.object, problems: writeProblems,
+		in:   k.object, out: k.object, problems: problemsOf(k),
 	}
 	operate(a, o, func(ctx context.Context, c *caller, in *I) (*One, error) {
 		p := P(in)
@@ -113,7 +113,7 @@ func registerDelete[I any, P interface {
 }](a *API, k kind, path, of string) {
 	operate(a, operation{
 		method: http.MethodDelete, path: path, id: "delete-" + k.one + of, tag: tagOf(k), summary: summaryOf(http.MethodDelete, k, of),
-		status: http.StatusNoContent, problems: writeProblems,
+		status: http.StatusNoContent, problems: problemsOf(k),
 	}, func(ctx context.Context, c *caller, in *I) (*Nothing, error) {
 		p := P(in)
 		return a.delete(ctx, c, keyOf(k.Kind, p.place(), p.id()), p.revision())
@@ -190,6 +190,11 @@ func (a *API) create(ctx context.Context, c *caller, k kind, path, site string, 
 	// Only SuperAdmins may make sites, and an Admin's right to change one gives none.
 	if !c.mayEdit(model.Key{Kind: k.Kind, Site: site}) {
 		return nil, notAllowed(c, "make", k.Kind, site)
+	}
+	if needsProofOf(k.Kind) {
+		if err := a.sure(c); err != nil {
+			return nil, err
+		}
 	}
 	o, err := a.decode(k, raw)
 	if err != nil {
@@ -301,6 +306,11 @@ func (a *API) change(ctx context.Context, c *caller, key model.Key, ifMatch stri
 	if !c.mayEdit(key) {
 		return nil, notAllowed(c, "change", key.Kind, key.Site)
 	}
+	if needsProofOf(key.Kind) {
+		if err := a.sure(c); err != nil {
+			return nil, err
+		}
+	}
 	rev, err := revisionOf(ifMatch)
 	if err != nil {
 		return nil, err
@@ -342,6 +352,9 @@ func (a *API) changeOnce(ctx context.Context, c *caller, key model.Key, rev uint
 	setSite(o, key.Site)
 	if got := o.Key(); got != key {
 		return nil, wrongField(nameField(key.Kind), "it cannot change: it is "+model.Describe(key), "leave it as it is, or make another object and delete this one")
+	}
+	if err := notOwn(c, old, o); err != nil {
+		return nil, err
 	}
 	// What follows compares with the object that was read: it must be the one that is
 	// replaced, and not one that somebody makes of it meanwhile whose revision was guessed.
@@ -406,6 +419,11 @@ func (a *API) delete(ctx context.Context, c *caller, key model.Key, ifMatch stri
 	// The right to change a site is none to delete it.
 	if !c.mayEdit(key) || key.Kind == model.KindSite && !c.super {
 		return nil, notAllowed(c, "delete", key.Kind, key.Site)
+	}
+	if needsProofOf(key.Kind) {
+		if err := a.sure(c); err != nil {
+			return nil, err
+		}
 	}
 	rev, err := revisionOf(ifMatch)
 	if err != nil {

@@ -229,23 +229,36 @@ func (w *write) moved() []string {
 
 // hashPasswords makes hashes of passwords that are set, if they are good enough.
 func (w *write) hashPasswords() error {
+	if err := w.checkPasswords(); err != nil {
+		return err
+	}
 	for _, f := range w.new.Passwords() {
 		clear := f.Password.Clear
 		if clear == "" {
 			continue
-		}
-		policy, err := w.policy()
-		if err != nil {
-			return err
-		}
-		if err := policy.Check(w.new.Header().Name, clear); err != nil {
-			return policyProblem(f.Field+".clear", err)
 		}
 		hash, err := w.api.Hasher.Hash(w.ctx, []byte(clear))
 		if err != nil {
 			return err
 		}
 		*f.Password = model.Password{Hash: hash, MustChange: f.Password.MustChange, Changed: w.api.Now().UTC()}
+	}
+	return nil
+}
+
+// checkPasswords refuses those that are not good enough.
+func (w *write) checkPasswords() error {
+	for _, f := range w.new.Passwords() {
+		if f.Password.Clear == "" {
+			continue
+		}
+		policy, err := w.policy()
+		if err != nil {
+			return err
+		}
+		if err := policy.Check(w.new.Header().Name, f.Password.Clear); err != nil {
+			return policyProblem(f.Field+".clear", err)
+		}
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ const (
 	unauthenticated problemType = "unauthenticated"
 	codeRequired    problemType = "code-required"
 	mustChange      problemType = "password-must-change"
+	proofRequired   problemType = "proof-required"
 	forbidden       problemType = "forbidden"
 	crossOrigin     problemType = "cross-origin"
 	notFound        problemType = "not-found"
@@ -56,6 +57,7 @@ var problems = map[problemType]struct {
 	unauthenticated: {http.StatusUnauthorized, "Sign in first"},
 	codeRequired:    {http.StatusUnauthorized, "The code of the authenticator app is missing"},
 	mustChange:      {http.StatusForbidden, "Choose another password first"},
+	proofRequired:   {http.StatusForbidden, "Show that it is you"},
 	forbidden:       {http.StatusForbidden, "Not allowed"},
 	crossOrigin:     {http.StatusForbidden, "Sent by another site's page"},
 	notFound:        {http.StatusNotFound, "Not there"},

@@ -18,8 +18,11 @@ const SessionCookie = "__Host-ss-session"
 // How long a session may be left alone, unless the settings say otherwise; how long it
 // may last at all; and how many there may be.
 const (
-	sessionIdle  = 30 * time.Minute
-	sessionLife  = 12 * time.Hour
+	sessionIdle = 30 * time.Minute
+	sessionLife = 12 * time.Hour
+	// proofLife is how long a password that was typed lets somebody do what makes another
+	// master of the server.
+	proofLife    = 10 * time.Minute
 	perAccount   = 50
 	maxSessions  = 10_000
 	sessionBytes = 32
@@ -33,6 +36,8 @@ type session struct {
 	stamp   [sha256.Size]byte
 	created time.Time
 	used    time.Time
+	// proved is when it was last shown who sits there: at the log-in, or later.
+	proved time.Time
 	// pending is the secret of an authenticator that is being set up.
 	pending string
 }
@@ -57,7 +62,7 @@ func (s *sessions) open(account model.Key, stamp [sha256.Size]byte) (value strin
 	_, _ = rand.Read(raw) // never fails
 	value = base64.RawURLEncoding.EncodeToString(raw)
 	now := s.now()
-	opened = &session{account: account, stamp: stamp, created: now, used: now}
+	opened = &session{account: account, stamp: stamp, created: now, used: now, proved: now}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.makeRoom(account)
@@ -149,6 +154,20 @@ func (s *sessions) endAll(account model.Key) {
 			delete(s.all, id)
 		}
 	}
+}
+
+// prove notes that it was shown once more who sits there.
+func (s *sessions) prove(of *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of.proved = s.now()
+}
+
+// proven tells whether that was shown a short while ago.
+func (s *sessions) proven(of *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now().Sub(of.proved) < proofLife
 }
 
 // setPending remembers the secret of an authenticator.

@@ -54,13 +54,13 @@ func (v *Visitor) Refused(event string) {
 	v.api.offended(v.caller.from, audit.Event{Event: event, Outcome: audit.Refused})
 }
 
-// Login opens a session: cookie is the header Set-Cookie for it.
-func (v *Visitor) Login(ctx context.Context, ask *LoginRequest) (cookie string, err error) {
+// Login opens a session for who me is: cookie is the header Set-Cookie for it.
+func (v *Visitor) Login(ctx context.Context, ask *LoginRequest) (me *Me, cookie string, err error) {
 	out, err := perform(v.api, v.caller, "login", false, func() (*MeOut, error) { return v.api.loginOf(ctx, v.caller, ask) })
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	return out.SetCookie, nil
+	return out.Body, out.SetCookie, nil
 }
 
 // Logout ends the session; cookie takes it out of the browser.
@@ -125,6 +125,16 @@ func (v *Visitor) SetPassword(ctx context.Context, ask *PasswordRequest) (cookie
 		return "", err
 	}
 	return out.SetCookie, nil
+}
+
+// NeedsProof tells that Prove must come before SuperAdmins and tokens can be made, changed or
+// deleted, and before the server's secrets leave it or are replaced.
+func (v *Visitor) NeedsProof() bool { return v.api.needsProof(v.caller) }
+
+// Prove shows once more who it is.
+func (v *Visitor) Prove(ctx context.Context, proof *Proof) error {
+	_, err := perform(v.api, v.caller, "prove", false, func() (*Nothing, error) { return v.api.prove(ctx, v.caller, proof) })
+	return err
 }
 
 // BeginTOTP begins to set up an authenticator app.

@@ -41,8 +41,13 @@ type auditData struct {
 
 // auditAreas are the sorts of events.
 var auditAreas = []option{
-	{Value: "", Text: "All events"}, {Value: "config.", Text: "Changes of the configuration"}, {Value: "session.", Text: "Log-ins by SFTP"},
-	{Value: "file.", Text: "Files"}, {Value: "api.", Text: "Pages and REST"}, {Value: "site.", Text: "Starts and stops"}, {Value: "backup.", Text: "Backups and restores"},
+	{Value: "", Text: "All events"},
+	{Value: "config.", Text: "Changes of the configuration"},
+	{Value: "session.", Text: "Log-ins by SFTP"},
+	{Value: "file.", Text: "Files"},
+	{Value: "api.", Text: "Pages and REST"},
+	{Value: "site.", Text: "Starts and stops"},
+	{Value: "backup.", Text: "Backups and restores"},
 }
 
 // auditQuery is what the address asks of the log.

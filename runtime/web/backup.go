@@ -181,8 +181,10 @@ func (b *vault) get(id, by string) *waitingBackup {
 	return nil
 }
 
-// Close lets go of all backups, and ends the making of one.
+// Close ends what goes on behind the pages, and lets go of all backups.
 func (p *Pages) Close() error {
+	p.end()
+	p.jobs.Wait()
 	b := &p.vault
 	b.mu.Lock()
 	if b.close != nil {
@@ -227,7 +229,11 @@ func (v *visit) showBackup(status int, wrong map[string]string) error {
 		Mine: v.vault.of(v.who.Name()), Wrong: wrong, Clear: v.r.PostForm.Get("clear") != "", Snapshots: snapshots,
 		Hour: fmt.Sprintf("%02d:00", v.Backups.Hour()),
 	}
-	return v.show(status, "backup", view{Title: "Backup", Lead: "One file with everything that is configured here: sites, users, keys and settings. The users' own files are not in it.", Data: data})
+	proof, err := v.proof()
+	if err != nil {
+		return err
+	}
+	return v.show(status, "backup", view{Proof: proof, Title: "Backup", Lead: "One file with everything that is configured here: sites, users, keys and settings. The users' own files are not in it.", Data: data})
 }
 
 func (p *Pages) makeBackup(v *visit) error {
@@ -246,6 +252,11 @@ func (p *Pages) makeBackup(v *visit) error {
 	}
 	if len(wrong) > 0 {
 		return v.showBackup(http.StatusUnprocessableEntity, wrong)
+	}
+	if ok, err := v.prove(); err != nil {
+		return err
+	} else if !ok {
+		return v.showBackup(http.StatusUnprocessableEntity, nil)
 	}
 	w := &waitingBackup{ID: rand.Text(), By: v.who.Name(), Made: p.Now()}
 	ctx, ok := p.vault.begin(w)

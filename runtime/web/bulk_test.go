@@ -10,9 +10,11 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"ss-setup/runtime/audit"
 	"ss-setup/runtime/engine"
@@ -149,6 +151,96 @@ func TestWhatIsExportedCanBeImportedElsewhere(t *testing.T) {
 	}))
 }
 
+func TestAPasswordThatIsNotGoodEnoughIsToldWithItsLineBeforeAnyUserIsMade(t *testing.T) {
+	w := furnished(t)
+	b := w.as("otto").sendUsers("name,password\nbea," + goodPassword + "\ncleo,short\n")
+	b.says(http.StatusUnprocessableEntity, "<td>3</td><td>Password.clear: the password is not good enough", "Nothing was imported").keepsQuiet("Nothing is wrong")
+	// So is one that is no more when they are made.
+	b.sendUsers("name,password\nbea,"+goodPassword+"\n").says(http.StatusOK, "Nothing is wrong")
+	site := w.site("main")
+	site.PasswordRule.MinLength = 100
+	w.write(site)
+	b.make().says(http.StatusUnprocessableEntity, "<td>2</td><td>Password.clear:", "Somebody changed something since")
+	if got := w.names(); len(got) != 1 {
+		t.Error(got)
+	}
+}
+
+func TestUsersAreMadeThoughNobodyWaitsForIt(t *testing.T) {
+	w := furnished(t)
+	var file strings.Builder
+	file.WriteString("name,password\n")
+	for i := range 200 {
+		fmt.Fprintf(&file, "u%03d,%s %d\n", i, goodPassword, i)
+	}
+	b := w.as("otto").sendUsers(file.String()).says(http.StatusOK, "200 users")
+	_, values := b.form()
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	b.gone = gone
+	b.parts(importPath, values, "")
+	b.gone = nil
+	w.pages.jobs.Wait()
+	if got := w.names(); len(got) != 201 || w.user("u199").Password.Hash == "" || w.user("u199").By != "admin/otto" {
+		t.Errorf("%d users", len(got))
+	}
+	// Once they are made nobody makes them again.
+	b.get(importPath+"?file="+values.Get("ready")).says(http.StatusOK, "200 users were made").keepsQuiet("Make 200")
+	b.parts(importPath, values, "").says(http.StatusOK, "200 users imported")
+}
+
+func TestAFileOfUsersIsThereForWhoSentItOnly(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa").sendUsers("name\nbea\n").says(http.StatusOK, "Nothing is wrong")
+	_, values := b.form()
+	otto := w.as("otto")
+	for range 50 {
+		otto.sendUsers("name\ncleo\n").says(http.StatusOK, "Nothing is wrong")
+	}
+	otto.parts(importPath, url.Values{"csrf": {csrfOf(otto)}, "ready": values["ready"]}, "").says(http.StatusUnprocessableEntity, "not here any more")
+	otto.get(importPath+"?file="+values.Get("ready")).says(http.StatusNotFound, "not here any more").keepsQuiet("bea")
+	b.make().says(http.StatusOK, "1 user imported")
+	if got := w.names(); len(got) != 2 || got[1] != "bea" {
+		t.Error(got)
+	}
+}
+
+func TestNobodyMayMoreAfterAnExportAndAnImport(t *testing.T) {
+	w := furnished(t)
+	until := start.Add(24 * time.Hour)
+	was := &model.User{
+		Head: model.Head{Name: "bea"}, Site: "main",
+		Profile: model.Profile{
+			Home:  model.Folder{VFS: "files", Path: "/out", Permissions: model.Permissions{model.PermList, model.PermDownload}},
+			Quota: model.Quota{Soft: 10, Hard: 20}, AllowFrom: []string{"192.0.2.0/24", "198.51.100.7"}, Auth: []model.AuthChain{"publickey", "password,totp"}, MaxSessions: 3,
+			Overrides: []model.PathPermissions{{Path: "/in", Permissions: model.Permissions{model.PermUpload}}},
+		},
+		Account: model.Account{EnableFrom: start, DisableFrom: until},
+	}
+	w.write(was, &model.User{Head: model.Head{Name: "cleo"}, Site: "main", Profile: model.Profile{Home: model.Folder{VFS: "files"}}})
+	w.write(&model.VFS{Head: model.Head{Name: "files"}, Site: "other", Root: "/srv/ss-server/other/files"})
+	b := w.as("sa").get("/sites/main/users.csv")
+	file := b.page
+	b.get("/sites/other/import-users").parts("/sites/other/import-users", url.Values{"csrf": {csrfOf(b)}}, file).says(http.StatusOK, "bea: other rights for paths within")
+	_, values := b.form()
+	b.parts("/sites/other/import-users", values, "").says(http.StatusOK, "3 users imported")
+	var bea, cleo *model.User
+	check(t, w.engine.Read(func(r *engine.Reader) (err error) {
+		if bea, err = engine.Users.Get(r, "other", "bea"); err == nil {
+			cleo, err = engine.Users.Get(r, "other", "cleo")
+		}
+		return err
+	}))
+	want := w.user("bea").Profile
+	want.Overrides = nil
+	if !reflect.DeepEqual(bea.Profile, want) || !bea.EnableFrom.Equal(start) || !bea.DisableFrom.Equal(until) {
+		t.Errorf("%+v, want %+v", bea, want)
+	}
+	if len(cleo.Home.Permissions) > 0 {
+		t.Errorf("%+v", cleo)
+	}
+}
+
 // team is a world with the users u0 to u29.
 func team(t *testing.T) (*world, []string) {
 	w := furnished(t)
@@ -167,15 +259,15 @@ func TestManyUsersAreChangedAtOnceAfterAPageThatNamesHowMany(t *testing.T) {
 	b := w.as("otto")
 	do := func(verb string, more url.Values) *browser {
 		b.get("/sites/main/users").says(http.StatusOK, "Change several").get("/sites/main/users?tick=1").says(http.StatusOK, "With the ticked")
-		b.post("/sites/main/users/bulk", url.Values{"csrf": {csrfOf(b)}, "do": {verb}, "id": names})
+		b.post("/sites/main/bulk-users", url.Values{"csrf": {csrfOf(b)}, "do": {verb}, "id": names})
 		_, values := b.form()
 		for field, value := range more {
 			values[field] = value
 		}
-		return b.post("/sites/main/users/bulk", values)
+		return b.post("/sites/main/bulk-users", values)
 	}
 	b.get("/sites/main/users")
-	b.post("/sites/main/users/bulk", url.Values{"csrf": {csrfOf(b)}, "do": {"disable"}, "id": names}).says(http.StatusOK, "Disable 30 users", "and 10 more")
+	b.post("/sites/main/bulk-users", url.Values{"csrf": {csrfOf(b)}, "do": {"disable"}, "id": names}).says(http.StatusOK, "Disable 30 users", "and 10 more")
 	if w.user("u0").Disabled {
 		t.Fatal("nobody was asked")
 	}
@@ -201,7 +293,7 @@ func TestAChangeOfManyUsersIsMadeToAllOrToNone(t *testing.T) {
 	w, names := team(t)
 	b := w.as("sa").get("/sites/main/users")
 	form := url.Values{"csrf": {csrfOf(b)}, "do": {"group"}, "group": {"nobody"}, "sure": {"yes"}, "id": append(names, "long-gone")}
-	if b.post("/sites/main/users/bulk", form); b.status < 400 {
+	if b.post("/sites/main/bulk-users", form); b.status < 400 {
 		t.Error(b.status)
 	}
 	for _, name := range names {
@@ -210,20 +302,89 @@ func TestAChangeOfManyUsersIsMadeToAllOrToNone(t *testing.T) {
 		}
 	}
 	form.Set("group", "team")
-	b.post("/sites/main/users/bulk", form).says(http.StatusOK, "30 users changed")
+	b.post("/sites/main/bulk-users", form).says(http.StatusOK, "30 users changed")
 }
 
 func TestWhoMayOnlyLookChangesAndImportsNobody(t *testing.T) {
 	w := furnished(t)
 	b := w.as("vera").get("/sites/main/users?tick=1").says(http.StatusOK, "anna").keepsQuiet("With the ticked", "Change several", "Import from CSV")
 	form := url.Values{"csrf": {csrfOf(b)}, "do": {"delete"}, "id": {"anna"}, "sure": {"yes"}, "confirm": {"1"}}
-	b.post("/sites/main/users/bulk", form).says(http.StatusForbidden, "Not allowed")
+	b.post("/sites/main/bulk-users", form).says(http.StatusForbidden, "Not allowed")
 	b.get(importPath).says(http.StatusForbidden)
 	b.parts(importPath, url.Values{"csrf": {form.Get("csrf")}}, "name\nx\n").says(http.StatusForbidden)
 	otto := w.as("otto").get("/sites/main/users")
-	otto.post("/sites/other/users/bulk", url.Values{"csrf": {csrfOf(otto)}, "do": {"delete"}, "id": {"hidden-bert"}, "sure": {"yes"}, "confirm": {"1"}}).says(http.StatusForbidden)
+	otto.post("/sites/other/bulk-users", url.Values{"csrf": {csrfOf(otto)}, "do": {"delete"}, "id": {"hidden-bert"}, "sure": {"yes"}, "confirm": {"1"}}).says(http.StatusForbidden)
 	if got := w.names(); len(got) != 1 {
 		t.Error(got)
+	}
+}
+
+func TestWhatWasTickedOutlivesTheEndOfTheSession(t *testing.T) {
+	w, names := team(t)
+	b := w.as("otto").get("/sites/main/users?tick=1")
+	_, form := b.form()
+	form["id"], form["do"] = names[:3], []string{"disable"}
+	back := func() *browser {
+		return b.says(http.StatusUnauthorized, "what you typed waits here").send(url.Values{"name": {"otto"}, "password": {goodPassword}}).says(http.StatusOK, "Disable 3 users", "signed in again")
+	}
+	w.pass(time.Hour)
+	b.post("/sites/main/bulk-users", form)
+	back()
+	w.pass(time.Hour)
+	b.send(url.Values{"reason": {"left"}})
+	back().says(http.StatusOK, `value="left"`)
+	if w.user(names[0]).Disabled {
+		t.Fatal("it was done without being asked for")
+	}
+	b.send(nil).says(http.StatusOK, "3 users changed")
+	if u := w.user(names[2]); !u.Disabled || u.Reason != "left" {
+		t.Errorf("%+v", u)
+	}
+	if b.get("/sites/main/bulk-users").says(http.StatusOK, "Users"); b.path != "/sites/main/users" {
+		t.Error(b.path)
+	}
+}
+
+func TestAUserMayBeCalledLikeAPage(t *testing.T) {
+	w := furnished(t)
+	b := w.as("otto")
+	for _, name := range []string{"bulk", "new", "delete", "import-users", "users.csv", "state", "kick"} {
+		b.get("/sites/main/new/users").send(url.Values{"name": {name}}).says(http.StatusOK, "Made.")
+		b.send(url.Values{"description": {"changed"}}).says(http.StatusOK, "Saved")
+		if w.user(name).Description != "changed" {
+			t.Error(name, "was not saved")
+		}
+		b.get("/sites/main/users/"+name+"/delete").send(url.Values{"confirm": {name}}).says(http.StatusOK, "Deleted")
+	}
+}
+
+// TestNoAddressMeansAnObjectAndSomethingElse looks for a word in an address in whose place
+// another address has the name of an object, which may be that word.
+func TestNoAddressMeansAnObjectAndSomethingElse(t *testing.T) {
+	split := func(pattern string) (string, []string) {
+		method, path, _ := strings.Cut(pattern, " ")
+		return method, strings.Split(strings.Replace(strings.Trim(path, "/"), "{$}", "", 1), "/")
+	}
+	patterns := furnished(t).pages.patterns
+	if len(patterns) < 50 {
+		t.Fatal(patterns)
+	}
+	for _, one := range patterns {
+		for _, two := range patterns {
+			a, left := split(one)
+			b, right := split(two)
+			if one == two || a != b || len(left) != len(right) {
+				continue
+			}
+			both := true
+			for i := range left {
+				wild := strings.HasPrefix(left[i], "{") || strings.HasPrefix(right[i], "{")
+				both = both && (wild || left[i] == right[i])
+			}
+			if both {
+				t.Errorf("%s and %s can be one address", one, two)
+			}
+		}
 	}
 }
 
@@ -233,7 +394,7 @@ func TestFormsOfManyUsersWantTheTokenOfTheirSession(t *testing.T) {
 	form := url.Values{"do": {"delete"}, "id": {"anna"}, "sure": {"yes"}, "confirm": {"1"}}
 	for _, token := range []string{"", "forged", csrfOf(w.as("sa").get("/sites/main/users"))} {
 		form.Set("csrf", token)
-		b.post("/sites/main/users/bulk", form).says(http.StatusForbidden, "That form is of another session")
+		b.post("/sites/main/bulk-users", form).says(http.StatusForbidden, "That form is of another session")
 		b.parts(importPath, url.Values{"csrf": {token}}, "name\nx\n").says(http.StatusForbidden, "That form is of another session")
 	}
 	if got := w.names(); len(got) != 1 {
@@ -255,7 +416,7 @@ func TestNamesThatClientsChooseAreNeverMoreThanText(t *testing.T) {
 		}
 	}
 	b.get("/sites/main/users")
-	b.post("/sites/main/users/bulk", url.Values{"csrf": {csrfOf(b)}, "do": {"disable"}, "id": {script, `"onerror="x`}})
+	b.post("/sites/main/bulk-users", url.Values{"csrf": {csrfOf(b)}, "do": {"disable"}, "id": {script, `"onerror="x`}})
 	if hostile.MatchString(b.page) {
 		t.Error("the page that asks has a script")
 	}

@@ -62,7 +62,7 @@ func (v *visit) showConflict(res resource, o model.Object, mine *form) error {
 		}
 	}
 	for name, list := range withoutSecrets(map[string][]string(mine.typed)) {
-		if name == "rev" || name == "was" || name == "page" || name == "decided" || strings.HasPrefix(name, "take-") {
+		if name == "rev" || name == "was" || name == "page" || name == "by" || name == "decided" || strings.HasPrefix(name, "take-") {
 			continue
 		}
 		for _, value := range list {

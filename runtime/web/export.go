@@ -3,15 +3,21 @@ package web
 import (
 	"encoding/csv"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/rest"
 )
 
-// exportHead are the columns of the file of users. Passwords and keys are not in it.
-var exportHead = []string{"name", "email", "description", "groups", "storage", "folder", "quota bytes", "keys", "disabled", "reason", "created", "modified"}
+// exportHead are the columns of the file of users. Passwords and keys are not in it; what else a
+// user has that no column is for is named in one.
+var exportHead = []string{
+	"name", "email", "description", "groups", "storage", "folder", "permissions", "quota bytes", "soft quota bytes", "sessions",
+	"ways to log in", "directory", "allow from", "enabled from", "disabled from", "disabled", "reason", "keys", leftColumn, "created", "modified",
+}
 
 // exportPage is how many users are read at once.
 const exportPage = 1000
@@ -54,13 +60,45 @@ func (p *Pages) exportUsers(v *visit) error {
 
 func exported(u *model.User) []string {
 	row := []string{
-		u.Name, u.Email, u.Description, strings.Join(u.Groups, ", "), u.Home.VFS, u.Home.Path, strconv.FormatInt(u.Quota.Hard, 10),
-		strconv.Itoa(len(u.Keys)), strconv.FormatBool(u.Disabled), u.Reason, iso(u.Created), iso(u.Modified),
+		u.Name, u.Email, u.Description, strings.Join(u.Groups, ", "), u.Home.VFS, u.Home.Path, strings.Join(permissionNames(u.Home.Permissions), ", "),
+		strconv.FormatInt(u.Quota.Hard, 10), strconv.FormatInt(u.Quota.Soft, 10), strconv.Itoa(u.MaxSessions),
+		listed(u.Auth, "; "), u.LDAP, listed(u.AllowFrom, ", "), moments(u.EnableFrom), moments(u.DisableFrom),
+		strconv.FormatBool(u.Disabled), u.Reason, strconv.Itoa(len(u.Keys)), strings.Join(leftOut(u), ", "), iso(u.Created), iso(u.Modified),
 	}
 	for i, text := range row {
 		row[i] = harmless(text)
 	}
 	return row
+}
+
+// leftOut is what a user has that no column is for.
+func leftOut(u *model.User) (out []string) {
+	for what, has := range map[string]bool{
+		"folders": len(u.Folders) > 0, "other rights for paths within": len(u.Overrides) > 0, "speed limits": len(u.Speed) > 0,
+		"groups of the directory": u.LDAPGroups, "authenticator app": u.TOTP.On(),
+	} {
+		if has {
+			out = append(out, what)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func listed[T ~string](list []T, between string) string {
+	var out []string
+	for _, one := range list {
+		out = append(out, string(one))
+	}
+	return strings.Join(out, between)
+}
+
+// moments is a time, empty if there is none.
+func moments(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return iso(t)
 }
 
 // harmless keeps programs for tables from taking a text for a formula.

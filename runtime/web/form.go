@@ -80,6 +80,7 @@ func (f *form) take(sent url.Values) {
 	}
 	for _, field := range fieldsOf(f.Sections) {
 		field.closed(f.typed)
+		field.inOrder(field.Name, f.typed, f.was)
 		for name, list := range f.typed {
 			if field.Type == areaInput || field.Type == linesInput || field.Type == keysInput {
 				if name == field.Name {
@@ -99,12 +100,12 @@ func (f *form) Was() string {
 // changed tells whether somebody typed another value into a field.
 func (f *form) changed(field field) bool {
 	if field.Type != rowsInput {
-		return !f.typed.same(f.was, field.Name)
+		return !field.same(f.typed, f.was, field.Name)
 	}
 	n := max(rowsOf(field.Name, f.typed), rowsOf(field.Name, f.was))
 	for i := range n {
 		for _, inner := range field.Fields {
-			if name := rowName(field.Name, i, inner.Name); !f.typed.same(f.was, name) {
+			if !inner.same(f.typed, f.was, rowName(field.Name, i, inner.Name)) {
 				return true
 			}
 		}
@@ -128,7 +129,11 @@ func (f *form) patch() (patch map[string]any, ok bool) {
 		if v == nil && f.tree == nil || field.Type == dropInput && f.typed.get(field.Name) == "" {
 			continue
 		}
-		put(patch, field.Name, v)
+		name := field.Name
+		if field.Bare {
+			name = field.place()
+		}
+		put(patch, name, v)
 	}
 	return patch, ok
 }
@@ -148,6 +153,16 @@ func (f *form) refuse(p *rest.Problem) {
 			f.wrong[name] = append(f.wrong[name], message)
 		} else {
 			f.General = append(f.General, e.Field+": "+message)
+		}
+	}
+}
+
+// forget tells beside each secret that was typed that it must be typed again: no page shows it,
+// so saving once more would leave it out unnoticed.
+func (f *form) forget() {
+	for _, field := range fieldsOf(f.Sections) {
+		if field.secret() && f.typed.get(field.Name) != "" {
+			f.wrong[field.Name] = append(f.wrong[field.Name], "Type it again: it is not kept here.")
 		}
 	}
 }
@@ -234,6 +249,18 @@ func (f *form) Open(s section) bool {
 	})
 }
 
+// others are values that the object has and the form does not offer: without a box of their
+// own they would be lost with the next change of whatever else.
+func (f *form) others(field field, name string) (out []choice) {
+	for _, value := range slices.Concat(f.typed[name], f.was[name]) {
+		is := func(o option) bool { return o.Value == value }
+		if !slices.ContainsFunc(field.Options, is) && !slices.ContainsFunc(out, func(c choice) bool { return is(c.option) }) {
+			out = append(out, choice{option{Value: value, Text: value}, slices.Contains(f.typed[name], value)})
+		}
+	}
+	return out
+}
+
 // spareRows are those that wait for more.
 const spareRows = 1
 
@@ -251,6 +278,9 @@ func (f *form) input(field field, name string) input {
 	}
 	if field.Type == choiceInput && !known && in.Value != "" {
 		in.Choices = append(in.Choices, choice{option{Value: in.Value, Text: in.Value}, true})
+	}
+	if field.Type == choicesInput {
+		in.Choices = append(in.Choices, f.others(field, name)...)
 	}
 	switch field.Type {
 	case secretInput, pemInput:

@@ -17,13 +17,13 @@ const (
 	textInput    inputType = "text"
 	monoInput    inputType = "mono"    // a path, a name of DNS, an ID
 	areaInput    inputType = "area"    // several lines, one value
-	linesInput   inputType = "lines"   // one value a line
+	linesInput   inputType = "lines"   // one value a line, in their order; options are those known
 	numberInput  inputType = "number"  // an empty one is none
 	sizeInput    inputType = "size"    // bytes: "10 GiB"
 	flagInput    inputType = "flag"    // yes or no
 	choiceInput  inputType = "choice"  // one of a list
 	radioInput   inputType = "radio"   // one of a short list, each with what it means
-	choicesInput inputType = "choices" // any of a list
+	choicesInput inputType = "choices" // any of a list, in no order
 	momentInput  inputType = "moment"  // a time, in UTC
 	secretInput  inputType = "secret"  // goes in and never comes out
 	pemInput     inputType = "pem"     // a secret of many lines
@@ -50,6 +50,8 @@ type field struct {
 	Fixed bool
 	// Focus is where typing begins.
 	Focus bool
+	// Bare is a secret that REST takes as a text, and not as an object that has it as clear.
+	Bare bool
 	// Lone chooses for a new object where there is one thing to choose only.
 	Lone bool
 }
@@ -75,7 +77,41 @@ func (vs values) get(name string) string {
 	return ""
 }
 
-func (vs values) same(other values, name string) bool { return slices.Equal(vs[name], other[name]) }
+// same tells whether two forms have the same in an input. Boxes that are ticked have no order.
+func (f field) same(a, b values, name string) bool {
+	if f.Type == choicesInput {
+		return slices.Equal(slices.Sorted(slices.Values(a[name])), slices.Sorted(slices.Values(b[name])))
+	}
+	return slices.Equal(a[name], b[name])
+}
+
+// inOrder brings what was ticked into the order that the object has it in: a form sends that
+// of its boxes, which nobody chose. What is new comes behind.
+func (f field) inOrder(name string, typed, was values) {
+	switch f.Type {
+	case choicesInput:
+		var out []string
+		for _, value := range was[name] {
+			if slices.Contains(typed[name], value) {
+				out = append(out, value)
+			}
+		}
+		for _, value := range typed[name] {
+			if !slices.Contains(was[name], value) {
+				out = append(out, value)
+			}
+		}
+		if out != nil {
+			typed[name] = out
+		}
+	case rowsInput:
+		for i := range rowsOf(name, typed) {
+			for _, inner := range f.Fields {
+				inner.inOrder(rowName(name, i, inner.Name), typed, was)
+			}
+		}
+	}
+}
 
 // look finds the value of a place in a JSON tree.
 func look(tree any, place string) any {
@@ -122,7 +158,8 @@ func (f field) place() string {
 	return f.Name
 }
 
-// secret tells an input whose value never comes out.
+// secret tells an input whose value never comes out. Its name ends with .clear, by which forms
+// that wait for a log-in leave it out.
 func (f field) secret() bool { return f.Type == secretInput || f.Type == pemInput }
 
 // show writes a value as it is typed.

@@ -42,6 +42,7 @@ type world struct {
 	sites  *fakeSites
 	guard  *fakeProtector
 	codes  *fakeCodes
+	audit  *record
 	setUp  SetUp
 	// What restores and backups work with.
 	backups  Backups
@@ -136,9 +137,29 @@ func (f *fakeProtector) Admit(netip.Addr) error {
 
 func (f *fakeProtector) Offend(netip.Addr, protector.Offence) bool { f.offences++; return false }
 
-type silence struct{}
+// record is an audit log that a test looks into.
+type record struct {
+	mu     sync.Mutex
+	events []audit.Event
+}
 
-func (silence) Append(audit.Event) {}
+func (r *record) Append(e audit.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+// of are the events of a sort.
+func (r *record) of(event string) (out []audit.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if e.Event == event {
+			out = append(out, e)
+		}
+	}
+	return out
+}
 
 // fakeCodes accepts the code GOOD-CODE and answers SLOW-DOWN with a wait.
 type fakeCodes struct {
@@ -172,7 +193,7 @@ func newWorld(t testing.TB) *world {
 		Product: "ss-server", File: "store.db", LockWait: 5 * time.Second,
 		Migrations: []store.Migration{{Name: "make room", Apply: func(tx *bbolt.Tx, _ store.Progress) error { return engine.Prepare(tx) }}},
 	}
-	w := &world{t: t, time: start, guard: &fakeProtector{}, sites: &fakeSites{running: map[string]bool{"main": true}, sessions: map[string][]sftpd.Session{}}}
+	w := &world{t: t, time: start, audit: &record{}, guard: &fakeProtector{}, sites: &fakeSites{running: map[string]bool{"main": true}, sessions: map[string][]sftpd.Session{}}}
 	w.codes = &fakeCodes{now: w.now}
 	w.backups, w.restorer, w.intake = &fakeBackups{dir: t.TempDir()}, &fakeRestorer{}, NewIntake(w.now, slog.New(slog.DiscardHandler))
 	w.intake.Open(t.TempDir())
@@ -197,7 +218,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w.api = rest.New(rest.Options{
-		Engine: w.engine, Hasher: hasher, Sites: w.sites, Protector: w.guard, Audit: silence{}, Files: "/srv/ss-server", Log: log, Now: w.now,
+		Engine: w.engine, Hasher: hasher, Sites: w.sites, Protector: w.guard, Audit: w.audit, Files: "/srv/ss-server", Log: log, Now: w.now,
 	})
 	w.restart()
 	t.Cleanup(func() {
@@ -281,6 +302,8 @@ type browser struct {
 	status int
 	header http.Header
 	page   string
+	// gone is the context of a browser that does not wait, nil for one that does.
+	gone context.Context
 }
 
 func (w *world) browser() *browser { return &browser{w: w, cookies: map[string]string{}} }
@@ -315,6 +338,9 @@ func (b *browser) do(r *http.Request) *browser {
 	b.w.t.Helper()
 	for name, value := range b.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	if b.gone != nil {
+		r = r.WithContext(b.gone)
 	}
 	rec := httptest.NewRecorder()
 	b.w.pages.ServeHTTP(rec, r)

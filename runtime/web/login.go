@@ -14,11 +14,28 @@ type loginForm struct {
 	// Next is the page to go on with; Held a form that waits for it.
 	Next, Held string
 	Ended      bool
-	Wrong      string
-	Wait       int
+	// TooLarge tells of a form that was sent and is too large to wait.
+	TooLarge bool
+	Wrong    string
+	Wait     int
 	// Half names a log-in whose password was right and that waits for a code.
 	Half     string
 	Recovery bool
+}
+
+// keep has a form wait, and leads back to its page.
+func (f *loginForm) keep(form url.Values) {
+	if from := cameFrom(form); from != "" {
+		f.Next = from
+	}
+	if form.Get("page") == "" {
+		return // its page takes nothing that was typed
+	}
+	if held := withoutSecrets(form).Encode(); len(held) <= maxStranger {
+		f.Held = held
+	} else {
+		f.TooLarge = true
+	}
 }
 
 // half is a log-in that waits for a code.
@@ -38,7 +55,13 @@ func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) {
 
 // login is both steps: name and password, then a code where the account has an app.
 func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
-	if !p.readForm(w, r) {
+	who, err := p.API.Arrive(r)
+	if err != nil {
+		p.problem(w, r, err)
+		return
+	}
+	if p.readForm(w, r, maxLogin) != nil {
+		p.unreadable(w, r)
 		return
 	}
 	form := r.PostForm
@@ -55,31 +78,29 @@ func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
 		ask.Name, ask.Password, ask.As = begun.name, begun.password, begun.as
 		ask.Code, ask.Recovery = form.Get("code"), form.Get("recovery")
 	}
-	who, err := p.API.Arrive(r)
-	if err == nil {
-		var cookie string
-		if cookie, err = who.Login(r.Context(), ask); err == nil {
-			p.halves.drop(f.Half)
-			w.Header().Add("Set-Cookie", cookie)
-			http.Redirect(w, r, p.onwards(f), http.StatusSeeOther)
-			return
-		}
+	me, cookie, err := who.Login(r.Context(), ask)
+	if err != nil {
+		p.refuseLogin(w, r, f, ask, err)
+		return
 	}
-	p.refuseLogin(w, r, f, ask, err)
+	p.halves.drop(f.Half)
+	w.Header().Add("Set-Cookie", cookie)
+	http.Redirect(w, r, p.onwards(f, me.By), http.StatusSeeOther)
 }
 
-// onwards is where a log-in leads to.
-func (p *Pages) onwards(f loginForm) string {
+// onwards is where the log-in of somebody leads to.
+func (p *Pages) onwards(f loginForm, by string) string {
 	if !localPath(f.Next) {
 		return "/"
 	}
 	held, err := url.ParseQuery(f.Held)
-	if err == nil && f.Held != "" {
-		if id, ok := p.hold(held); ok {
-			return held.Get("page") + "?" + url.Values{"draft": {id}, "notice": {"back"}}.Encode()
-		}
+	if err != nil || f.Held == "" {
+		return f.Next
 	}
-	return f.Next
+	if id, ok := p.hold(held, by); ok {
+		return withQuery(withQuery(held.Get("page"), "draft", id), "notice", "back")
+	}
+	return withQuery(f.Next, "notice", "others")
 }
 
 func (p *Pages) refuseLogin(w http.ResponseWriter, r *http.Request, f loginForm, ask *rest.LoginRequest, err error) {
@@ -92,7 +113,7 @@ func (p *Pages) refuseLogin(w http.ResponseWriter, r *http.Request, f loginForm,
 	status := problem.Status
 	switch {
 	case problem.Sort() == problemCode && f.Half == "":
-		f.Half, status = p.halves.put(half{ask.Name, ask.Password, ask.As}), http.StatusOK
+		f.Half, status = p.halves.put(ask.Name, len(ask.Password), half{ask.Name, ask.Password, ask.As}), http.StatusOK
 	case problem.Sort() == problemCode:
 		f.Wrong = "Type the code of the authenticator app, or a recovery code."
 	case problem.Sort() == problemUnauthenticated && f.Half != "":

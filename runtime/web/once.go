@@ -25,7 +25,7 @@ func (v *visit) tellOnce(s shown, cookie string) error {
 		}
 	}
 	s.session = v.tokenOf(cookie)
-	return v.redirect("/once/"+v.secrets.put(s), "")
+	return v.redirect("/once/"+v.secrets.put(v.who.Name(), 0, s), "")
 }
 
 // shownHere is what the address shows to this session.

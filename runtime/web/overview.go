@@ -1,6 +1,7 @@
 package web
 
 import (
+	"math"
 	"net/http"
 	"time"
 
@@ -18,9 +19,12 @@ type overviewData struct {
 	Tiles    []tile
 	Warnings []warning
 	Sites    []siteRow
-	Plots    []*plot
-	Bans     []cell
-	Facts    *Facts
+	// SeesSites tells that the sites may be seen, MoreSites that there are others than these.
+	SeesSites, MoreSites bool
+
+	Plots []*plot
+	Bans  []cell
+	Facts *Facts
 	// MayMake tells that a first site could be made here.
 	MayMake bool
 }
@@ -33,15 +37,10 @@ const plotSpan = 6 * time.Hour
 
 // overview is the page that everybody begins with.
 func (p *Pages) overview(v *visit) error {
-	data := overviewData{MayMake: v.who.Super()}
-	if v.who.MayList(model.KindSite, "") {
-		rows, _, err := v.siteList()
-		if err != nil {
-			return err
-		}
-		data.Sites = rows
+	data := overviewData{MayMake: v.who.Super(), SeesSites: v.who.MayList(model.KindSite, "")}
+	if err := v.runs(&data); err != nil {
+		return err
 	}
-	v.tiles(&data)
 	if err := v.bans(&data); err != nil {
 		return err
 	}
@@ -54,34 +53,70 @@ func (p *Pages) overview(v *visit) error {
 	return v.show(http.StatusOK, "overview", view{Title: "Overview", Data: data})
 }
 
-// tiles are what runs now.
-func (v *visit) tiles(data *overviewData) {
-	running, sessions, users := 0, 0, 0
-	for _, s := range data.Sites {
-		sessions += s.Sessions
-		users += s.Users
-		switch s.State.State {
-		case "good":
-			running++
-		case "bad", "warn":
-			if s.State.Text == "Partly" {
-				running++
-			}
-			data.Warnings = append(data.Warnings, warning{"Site " + s.Name + ": " + orText(s.State.Sub, s.State.Text), s.Href, "Look at the site"})
+// runs tells what runs now, as far as the visitor may see it: sites, or only their users.
+func (v *visit) runs(data *overviewData) error {
+	sessions := 0
+	if data.SeesSites {
+		rows, found, err := v.siteList("", "")
+		if err != nil {
+			return err
+		}
+		data.Sites, data.MoreSites = rows, found.More
+		if sessions, err = v.siteTile(data, *found.Total); err != nil {
+			return err
 		}
 	}
-	state := "good"
-	if running < len(data.Sites) {
-		state = "warn"
+	if !v.mayAnywhere(model.KindUser) {
+		return nil
 	}
-	if len(data.Sites) > 0 {
-		data.Tiles = append(data.Tiles, tile{Label: "Sites running", Value: count(running) + " of " + count(len(data.Sites)), Href: "/sites", State: state})
+	names, err := v.siteNames(math.MaxInt)
+	if err != nil {
+		return err
 	}
-	if v.mayAnywhere(model.KindUser) {
-		data.Tiles = append(data.Tiles,
-			tile{Label: "Sessions now", Value: count(sessions), Href: "/sessions"},
-			tile{Label: "Users", Value: count(users), Href: "/users"})
+	users := 0
+	for _, name := range names {
+		n, err := v.countUsers(name)
+		if err != nil {
+			return err
+		}
+		users += n
+		if !data.SeesSites {
+			running, err := v.who.Sessions(name)
+			if err != nil {
+				return err
+			}
+			sessions += len(running)
+		}
 	}
+	data.Tiles = append(data.Tiles,
+		tile{Label: "Sessions now", Value: count(sessions), Href: "/sessions"},
+		tile{Label: "Users", Value: count(users), Href: "/users"})
+	return nil
+}
+
+// siteTile is how many of all sites run; it counts their sessions.
+func (v *visit) siteTile(data *overviewData, all int) (sessions int, err error) {
+	states, err := v.who.States()
+	if err != nil || all == 0 {
+		return 0, err
+	}
+	running := 0
+	for _, s := range states {
+		sessions += s.Sessions
+		cell := stateCell(s)
+		if cell.State == "good" || cell.Text == "Partly" {
+			running++
+		}
+		if cell.State == "bad" || cell.State == "warn" {
+			data.Warnings = append(data.Warnings, warning{"Site " + s.Site + ": " + orText(cell.Sub, cell.Text), sitePath(s.Site), "Look at the site"})
+		}
+	}
+	t := tile{Label: "Sites running", Value: count(running) + " of " + count(all), Href: "/sites", State: "good"}
+	if running < all {
+		t.State = "warn"
+	}
+	data.Tiles = append(data.Tiles, t)
+	return sessions, nil
 }
 
 func orText(text, other string) string {

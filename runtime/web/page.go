@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net"
 	"net/http"
+	"net/url"
 	"path"
 	"strconv"
 	"strings"
@@ -25,12 +26,17 @@ type view struct {
 	// Primary is the one thing that most people come for.
 	Primary *link
 	Notice  string
-	Data    any
+	// Proof is what a form asks for that must know who sits there, nil for nothing.
+	Proof *proofAsk
+	Data  any
 
 	// The rest is filled in.
-	Nav                          []link
-	Who, Role                    string
-	Token, Theme, Page           string
+	Nav          []link
+	Who, Role    string
+	Token, Theme string
+	// Page is the page that takes what its forms hold, Here the whole address of the one that
+	// is shown: of the one before, where it answers a form. By is who it is shown to.
+	Page, Here, By               string
 	Version                      string
 	Style, Script, Icons, Update string
 }
@@ -60,6 +66,8 @@ var notices = map[string]string{
 	"removed":        "The file was removed. Nothing was changed.",
 	"password":       "The password was changed. All other sessions of yours have ended.",
 	"totp-off":       "Log-ins ask for no code any more.",
+	"stale":          "The form came out of another session of yours, so nothing was saved yet. Look at it, and save it if it is right.",
+	"others":         "Somebody else had typed into the form that waited at the log-in. It was left out, and nothing of it was saved.",
 	"back":           "You are signed in again. What you had typed is still here, but for passwords; nothing was saved yet.",
 }
 
@@ -107,16 +115,30 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name st
 
 // dress fills in what every page has.
 func (p *Pages) dress(r *http.Request, v *view) {
-	v.Version, v.Theme, v.Page = p.Version, themeOf(r), r.URL.EscapedPath()
+	v.Version, v.Theme = p.Version, themeOf(r)
+	if v.Page, v.Here = r.URL.EscapedPath(), withoutNotice(r.URL); r.Method == http.MethodPost {
+		from := orText(cameFrom(r.PostForm), "/")
+		v.Page, v.Here = from, from
+	}
 	v.Style, v.Script, v.Icons = p.assets.names["style.css"], p.assets.names["script.js"], p.assets.names["icons.svg"]
 	if v.Notice == "" {
 		v.Notice = notices[r.URL.Query().Get("notice")]
 	}
 }
 
+// withoutNotice is an address without what is told at it once.
+func withoutNotice(u *url.URL) string {
+	query := u.Query()
+	query.Del("notice")
+	if len(query) == 0 {
+		return u.EscapedPath()
+	}
+	return u.EscapedPath() + "?" + query.Encode()
+}
+
 // show is a page with the navigation around it.
 func (v *visit) show(status int, name string, page view) error {
-	page.Token = v.token(v.r, rest.SessionCookie)
+	page.Token, page.By = v.token(v.r, rest.SessionCookie), v.who.Name()
 	page.Role, page.Who, _ = strings.Cut(v.who.Name(), "/")
 	page.Role = model.Kind(page.Role).Noun()
 	page.Nav = v.nav()
@@ -191,7 +213,7 @@ func (p *Pages) signedInHere(w http.ResponseWriter, r *http.Request) *visit {
 	if err != nil {
 		return nil
 	}
-	return &visit{p, w, r, who}
+	return &visit{Pages: p, w: w, r: r, who: who}
 }
 
 // message is a page of one sentence and its cure.
@@ -237,7 +259,8 @@ func themeOf(r *http.Request) string {
 }
 
 func (p *Pages) setTheme(w http.ResponseWriter, r *http.Request) {
-	if !p.readForm(w, r) {
+	if p.readForm(w, r, maxLogin) != nil {
+		p.unreadable(w, r)
 		return
 	}
 	c := &http.Cookie{Name: themeCookie, Value: r.PostForm.Get("theme"), Path: "/", MaxAge: 365 * 24 * 3600, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}

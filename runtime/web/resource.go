@@ -258,7 +258,7 @@ func (v *visit) list(res resource) error {
 			tick.Set("tick", "1")
 			data.Tick = data.At + "?" + tick.Encode()
 			if query.Get("tick") != "" {
-				data.Bulk = data.At + "/bulk"
+				data.Bulk = bulkPath(v.site())
 			}
 		}
 		page.Notice = usersNotice(query)
@@ -389,6 +389,12 @@ func (v *visit) showForm(res resource, status int, o model.Object, f *form) erro
 	if res.single {
 		page.Crumbs, page.Lead = nil, res.lead
 	}
+	if !f.ReadOnly {
+		var err error
+		if page.Proof, err = v.proofFor(res); err != nil {
+			return err
+		}
+	}
 	return v.show(status, "edit", page)
 }
 
@@ -410,10 +416,18 @@ func (v *visit) save(res resource) error {
 	v.decide(f)
 	patch, ok := f.patch()
 	if !ok {
+		f.forget()
 		return v.showForm(res, http.StatusUnprocessableEntity, o, f)
 	}
 	if len(patch) == 0 && f.Rev == o.Header().Rev {
 		return v.redirect(res.of(key), "same")
+	}
+	if ok, err := v.proveFor(res); err != nil {
+		return err
+	} else if !ok {
+		f.General = append(f.General, unprovedForm)
+		f.forget()
+		return v.showForm(res, http.StatusUnprocessableEntity, o, f)
 	}
 	_, err = v.who.Change(v.r.Context(), key, f.Rev, patch)
 	switch sortOf(err) {
@@ -443,6 +457,7 @@ func (v *visit) refuseForm(err error, f *form, show func(status int) error) erro
 	} else {
 		f.refuse(p)
 	}
+	f.forget()
 	return show(p.Status)
 }
 
@@ -458,6 +473,7 @@ func (v *visit) gone(res resource, key model.Key) error {
 	if f.typed.get("name") == "" {
 		f.typed["name"] = one(key.ID)
 	}
+	f.forget()
 	return v.showNew(res, http.StatusConflict, f)
 }
 
@@ -491,8 +507,12 @@ func (v *visit) notYours(res resource) error {
 
 func (v *visit) showNew(res resource, status int, f *form) error {
 	noun := res.kind.Noun()
+	proof, err := v.proofFor(res)
+	if err != nil {
+		return err
+	}
 	return v.show(status, "edit", view{
-		Title: "New " + noun, Crumbs: append(v.crumbs(), link{Text: res.title, Href: res.at(v.site())}), Tabs: v.tabs(),
+		Title: "New " + noun, Proof: proof, Crumbs: append(v.crumbs(), link{Text: res.title, Href: res.at(v.site())}), Tabs: v.tabs(),
 		Data: editData{form: f, Action: res.fresh(v.site()), Back: res.at(v.site()), Verb: "Make " + noun, Noun: noun},
 	})
 }
@@ -505,6 +525,14 @@ func (v *visit) create(res resource) error {
 	f.take(v.r.PostForm)
 	body, ok := f.patch()
 	if !ok {
+		f.forget()
+		return v.showNew(res, http.StatusUnprocessableEntity, f)
+	}
+	if ok, err := v.proveFor(res); err != nil {
+		return err
+	} else if !ok {
+		f.General = append(f.General, unprovedForm)
+		f.forget()
 		return v.showNew(res, http.StatusUnprocessableEntity, f)
 	}
 	if v.site() != "" && res.kind != model.KindHostKey {
@@ -554,8 +582,12 @@ func (v *visit) deletePage(res resource, status int, data deleteData) error {
 	if res.loss != nil {
 		data.Loss = res.loss(v, o)
 	}
+	proof, err := v.proofFor(res)
+	if err != nil {
+		return err
+	}
 	return v.show(status, "delete", view{
-		Title: "Delete " + data.Noun + " " + data.Name, Crumbs: append(v.crumbs(), link{Text: res.title, Href: res.at(key.Site)}, link{Text: data.Name, Href: data.Back}), Data: data,
+		Proof: proof, Title: "Delete " + data.Noun + " " + data.Name, Crumbs: append(v.crumbs(), link{Text: res.title, Href: res.at(key.Site)}, link{Text: data.Name, Href: data.Back}), Data: data,
 	})
 }
 
@@ -567,6 +599,11 @@ func (v *visit) delete(res resource) error {
 		return err
 	} else if form.Get("confirm") != o.Header().Name {
 		return v.deletePage(res, http.StatusUnprocessableEntity, deleteData{Rev: rev, Typed: form.Get("confirm"), Wrong: "That is not the name. Type it as it stands above."})
+	}
+	if ok, err := v.proveFor(res); err != nil {
+		return err
+	} else if !ok {
+		return v.deletePage(res, http.StatusUnprocessableEntity, deleteData{Rev: rev, Typed: form.Get("confirm")})
 	}
 	err := v.who.Delete(v.r.Context(), key, rev)
 	var p *rest.Problem

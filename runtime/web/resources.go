@@ -184,8 +184,8 @@ func hostKeysResource() resource {
 				{Name: "algorithm", Label: "Draw a key of", Type: choiceInput, Options: []option{
 					{Value: "ssh-ed25519", Text: "Ed25519"}, {Value: "ecdsa-sha2-nistp256", Text: "ECDSA, P-256"}, {Value: "ecdsa-sha2-nistp384", Text: "ECDSA, P-384"}, {Value: "ecdsa-sha2-nistp521", Text: "ECDSA, P-521"}, {Value: "ssh-rsa", Text: "RSA"}, {Text: "none: import the one below"},
 				}},
-				{Name: "private", Label: "Import a private key", Type: areaInput, Placeholder: "-----BEGIN OPENSSH PRIVATE KEY-----", Help: "OpenSSH, PKCS#1, PKCS#8 or SEC 1. Choose none above."},
-				{Name: "passphrase", Label: "Passphrase of it", Type: textInput},
+				{Name: "private.clear", Label: "Import a private key", Type: pemInput, Bare: true, Placeholder: "-----BEGIN OPENSSH PRIVATE KEY-----", Help: "OpenSSH, PKCS#1, PKCS#8 or SEC 1. Choose none above."},
+				{Name: "passphrase.clear", Label: "Passphrase of it", Type: secretInput, Bare: true},
 			}}}, nil
 		},
 		loss: func(*visit, model.Object) string {
@@ -344,19 +344,26 @@ func nodesResource() resource {
 	}
 }
 
-// administrator is the form of who signs in to these pages.
-func administrator(email field) []section {
+// administrator is the form of who signs in to these pages. One's own password and app are
+// changed on the page of one's account, with the password that there is.
+func administrator(email field, own bool) []section {
+	signIn := section{Title: "Sign-in", Fields: []field{
+		{Name: "password.clear", Label: "Password", Type: secretInput, Help: "A new one; leave it empty to keep what there is."},
+		{Name: "password.mustChange", Label: "Must be changed at the next log-in", Type: flagInput},
+		{Name: "totp", Label: "Authenticator app", Type: dropInput, Help: "Tick it to let the person sign in without a code, when the phone is lost. People set up an app by themselves, on the page of their account."},
+	}}
+	if own {
+		signIn = section{Title: "Sign-in", Help: "This is you: your password and your authenticator app are on the page of your account."}
+	}
+	signIn.Fields = append(signIn.Fields, field{
+		Name: "allowFrom", Label: "Allowed addresses", Type: linesInput, Placeholder: "everywhere", Help: "Addresses and networks to sign in from, one a line.",
+	})
 	return []section{
 		{Title: "Identity", Fields: []field{
 			{Name: "name", Label: "Name", Type: textInput, Required: true, Fixed: true, Focus: true, Help: "It cannot change."},
 			email,
 		}},
-		{Title: "Sign-in", Fields: []field{
-			{Name: "password.clear", Label: "Password", Type: secretInput, Help: "A new one; leave it empty to keep what there is."},
-			{Name: "password.mustChange", Label: "Must be changed at the next log-in", Type: flagInput},
-			{Name: "totp", Label: "Authenticator app", Type: dropInput, Help: "Tick it to let the person sign in without a code, when the phone is lost. People set up an app by themselves, on the page of their account."},
-			{Name: "allowFrom", Label: "Allowed addresses", Type: linesInput, Placeholder: "everywhere", Help: "Addresses and networks to sign in from, one a line."},
-		}},
+		signIn,
 	}
 }
 
@@ -385,8 +392,10 @@ func superAdminsResource() resource {
 			{Title: "Authenticator", cell: func(o model.Object) cell { return appState(o.(*model.SuperAdmin).TOTP.On()) }},
 			{Title: "E-mail", Quiet: true, cell: described(func(o model.Object) string { return o.(*model.SuperAdmin).Email })},
 		},
-		sections: func(*visit, string, map[string]any) ([]section, error) {
-			return append(administrator(field{Name: "email", Label: "Recovery e-mail", Type: textInput, Required: true, Help: "Where a lost password is recovered with."}), accountSection("The SuperAdmin")), nil
+		sections: func(v *visit, _ string, tree map[string]any) ([]section, error) {
+			own := tree != nil && v.who.Name() == model.SuperAdminKey(text(tree["name"])).String()
+			email := field{Name: "email", Label: "Recovery e-mail", Type: textInput, Required: true, Help: "Where a lost password is recovered with."}
+			return append(administrator(email, own), accountSection("The SuperAdmin")), nil
 		},
 	}
 }
@@ -406,7 +415,7 @@ func adminsResource() resource {
 		},
 		sections: func(v *visit, _ string, _ map[string]any) ([]section, error) {
 			rights, err := rightsSection(v)
-			return append(administrator(field{Name: "email", Label: "E-mail", Type: textInput}), rights, accountSection("The Admin")), err
+			return append(administrator(field{Name: "email", Label: "E-mail", Type: textInput}, false), rights, accountSection("The Admin")), err
 		},
 	}
 }

@@ -215,7 +215,11 @@ func (v *visit) showFile(status int, wrong map[string]string) error {
 			data.Report = template.HTML(out.String())
 		}
 	}
-	return v.show(status, "arrival", view{Title: "Uploaded file", Crumbs: []link{{Text: "Restore", Href: "/restore"}}, Data: data})
+	proof, err := v.proof()
+	if err != nil {
+		return err
+	}
+	return v.show(status, "arrival", view{Proof: proof, Title: "Uploaded file", Crumbs: []link{{Text: "Restore", Href: "/restore"}}, Data: data})
 }
 
 var arrivalHeadings = map[string]string{
@@ -251,6 +255,11 @@ func (p *Pages) putInForce(v *visit) error {
 	}
 	if len(wrong) > 0 {
 		return v.showFile(http.StatusUnprocessableEntity, wrong)
+	}
+	if ok, err := v.prove(); err != nil {
+		return err
+	} else if !ok {
+		return v.showFile(http.StatusUnprocessableEntity, nil)
 	}
 	p.Intake.put(a.ID, form.Get("seen"), v.who.Name(), v.who.From().String(), p.Restorer)
 	return v.redirect("/restore/"+a.ID, "")

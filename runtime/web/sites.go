@@ -20,7 +20,14 @@ func (v *visit) crumbs() []link {
 	if v.site() == "" {
 		return nil
 	}
-	return []link{{Text: "Sites", Href: "/sites"}, {Text: v.site(), Href: sitePath(v.site())}}
+	site := link{Text: v.site()}
+	if v.who.MayView(model.SiteKey(v.site())) {
+		site.Href = sitePath(v.site())
+	}
+	if !v.who.MayList(model.KindSite, "") {
+		return []link{site}
+	}
+	return []link{{Text: "Sites", Href: "/sites"}, site}
 }
 
 // tabs are the pages of a site.
@@ -32,7 +39,10 @@ func (v *visit) tabs() []link {
 	if site == "" {
 		return nil
 	}
-	list := []link{{Text: "Site", Href: sitePath(site)}}
+	var list []link
+	if v.who.MayView(model.SiteKey(site)) {
+		list = append(list, link{Text: "Site", Href: sitePath(site)})
+	}
 	for _, res := range resources() {
 		if res.kind.Scoped() && v.worth(res, site) {
 			list = append(list, link{Text: res.title, Href: res.at(site)})
@@ -43,7 +53,7 @@ func (v *visit) tabs() []link {
 	}
 	at := v.r.URL.Path
 	for i, l := range list {
-		list[i].Here = at == l.Href || i > 0 && (strings.HasPrefix(at, l.Href+"/") || strings.HasSuffix(at, "/new"+strings.TrimPrefix(l.Href, sitePath(site))))
+		list[i].Here = at == l.Href || l.Href != sitePath(site) && (strings.HasPrefix(at, l.Href+"/") || strings.HasSuffix(at, "/new"+strings.TrimPrefix(l.Href, sitePath(site))))
 	}
 	return list
 }
@@ -152,10 +162,9 @@ func stateCell(s sites.SiteStatus) cell {
 	return cell{Text: "Running", State: "good"}
 }
 
-// siteList is the list of sites with how they run.
-func (v *visit) siteList() ([]siteRow, *rest.Page[model.Object], error) {
-	query := v.r.URL.Query()
-	found, err := v.who.List(model.KindSite, "", &rest.ListQuery{Text: cut(query.Get("q"), 200), After: query.Get("after"), Limit: pageSize, Total: true})
+// siteList is a part of the list of sites with how they run.
+func (v *visit) siteList(text, after string) ([]siteRow, *rest.Page[model.Object], error) {
+	found, err := v.who.List(model.KindSite, "", &rest.ListQuery{Text: text, After: after, Limit: pageSize, Total: true})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -172,14 +181,49 @@ func (v *visit) siteList() ([]siteRow, *rest.Page[model.Object], error) {
 				row.State, row.Sessions, row.Bindings = stateCell(state), state.Sessions, state.Bindings
 			}
 		}
-		if v.who.MayList(model.KindUser, s.Name) {
-			if users, err := v.who.List(model.KindUser, s.Name, &rest.ListQuery{Limit: 1, Total: true}); err == nil && users.Total != nil {
-				row.Users = *users.Total
-			}
+		if row.Users, err = v.countUsers(s.Name); err != nil {
+			return nil, nil, err
 		}
 		rows = append(rows, row)
 	}
 	return rows, found, nil
+}
+
+// countUsers is how many users a site has; none for who may not see them.
+func (v *visit) countUsers(site string) (int, error) {
+	if !v.who.MayList(model.KindUser, site) {
+		return 0, nil
+	}
+	users, err := v.who.List(model.KindUser, site, &rest.ListQuery{Limit: 1, Total: true})
+	if err != nil || users.Total == nil {
+		return 0, err
+	}
+	return *users.Total, nil
+}
+
+// siteNames are the sites whose objects the visitor may see, at most so many: who may not see
+// the sites themselves knows those that he is for.
+func (v *visit) siteNames(most int) (names []string, err error) {
+	if !v.who.MayList(model.KindSite, "") {
+		me, err := v.who.Me()
+		if err != nil {
+			return nil, err
+		}
+		return me.Sites[:min(len(me.Sites), most)], nil
+	}
+	q := &rest.ListQuery{Limit: min(most, 1000), Sort: "name"}
+	for {
+		found, err := v.who.List(model.KindSite, "", q)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range found.Items {
+			names = append(names, o.Header().Name)
+		}
+		if q.After = found.Next; !found.More || len(names) >= most {
+			return names, nil
+		}
+	}
 }
 
 type sitesData struct {
@@ -192,12 +236,13 @@ type sitesData struct {
 
 // sitesPage is the list of sites with how they run.
 func (v *visit) sitesPage() error {
-	rows, found, err := v.siteList()
+	query := v.r.URL.Query()
+	rows, found, err := v.siteList(cut(query.Get("q"), 200), query.Get("after"))
 	if err != nil {
 		return err
 	}
 	res := sitesResource()
-	data := sitesData{Rows: rows, Text: v.r.URL.Query().Get("q"), Total: *found.Total}
+	data := sitesData{Rows: rows, Text: query.Get("q"), Total: *found.Total}
 	if found.More {
 		data.Next = "/sites?" + url.Values{"q": {data.Text}, "after": {found.Next}}.Encode()
 	}
@@ -277,15 +322,15 @@ func siteSections() []section {
 		protectorSection("Protector", "When addresses are banned that log in wrongly or break the protocol."),
 		passwordSection("New passwords of users must have"),
 		{Title: "Speed limits", Folded: true, Help: "For all transfers of the site together. The narrowest network counts.", Fields: []field{speedField}},
-		{Title: "SSH", Folded: true, Help: "An empty list is the safe default of this release. Weak algorithms are here for old clients, each with its fault; the order is that of preference.", Fields: []field{
+		{Title: "SSH", Folded: true, Help: "An empty list is the safe default of this release. In the others the preferred one stands first, one a line. Weak algorithms are for old clients, each with its fault.", Fields: []field{
 			{Name: "ssh.banner", Label: "Banner", Type: areaInput, Help: "Told to everybody before the log-in."},
 			{Name: "ssh.softwareId", Label: "Software version", Type: monoInput, Help: "Told in the first line; the product's if empty."},
 			{Name: "ssh.auth", Label: "Ways to log in", Type: linesInput, Placeholder: "publickey\npassword,totp", Help: "One a line, any of which is enough: publickey, password, keyboard-interactive, and each with ,totp behind it."},
-			{Name: "ssh.ciphers", Label: "Ciphers", Type: choicesInput, Options: algorithms(model.Ciphers)},
-			{Name: "ssh.keyExchanges", Label: "Key exchanges", Type: choicesInput, Options: algorithms(model.KeyExchanges)},
-			{Name: "ssh.macs", Label: "MACs", Type: choicesInput, Options: algorithms(model.MACs)},
-			{Name: "ssh.userKeys", Label: "Signatures of users' keys", Type: choicesInput, Options: algorithms(model.Signatures)},
-			{Name: "ssh.hostKeys", Label: "Signatures of host keys", Type: choicesInput, Options: algorithms(model.Signatures)},
+			{Name: "ssh.ciphers", Label: "Ciphers", Type: linesInput, Options: algorithms(model.Ciphers)},
+			{Name: "ssh.keyExchanges", Label: "Key exchanges", Type: linesInput, Options: algorithms(model.KeyExchanges)},
+			{Name: "ssh.macs", Label: "MACs", Type: linesInput, Options: algorithms(model.MACs)},
+			{Name: "ssh.userKeys", Label: "Signatures of users' keys", Type: linesInput, Options: algorithms(model.Signatures)},
+			{Name: "ssh.hostKeys", Label: "Signatures of host keys", Type: linesInput, Options: algorithms(model.Signatures)},
 		}},
 	}
 }

@@ -57,24 +57,19 @@ func (v *visit) unhurried() context.Context {
 
 // readParts reads a form that ends with a file, up to that file: what stands before it tells
 // whether anybody wants it.
-func (p *Pages) readParts(w http.ResponseWriter, r *http.Request) bool {
+func (p *Pages) readParts(w http.ResponseWriter, r *http.Request, most int64) error {
 	r.Body = &patientBody{ReadCloser: r.Body, deadline: http.NewResponseController(w).SetReadDeadline}
 	r.PostForm = url.Values{}
 	parts, err := r.MultipartReader()
-	if err == nil {
-		err = readFields(parts, r)
-	}
 	if err != nil {
-		p.message(w, r, http.StatusBadRequest, "That form could not be read", "Go back and send it again.")
-		return false
+		return err
 	}
-	return true
+	return readFields(parts, r, most)
 }
 
 var errFormTooLarge = errors.New("the fields before the file are too large")
 
-func readFields(parts *multipart.Reader, r *http.Request) error {
-	left := int64(maxForm)
+func readFields(parts *multipart.Reader, r *http.Request, left int64) error {
 	for {
 		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) {

@@ -172,12 +172,11 @@ func (v *visit) names(k model.Kind, site, none string) ([]option, error) {
 
 // otherSites lead to the same list of other sites. tail is what follows the site's page.
 func (v *visit) otherSites(tail string) (out []link) {
-	found, err := v.who.List(model.KindSite, "", &rest.ListQuery{Limit: mostChoices})
-	if err != nil || len(found.Items) < 2 {
+	names, err := v.siteNames(mostChoices)
+	if err != nil || len(names) < 2 {
 		return nil
 	}
-	for _, o := range found.Items {
-		name := o.Header().Name
+	for _, name := range names {
 		out = append(out, link{Text: name, Href: sitePath(name) + tail, Here: name == v.site()})
 	}
 	return out
@@ -187,19 +186,12 @@ func (v *visit) otherSites(tail string) (out []link) {
 func (p *Pages) usersOfSomeSite(v *visit) error { return v.someSite("/users") }
 
 func (v *visit) someSite(tail string) error {
-	me, err := v.who.Me()
+	names, err := v.siteNames(1)
 	if err != nil {
 		return err
 	}
-	names := me.Sites
-	if v.who.Super() {
-		found, err := v.who.List(model.KindSite, "", &rest.ListQuery{Limit: 1})
-		if err != nil {
-			return err
-		}
-		for _, o := range found.Items {
-			names = append(names, o.Header().Name)
-		}
+	if len(names) == 0 && !v.who.Super() {
+		return v.show(http.StatusOK, "message", view{Title: "Your account has no site", Data: "Users belong to a site, and your account is for none. A SuperAdmin can change that."})
 	}
 	if len(names) == 0 {
 		return v.show(http.StatusOK, "message", view{Title: "There is no site yet", Data: "Users belong to a site. Make one first.", Primary: &link{Text: "New site", Href: "/new/sites"}})

@@ -26,8 +26,15 @@ const (
 	problemReferenced      = "referenced"
 )
 
-// maxForm bounds what a form may send: a certificate with its chain is the largest.
-const maxForm = 512 << 10
+// Bounds of what a form may send, in bytes.
+const (
+	// maxForm is for who has signed in: a certificate with its chain is the largest.
+	maxForm = 512 << 10
+	// maxStranger is for everybody else: what waits for a log-in.
+	maxStranger = 64 << 10
+	// maxLogin has such a form once more in it, escaped.
+	maxLogin = 3*maxStranger + 8<<10
+)
 
 // visit is a request of somebody who has logged in.
 type visit struct {
@@ -35,47 +42,69 @@ type visit struct {
 	w   http.ResponseWriter
 	r   *http.Request
 	who *rest.Visitor
+	// unproved is why it was not shown who it is, by the inputs for it.
+	unproved map[string]string
 }
 
 // handler answers a visit, or says why not: an error is shown as a page.
 type handler func(*visit) error
 
+// formReader reads the form of a request into its PostForm, of at most so many bytes.
+type formReader func(w http.ResponseWriter, r *http.Request, most int64) error
+
 // page makes a route for who has logged in.
 func (p *Pages) page(pattern string, fn handler) { p.signedIn(pattern, p.readForm, fn) }
 
-// signedIn is page for a form that read reads.
-func (p *Pages) signedIn(pattern string, read func(http.ResponseWriter, *http.Request) bool, fn handler) {
-	p.mux.HandleFunc(pattern, p.onceSetUp(func(w http.ResponseWriter, r *http.Request) {
-		if !read(w, r) {
-			return
-		}
+// signedIn is page for a form that read reads. Who asks is settled before a byte of it is
+// read: nobody who is not let in makes the server keep anything.
+func (p *Pages) signedIn(pattern string, read formReader, fn handler) {
+	p.handle(pattern, p.onceSetUp(func(w http.ResponseWriter, r *http.Request) {
 		enter := p.API.Enter
 		if r.Header.Get("X-Live") != "" {
 			enter = p.API.Watch
 		}
 		who, err := enter(r)
-		if sortOf(err) == problemUnauthenticated {
-			p.signInFirst(w, r)
-			return
-		}
-		v := &visit{p, w, r, who}
 		switch {
+		case sortOf(err) == problemUnauthenticated:
+			p.signInFirst(w, r, read)
 		case err != nil:
-		case r.Method == http.MethodPost && !p.ownForm(r, rest.SessionCookie):
-			v.stale()
-			return
-		case who.MustChange() && !strings.HasPrefix(r.URL.Path, "/account") && r.URL.Path != "/logout":
-			http.Redirect(w, r, "/account", http.StatusSeeOther)
-			return
+			p.problem(w, r, err)
+		case read(w, r, maxForm) != nil:
+			p.unreadable(w, r)
 		default:
-			err = fn(v)
-		}
-		if sortOf(err) == problemUnauthenticated {
-			p.signInFirst(w, r)
-		} else if err != nil {
-			v.fail(err)
+			(&visit{Pages: p, w: w, r: r, who: who}).answer(fn)
 		}
 	}))
+}
+
+// answer does what a visit is for.
+func (v *visit) answer(fn handler) {
+	var err error
+	switch {
+	case v.r.Method == http.MethodPost && !v.ownForm(v.r, rest.SessionCookie):
+		v.stale()
+	case v.who.MustChange() && !strings.HasPrefix(v.r.URL.Path, "/account") && v.r.URL.Path != "/logout":
+		http.Redirect(v.w, v.r, "/account", http.StatusSeeOther)
+	default:
+		err = fn(v)
+	}
+	if sortOf(err) == problemUnauthenticated {
+		v.signInFirst(v.w, v.r, nil)
+	} else if err != nil {
+		v.fail(err)
+	}
+}
+
+// arrived is a page that needs no session: it is for everybody whom the Protector and the
+// ration of his address let in.
+func (p *Pages) arrived(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, err := p.API.Arrive(r); err != nil {
+			p.problem(w, r, err)
+			return
+		}
+		next(w, r)
+	}
 }
 
 // onceSetUp leads to the wizard as long as the node is new.
@@ -94,16 +123,18 @@ func (p *Pages) onceSetUp(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-func (p *Pages) readForm(w http.ResponseWriter, r *http.Request) bool {
+func (p *Pages) readForm(w http.ResponseWriter, r *http.Request, most int64) error {
 	if r.Method != http.MethodPost {
-		return true
+		return nil
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil {
-		p.message(w, r, http.StatusBadRequest, "That form could not be read", "Go back and send it again; it may hold at most 512 KiB.")
-		return false
-	}
-	return true
+	r.Body = http.MaxBytesReader(w, r.Body, most)
+	return r.ParseForm()
+}
+
+// unreadable answers a form that did not come whole, or is too large.
+func (p *Pages) unreadable(w http.ResponseWriter, r *http.Request) {
+	r.PostForm = nil
+	p.message(w, r, http.StatusBadRequest, "That form could not be read", "Go back and send it again; it may hold at most "+size(maxForm)+".")
 }
 
 // token is what the forms of a session carry. It is made of the session's cookie, so it ends
@@ -132,8 +163,8 @@ func (p *Pages) ownForm(r *http.Request, cookie string) bool {
 // stale answers a form of another session: what was typed comes back, with the token of this
 // one.
 func (v *visit) stale() {
-	if id, ok := v.hold(v.r.PostForm); ok {
-		http.Redirect(v.w, v.r, withQuery(v.r.PostForm.Get("page"), "draft", id), http.StatusSeeOther)
+	if id, ok := v.hold(v.r.PostForm, v.who.Name()); ok {
+		http.Redirect(v.w, v.r, withQuery(withQuery(v.r.PostForm.Get("page"), "draft", id), "notice", "stale"), http.StatusSeeOther)
 		return
 	}
 	v.message(v.w, v.r, http.StatusForbidden, "That form is of another session", "Open the page again, look at it, and send the form anew. Nothing was changed.")
@@ -141,23 +172,25 @@ func (v *visit) stale() {
 
 // draft is a form whose session ended before it was saved.
 type draft struct {
-	path   string
-	values url.Values
+	path, by string
+	values   url.Values
 }
 
-// hold keeps a form for the page of its path.
-func (p *Pages) hold(form url.Values) (id string, ok bool) {
+// hold keeps a form for the page of its path, if whoever signed in is who it was shown to:
+// another who comes to the same machine finds nothing of it.
+func (p *Pages) hold(form url.Values, by string) (id string, ok bool) {
 	path := form.Get("page")
-	if path == "" || !localPath(path) {
+	if path == "" || !localPath(path) || form.Get("by") != by {
 		return "", false
 	}
-	return p.drafts.put(draft{path, withoutSecrets(form)}), true
+	kept := withoutSecrets(form)
+	return p.drafts.put(by, len(kept.Encode()), draft{path, by, kept}), true
 }
 
 // held is the form that was kept for this page, nil if none was.
 func (v *visit) held() url.Values {
 	d, ok := v.drafts.get(v.r.URL.Query().Get("draft"))
-	if !ok {
+	if !ok || d.by != v.who.Name() {
 		return nil
 	}
 	if u, err := url.Parse(d.path); err != nil || u.Path != v.r.URL.Path {
@@ -177,25 +210,27 @@ func withoutSecrets(form url.Values) url.Values {
 	return out
 }
 
-// signInFirst shows the log-in. A form that was sent waits in it.
-func (p *Pages) signInFirst(w http.ResponseWriter, r *http.Request) {
+// signInFirst shows the log-in. A form that was sent waits in it; read reads the form, and is
+// nil where it was read before.
+func (p *Pages) signInFirst(w http.ResponseWriter, r *http.Request, read formReader) {
 	if r.URL.Path == "/logout" {
 		http.Redirect(w, r, "/login", http.StatusSeeOther)
 		return
 	}
-	ask := loginForm{Next: r.URL.RequestURI()}
-	if r.Method == http.MethodPost {
-		ask.Next = r.PostForm.Get("page")
-		if ask.Next != "" {
-			ask.Held = withoutSecrets(r.PostForm).Encode()
-		}
-		ask.Ended = true
-	} else if _, err := r.Cookie(rest.SessionCookie); err == nil {
-		ask.Ended = true
-	}
 	if r.Header.Get("X-Part") != "" {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
+	}
+	ask := loginForm{Next: r.URL.RequestURI()}
+	if r.Method == http.MethodPost {
+		ask.Next, ask.Ended = "/", true
+		if read != nil && read(w, r, maxStranger) != nil {
+			ask.TooLarge, r.PostForm = true, nil
+		} else {
+			ask.keep(r.PostForm)
+		}
+	} else if _, err := r.Cookie(rest.SessionCookie); err == nil {
+		ask.Ended = true
 	}
 	if r.Method == http.MethodGet && !ask.Ended {
 		http.Redirect(w, r, withQuery("/login", "next", ask.Next), http.StatusSeeOther)
@@ -214,7 +249,22 @@ func (v *visit) redirect(to, notice string) error {
 }
 
 func withQuery(path, name, value string) string {
-	return path + "?" + url.Values{name: {value}}.Encode()
+	before := "?"
+	if strings.Contains(path, "?") {
+		before = "&"
+	}
+	return path + before + url.Values{name: {value}}.Encode()
+}
+
+// cameFrom is the page on which a form was sent: the one that takes it again, or the one to go
+// back to. It is empty where the form names none.
+func cameFrom(form url.Values) string {
+	for _, name := range []string{"page", "back"} {
+		if path := form.Get(name); path != "" && localPath(path) {
+			return path
+		}
+	}
+	return ""
 }
 
 // localPath tells a path of this server from an address of another.

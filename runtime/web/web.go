@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"ss-setup/runtime/rest"
@@ -78,10 +79,16 @@ type Pages struct {
 	secrets *shelf[shown]
 	// tables are files of users that were looked at and wait to be imported.
 	tables *shelf[*csvUsers]
+	// jobs go on when the page that began them is gone, until ending is done.
+	jobs   sync.WaitGroup
+	ending context.Context
+	end    context.CancelFunc
 	wizard wizard
 	vault  vault
 	node   nodeFacts
 	mux    *http.ServeMux
+	// patterns are those of mux, for a test that no address means two things.
+	patterns []string
 }
 
 // New makes the pages.
@@ -94,9 +101,12 @@ func New(o Options) *Pages {
 	}
 	p := &Pages{
 		Options: o, assets: newAssets(), mux: http.NewServeMux(),
-		drafts: newShelf[draft](o.Now, 15*time.Minute, 200), halves: newShelf[half](o.Now, 3*time.Minute, 200),
-		secrets: newShelf[shown](o.Now, 5*time.Minute, 200), tables: newShelf[*csvUsers](o.Now, 15*time.Minute, 10),
+		drafts:  newShelf[draft](o.Now, 15*time.Minute, room{most: 200, each: 20, bytes: 2 << 20}),
+		halves:  newShelf[half](o.Now, 3*time.Minute, room{most: 200, each: 20, bytes: 1 << 20}),
+		secrets: newShelf[shown](o.Now, 5*time.Minute, room{most: 200, each: 20, bytes: 1 << 20}),
+		tables:  newShelf[*csvUsers](o.Now, 15*time.Minute, room{most: 40, each: 4, bytes: 4 * maxCSV}),
 	}
+	p.ending, p.end = context.WithCancel(context.Background())
 	_, _ = rand.Read(p.csrfKey[:]) // never fails
 	p.render = newRenderer(p)
 	p.routes()
@@ -106,17 +116,22 @@ func New(o Options) *Pages {
 // ServeHTTP answers every path that is not the REST interface's or a probe's.
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.mux.ServeHTTP(w, r) }
 
+func (p *Pages) handle(pattern string, fn http.HandlerFunc) {
+	p.patterns = append(p.patterns, pattern)
+	p.mux.HandleFunc(pattern, fn)
+}
+
 // routes is the map of the pages.
 func (p *Pages) routes() {
-	p.mux.HandleFunc("GET /static/{name}", p.assets.serve)
-	p.mux.HandleFunc("GET "+SetupPath, p.whileNew(p.showWizard))
-	p.mux.HandleFunc("POST "+SetupPath, p.whileNew(p.stepWizard))
-	p.mux.HandleFunc("GET "+donePath, p.showDone)
-	p.mux.HandleFunc("POST "+donePath, p.keptCodes)
-	p.mux.HandleFunc("GET /login", p.onceSetUp(p.showLogin))
-	p.mux.HandleFunc("POST /login", p.onceSetUp(p.login))
-	p.mux.HandleFunc("POST /theme", p.setTheme)
-	p.mux.HandleFunc("GET /help", p.help)
+	p.handle("GET /static/{name}", p.assets.serve)
+	p.handle("GET "+SetupPath, p.whileNew(p.arrived(p.showWizard)))
+	p.handle("POST "+SetupPath, p.whileNew(p.stepWizard))
+	p.handle("GET "+donePath, p.arrived(p.showDone))
+	p.handle("POST "+donePath, p.arrived(p.keptCodes))
+	p.handle("GET /login", p.onceSetUp(p.arrived(p.showLogin)))
+	p.handle("POST /login", p.onceSetUp(p.login))
+	p.handle("POST /theme", p.arrived(p.setTheme))
+	p.handle("GET /help", p.arrived(p.help))
 
 	p.page("POST /logout", p.logout)
 	p.page("GET /{$}", p.overview)
@@ -136,7 +151,9 @@ func (p *Pages) routes() {
 	}
 	p.page("GET /users", p.usersOfSomeSite)
 	p.page("GET /sites/{site}/users.csv", p.exportUsers)
-	p.page("POST /sites/{site}/users/bulk", p.bulk)
+	// Not below users: one of them may be called like anything.
+	p.page("GET /sites/{site}/bulk-users", p.bulk)
+	p.page("POST /sites/{site}/bulk-users", p.bulk)
 	p.page("GET /sites/{site}/import-users", p.showImport)
 	p.signedIn("POST /sites/{site}/import-users", p.readParts, p.importUsers)
 	p.page("GET /sites/{site}/sessions", p.sessions)
@@ -151,5 +168,5 @@ func (p *Pages) routes() {
 	for _, res := range resources() {
 		p.resource(res)
 	}
-	p.mux.HandleFunc("/", p.nowhere)
+	p.handle("/", p.arrived(p.nowhere))
 }

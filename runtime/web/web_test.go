@@ -61,8 +61,14 @@ func TestABannedAddressReachesNoPage(t *testing.T) {
 	w := furnished(t)
 	b := w.as("sa")
 	w.guard.banned = true
-	b.get("/sites").says(http.StatusForbidden, "The address is banned")
-	b.get("/login").send(url.Values{"name": {"sa"}, "password": {goodPassword}}).says(http.StatusForbidden, "banned")
+	for _, path := range []string{"/", "/sites", "/login", "/help", "/account", donePath, "/nowhere"} {
+		b.get(path).says(http.StatusForbidden, "The address is banned")
+	}
+	b.post("/login", url.Values{"name": {"sa"}, "password": {goodPassword}}).says(http.StatusForbidden, "banned")
+	b.post("/theme", url.Values{"theme": {"dark"}}).says(http.StatusForbidden, "banned")
+	fresh := newWorld(t)
+	fresh.guard.banned = true
+	fresh.browser().get(SetupPath).says(http.StatusForbidden, "banned").post(SetupPath, url.Values{"code": {"GOOD-CODE"}}).says(http.StatusForbidden, "banned")
 }
 
 func TestTheSessionCookieIsOneThatNoScriptAndNoOtherSiteCanUse(t *testing.T) {

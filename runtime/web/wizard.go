@@ -16,6 +16,7 @@ import (
 
 	"ss-setup/runtime/auth"
 	"ss-setup/runtime/model"
+	"ss-setup/runtime/rest"
 	"ss-setup/runtime/setup"
 	"ss-setup/runtime/setup/answers"
 )
@@ -323,11 +324,17 @@ func stepPath(step int) string { return withQuery(SetupPath, "step", strconv.Ito
 
 // stepWizard takes a setup code, or a step.
 func (p *Pages) stepWizard(w http.ResponseWriter, r *http.Request) {
-	if !p.readForm(w, r) {
+	who, err := p.API.Arrive(r)
+	if err != nil {
+		p.problem(w, r, err)
+		return
+	}
+	if p.readForm(w, r, maxStranger) != nil {
+		p.unreadable(w, r)
 		return
 	}
 	if r.PostForm.Has("code") && !r.PostForm.Has("step") {
-		p.redeem(w, r)
+		p.redeem(w, r, who)
 		return
 	}
 	token, expires, ok := p.setupSession(r)
@@ -380,13 +387,8 @@ func keep(all values, sections []section, sent url.Values) {
 }
 
 // redeem opens the wizard with a setup code.
-func (p *Pages) redeem(w http.ResponseWriter, r *http.Request) {
+func (p *Pages) redeem(w http.ResponseWriter, r *http.Request, who *rest.Visitor) {
 	f := codeForm{Typed: r.PostForm.Get("code"), Carry: r.PostForm.Get("carry")}
-	who, err := p.API.Arrive(r)
-	if err != nil {
-		p.problem(w, r, err)
-		return
-	}
 	session, err := p.Codes.Redeem(f.Typed, who.From())
 	var wait *setup.TooManyError
 	switch {
@@ -711,7 +713,8 @@ func (p *Pages) doneHere(r *http.Request) *doneData {
 
 // keptCodes takes away the recovery codes that the last page shows.
 func (p *Pages) keptCodes(w http.ResponseWriter, r *http.Request) {
-	if !p.readForm(w, r) {
+	if p.readForm(w, r, maxStranger) != nil {
+		p.unreadable(w, r)
 		return
 	}
 	if p.doneHere(r) != nil && p.ownForm(r, setupCookie) {

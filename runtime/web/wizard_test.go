@@ -42,7 +42,7 @@ func TestAWrongSetupCodeIsAnsweredWithInvalidOTPAndTheCure(t *testing.T) {
 	}
 	b.send(url.Values{"code": {strings.Repeat("A", 1<<20)}}).says(http.StatusBadRequest)
 	w.guard.banned = true
-	b.get(SetupPath).send(url.Values{"code": {"GOOD-CODE"}}).says(http.StatusForbidden, "banned")
+	b.get(SetupPath).says(http.StatusForbidden, "banned").post(SetupPath, url.Values{"code": {"GOOD-CODE"}}).says(http.StatusForbidden, "banned")
 }
 
 func TestTheWizardMakesWhatItWasTold(t *testing.T) {

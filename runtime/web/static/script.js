@@ -36,7 +36,7 @@ async function part(place, url, live) {
     return;
   }
   if (mine !== asking) return;
-  if (answer.status === 401) return location.reload();
+  if (answer.status === 401) return over(place);
   if (!answer.ok) {
     if (!live) say(`The server could not show that (${answer.status}). Try again in a moment.`, true);
     return;
@@ -48,6 +48,21 @@ async function part(place, url, live) {
   dress(place);
   if (!live || place.dataset.while) say(place.querySelector("[data-say]")?.innerText ?? "");
   if (focused) place.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+}
+
+// over tells that the session is over. A page on which something was typed stays as it is: what
+// is typed outlives the session when it is sent, and only then.
+const typedIn = () => [...document.forms].some((form) => form.touched);
+function over(place) {
+  if (!typedIn()) return location.reload();
+  place.over = true;
+  if (document.getElementById("over")) return;
+  const banner = document.createElement("p");
+  banner.id = "over";
+  banner.className = "banner info";
+  banner.setAttribute("role", "status");
+  banner.textContent = "Your session is over. What you typed stays here: save it, sign in when you are asked to, and go on.";
+  place.prepend(banner);
 }
 
 function searches() {
@@ -68,7 +83,8 @@ function searches() {
 function lives() {
   const place = document.querySelector("[data-every]");
   if (!place) return;
-  setInterval(() => {
+  const again = setInterval(() => {
+    if (place.over) return clearInterval(again);
     // Who reads with the keyboard, or has selected something, is not disturbed.
     if (place.dataset.while && !place.querySelector(place.dataset.while)) return; // what was waited for is done
     if (document.hidden || place.contains(document.activeElement) || String(getSelection())) return;
@@ -140,12 +156,27 @@ document.addEventListener("click", async (event) => {
 });
 
 // A form that was changed is not left by accident, and is sent once.
-for (const form of document.querySelectorAll("form.edit")) {
-  form.addEventListener("input", () => { form.touched = true; });
-  addEventListener("beforeunload", (event) => { if (form.touched) event.preventDefault(); });
-}
+document.addEventListener("input", (event) => {
+  const form = event.target.form;
+  if (form && form.method === "post") form.touched = true;
+});
+addEventListener("beforeunload", (event) => {
+  if ([...document.querySelectorAll("form.edit")].some((form) => form.touched)) event.preventDefault();
+});
+// Another colour takes nothing away of what was typed, or where one was.
+document.addEventListener("submit", async (event) => {
+  const form = event.target, chosen = event.submitter?.value;
+  if (!form.matches(".theme") || !chosen) return;
+  event.preventDefault();
+  const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams({ theme: chosen, page: "/help" }) }).catch(() => null);
+  if (!answer?.ok) return;
+  document.documentElement.dataset.theme = chosen;
+  for (const button of form.querySelectorAll("[name=theme]")) button.setAttribute("aria-pressed", String(button.value === chosen));
+});
+
 document.addEventListener("submit", (event) => {
   const form = event.target;
+  if (form.matches(".theme")) return;
   form.touched = false;
   if (form.method !== "post") return;
   if (form.sent) event.preventDefault();

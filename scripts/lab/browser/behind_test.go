@@ -163,7 +163,10 @@ func others(s *server, b *tab) {
 	}
 	signIn("vera")
 	for _, page := range []struct{ name, path string }{
-		{"71-reader", "/"}, {"72-reader-users", "/sites/main/users"}, {"73-reader-user", "/sites/main/users/anna"}, {"74-reader-site", "/sites/main"},
+		{"71-reader", "/"},
+		{"72-reader-users", "/sites/main/users"},
+		{"73-reader-user", "/sites/main/users/anna"},
+		{"74-reader-site", "/sites/main"},
 		{"75-not-allowed", "/superadmins"},
 	} {
 		other.goTo(s.base + page.path)

@@ -136,6 +136,56 @@ func walk(s *server, b *tab) {
 	b.says("it is no size")
 	b.look("31-wrong")
 	conflict(s, b)
+	colours(s, b)
+	sessionOver(s, b)
+}
+
+// typing types into an input as a person does, with what scripts hear of it.
+func typing(b *tab, name, text string) {
+	b.t.Helper()
+	script := fmt.Sprintf(`(() => { const e = document.querySelector('main [name=%q]'); e.value = %q; e.dispatchEvent(new Event("input", {bubbles: true})); })()`, name, text)
+	if err := b.eval(script, nil); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// colours changes the scheme below a form in which something was typed.
+func colours(s *server, b *tab) {
+	b.t.Helper()
+	b.goTo(s.base + "/sites/main?x=1")
+	typing(b, "title", "typed before")
+	if err := b.eval(`document.querySelector('.theme [value=dark]').click()`, nil); err != nil {
+		b.t.Fatal(err)
+	}
+	b.until("dark page with what was typed", `document.documentElement.dataset.theme === "dark" && document.querySelector("main [name=title]").value === "typed before" && location.search === "?x=1"`)
+	if err := b.eval(`document.querySelector('.theme [value=auto]').click()`, nil); err != nil {
+		b.t.Fatal(err)
+	}
+	b.until("page as the system", `document.documentElement.dataset.theme === "auto"`)
+	if err := b.eval(`document.querySelector("form.edit").touched = false`, nil); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// sessionOver ends the session below a form in which something was typed: the live part of the
+// page finds it, and the form stays.
+func sessionOver(s *server, b *tab) {
+	b.t.Helper()
+	b.goTo(s.base + "/sites/main")
+	typing(b, "ssh.banner", "typed for an hour")
+	var ok bool
+	end := `fetch("/logout", {method: "POST", body: new URLSearchParams(new FormData(document.querySelector('form[action="/logout"]')))}).then((r) => r.ok)`
+	if err := b.eval(end, &ok); err != nil || !ok {
+		b.t.Fatal(ok, err)
+	}
+	b.until("banner beside what was typed", `document.getElementById("over") && document.querySelector("main [name='ssh.banner']").value === "typed for an hour"`)
+	b.look("33-session-over")
+	b.press("Save changes")
+	b.says("what you typed waits here")
+	b.fill(map[string]string{"name": "sa", "password": adminPassword})
+	b.press("Sign in")
+	b.says("You are signed in again")
+	b.until("what was typed", `document.querySelector("main [name='ssh.banner']").value === "typed for an hour"`)
 }
 
 // conflict has two windows change one user.

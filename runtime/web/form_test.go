@@ -1,0 +1,191 @@
+package web
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"ss-setup/runtime/engine"
+	"ss-setup/runtime/model"
+	"ss-setup/runtime/rest"
+)
+
+// site and admin read an object.
+func (w *world) site(name string) (s *model.Site) {
+	w.t.Helper()
+	check(w.t, w.engine.Read(func(r *engine.Reader) (err error) {
+		s, err = engine.Sites.Get(r, "", name)
+		return err
+	}))
+	return s
+}
+
+func (w *world) admin(name string) (a *model.Admin) {
+	w.t.Helper()
+	check(w.t, w.engine.Read(func(r *engine.Reader) (err error) {
+		a, err = engine.Admins.Get(r, "", name)
+		return err
+	}))
+	return a
+}
+
+func TestAListKeepsTheOrderOfItsPreferences(t *testing.T) {
+	w := furnished(t)
+	reversed := []string{model.Ciphers[1].Name, model.Ciphers[0].Name}
+	w.write(&model.Site{Head: model.Head{Name: "third"}, SSH: model.SSH{Ciphers: reversed}})
+	b := w.as("sa").get("/sites/third").send(url.Values{"title": {"x"}}).says(http.StatusOK, "Saved")
+	if got := w.site("third").SSH.Ciphers; !slices.Equal(got, reversed) {
+		t.Errorf("%v", got)
+	}
+	other := []string{reversed[1], reversed[0]}
+	b.send(url.Values{"ssh.ciphers": {other[0] + "\r\n" + other[1]}}).says(http.StatusOK, "Saved")
+	if got := w.site("third").SSH.Ciphers; !slices.Equal(got, other) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestWhatAFormHasNoBoxForStaysWhenSomethingElseChanges(t *testing.T) {
+	w := furnished(t)
+	var all []model.Object
+	for i := range mostChoices {
+		all = append(all, &model.Site{Head: model.Head{Name: fmt.Sprintf("a%03d", i)}})
+	}
+	w.write(all...)
+	b := w.as("sa").get("/admins/otto").says(http.StatusOK, `value="main" checked`)
+	b.send(url.Values{"email": {"otto@example.com"}}).says(http.StatusOK, "Saved")
+	if got := w.admin("otto"); !slices.Equal(got.Sites, []string{"main"}) || got.Email != "otto@example.com" {
+		t.Errorf("%+v", got)
+	}
+	// It can be taken away like the others.
+	b.send(url.Values{"sites": {"a001"}}).says(http.StatusOK, "Saved")
+	if got := w.admin("otto").Sites; !slices.Equal(got, []string{"a001"}) {
+		t.Error(got)
+	}
+}
+
+func TestRightsInAnotherOrderAreNoChangeAndNoConflict(t *testing.T) {
+	w := furnished(t)
+	vera := w.admin("vera")
+	vera.Rights.View = []model.Kind{model.KindVFS, model.KindUser, model.KindSite}
+	first := w.as("sa").get("/admins/vera")
+	before := w.admin("vera").Rev
+	first.send(nil).says(http.StatusOK, "Nothing was changed")
+	if got := w.admin("vera").Rev; got != before {
+		t.Errorf("revision %d after %d", got, before)
+	}
+	w.write(vera)
+	first.get("/admins/vera").send(url.Values{"email": {"vera@example.com"}}).says(http.StatusOK, "Saved")
+	if got := w.admin("vera").Rights.View; len(got) != 3 {
+		t.Error(got)
+	}
+}
+
+// privateKey is a new key, encrypted if there is a passphrase.
+func privateKey(t *testing.T, passphrase string) string {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	check(t, err)
+	var block *pem.Block
+	if passphrase == "" {
+		block, err = ssh.MarshalPrivateKey(key, "")
+	} else {
+		block, err = ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte(passphrase))
+	}
+	check(t, err)
+	return string(pem.EncodeToMemory(block))
+}
+
+func TestAPrivateHostKeyGoesInAndNeverComesOut(t *testing.T) {
+	w := furnished(t)
+	key := privateKey(t, "of the key")
+	line := strings.Split(key, "\n")[2]
+	typed := url.Values{"name": {"old"}, "algorithm": {""}, "private.clear": {key}, "passphrase.clear": {"not that one"}}
+	b := w.as("otto").get("/sites/main/new/hostkeys").send(typed)
+	b.says(http.StatusUnprocessableEntity, `id="f-private-clear-wrong"`).keepsQuiet(line, "not that one")
+	w.pass(time.Hour)
+	b.send(typed).says(http.StatusUnauthorized, "what you typed waits here").keepsQuiet("OPENSSH", url.QueryEscape(line), "not that one", "not+that")
+	b.send(url.Values{"name": {"otto"}, "password": {goodPassword}}).says(http.StatusOK, `value="old"`).keepsQuiet(line, "not that one")
+	typed.Set("passphrase.clear", "of the key")
+	b.send(typed).says(http.StatusOK, "Made.").keepsQuiet(line)
+}
+
+// typeAt is the type of a place in the JSON form of a type; nil if it has none.
+func typeAt(t reflect.Type, place string) (found reflect.Type, writeOnly bool) {
+	for _, part := range strings.Split(place, ".") {
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		f, ok := jsonField(t, part)
+		if !ok {
+			return nil, false
+		}
+		t, writeOnly = f.Type, f.Tag.Get("writeOnly") == "true"
+	}
+	return t, writeOnly
+}
+
+func jsonField(t reflect.Type, name string) (reflect.StructField, bool) {
+	if t.Kind() != reflect.Struct {
+		return reflect.StructField{}, false
+	}
+	for _, f := range reflect.VisibleFields(t) {
+		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name {
+			return f, true
+		}
+	}
+	return reflect.StructField{}, false
+}
+
+func TestEverySecretHasAnInputThatKeepsIt(t *testing.T) {
+	w := furnished(t)
+	var v *visit
+	w.pages.page("GET /test/{site}", func(now *visit) error { v = now; return nil })
+	w.as("sa").get("/test/main")
+	for _, res := range resources() {
+		for _, tree := range []map[string]any{nil, {}} {
+			sections, err := res.sections(v, "main", tree)
+			check(t, err)
+			made := reflect.TypeOf(res.kind.New())
+			if res.kind == model.KindHostKey && tree == nil {
+				made = reflect.TypeFor[rest.NewHostKey]()
+			}
+			for _, field := range fieldsOf(sections) {
+				found, writeOnly := typeAt(made, field.place())
+				if found == nil {
+					t.Errorf("%s: there is no %s", res.kind, field.Name)
+					continue
+				}
+				secret := writeOnly || found == reflect.TypeFor[model.Secret]() || found == reflect.TypeFor[model.Password]()
+				if clear := strings.HasSuffix(field.Name, ".clear"); secret != field.secret() || secret != clear {
+					t.Errorf("%s: %s is a secret: %v; its input keeps it: %v, its name says so: %v", res.kind, field.Name, secret, field.secret(), clear)
+				}
+			}
+		}
+	}
+}
+
+func TestAPasswordThatIsNotKeptIsAskedForAgain(t *testing.T) {
+	w := furnished(t)
+	b := w.as("otto").get("/sites/main/new/users")
+	for _, typo := range []url.Values{{"email": {"no address"}}, {"quota.hard": {"many"}, "email": {"carl@example.com"}}} {
+		typo.Set("name", "carl")
+		typo.Set("password.clear", goodPassword)
+		b.send(typo).says(http.StatusUnprocessableEntity, `id="f-password-clear-wrong"`, "Type it again: it is not kept here", `href="#f-password-clear"`).keepsQuiet(goodPassword)
+	}
+	b.send(url.Values{"quota.hard": {""}, "password.clear": {goodPassword}}).says(http.StatusOK, "Made.")
+	if w.user("carl").Password.Hash == "" {
+		t.Error("a user without the password that was typed")
+	}
+	b.send(url.Values{"quota.hard": {"many"}, "password.clear": {"another battery"}}).says(http.StatusUnprocessableEntity, "Type it again")
+	b.send(url.Values{"quota.hard": {"many"}}).says(http.StatusUnprocessableEntity).keepsQuiet("Type it again")
+}

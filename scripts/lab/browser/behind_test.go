@@ -227,6 +227,7 @@ func codeOf(b *tab, secret string) string {
 func withoutScript(s *server, b *tab) {
 	b.t.Helper()
 	b.do("Emulation.setScriptExecutionDisabled", map[string]any{"value": true}, nil)
+	b.scriptless = true
 	b.goTo(s.base + "/sites/main/users")
 	b.until("page without a script", `!document.documentElement.classList.contains("scripted")`)
 	b.do("Emulation.setDeviceMetricsOverride", map[string]any{"width": 400, "height": 860, "deviceScaleFactor": 1, "mobile": false}, nil)
@@ -258,4 +259,5 @@ func withoutScript(s *server, b *tab) {
 	b.send()
 	b.says("Readable for everybody")
 	b.do("Emulation.setScriptExecutionDisabled", map[string]any{"value": false}, nil)
+	b.scriptless = false
 }

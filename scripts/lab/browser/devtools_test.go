@@ -28,6 +28,8 @@ type tab struct {
 	t       *testing.T
 	out     *os.File
 	session string
+	// scriptless is set while pages run no scripts: promises are never kept then.
+	scriptless bool
 
 	mu      sync.Mutex
 	last    int
@@ -177,7 +179,7 @@ func (b *tab) eval(script string, into any) error {
 		Result           struct{ Value json.RawMessage }
 		ExceptionDetails *struct{ Exception struct{ Description string } }
 	}
-	err := b.try("Runtime.evaluate", map[string]any{"expression": script, "returnByValue": true, "awaitPromise": true}, &out)
+	err := b.try("Runtime.evaluate", map[string]any{"expression": script, "returnByValue": true, "awaitPromise": !b.scriptless}, &out)
 	if err == nil && out.ExceptionDetails != nil {
 		err = errors.New(out.ExceptionDetails.Exception.Description)
 	}

@@ -136,4 +136,3 @@ func fetch(addr, user string, method ssh.AuthMethod) (text string, err error) {
 	content, err := io.ReadAll(f)
 	return string(content), err
 }
-

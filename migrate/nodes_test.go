@@ -35,7 +35,9 @@ func TestOfSeveralNodesNoneIsTakenUnasked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := importPath(t, cluster.zip(t), c.o)
-			guess := func(l report.Line) bool { return l.Rule == report.Nodes && strings.Contains(l.What, "nothing says which") }
+			guess := func(l report.Line) bool {
+				return l.Rule == report.Nodes && strings.Contains(l.What, "nothing says which")
+			}
 			asked := false
 			for _, l := range got.report.Losses() {
 				asked = asked || guess(l)

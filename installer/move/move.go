@@ -52,8 +52,8 @@ type List struct {
 	Format int       `json:"format"`
 	Made   time.Time `json:"made"`
 	// Host is the name of the old machine, Node that of the server on it.
-	Host    string `json:"host"`
-	Node    string `json:"node,omitempty"`
+	Host string `json:"host"`
+	Node string `json:"node,omitempty"`
 	// OS is its operating system, as runtime.GOOS has it.
 	OS      string `json:"os"`
 	Version string `json:"version"`

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"ss-setup/scripts/lab"
 )
@@ -41,7 +40,7 @@ func (b *box) takes(from *box, folder string) {
 
 func TestAServerMovesToAnotherMachineWithEverything(t *testing.T) {
 	old := boot(t, lab.Options{IP: "10.77.0.61"}, "7.0.0")
-	old.must("7.0.0", "install", "-S", "--web-port", "7443", "--health-timeout", healthTimeout.String())
+	old.must("7.0.0", "install", "-S", "--license-port", "2390", "--health-timeout", healthTimeout.String())
 	old.MustExec("sh", "-c", "mkdir /etc/ss-server/known-keys && echo '# ours' > /etc/ss-server/known-keys/list.txt")
 	a := old.api()
 	a.furnish()
@@ -77,7 +76,6 @@ func TestAServerMovesToAnotherMachineWithEverything(t *testing.T) {
 	b := boot(t, lab.Options{IP: "10.77.0.62"}, "7.0.0")
 	b.takes(old, "/root/move")
 	in := []string{"move-in", "/root/move", "-S", "--health-timeout", healthTimeout.String()}
-	before := b.look()
 	if r := b.want(7, "7.0.0", in...); !strings.Contains(r.stderr, "/srv/files is not here") || !strings.Contains(r.stderr, "/srv/vault is not here") {
 		t.Errorf("%s", r)
 	}
@@ -85,8 +83,8 @@ func TestAServerMovesToAnotherMachineWithEverything(t *testing.T) {
 	b.takes(old, "/srv/vault")
 	// Somebody has the old machine serve again: the new one asks.
 	old.MustExec("systemctl", "start", "ss-server")
-	old.serves7443(recoveryTime)
-	if r := b.want(2, "7.0.0", in...); !strings.Contains(r.stderr, "10.77.0.61:7443") {
+	old.serves(recoveryTime, "7.0.0")
+	if r := b.want(2, "7.0.0", in...); !strings.Contains(r.stderr, "10.77.0.61:6443") {
 		t.Errorf("%s", r)
 	}
 	old.MustExec("systemctl", "stop", "ss-server")
@@ -94,7 +92,6 @@ func TestAServerMovesToAnotherMachineWithEverything(t *testing.T) {
 	if r := b.want(7, "7.0.0", "move-in", "/root/cut", "-S"); !strings.Contains(r.stderr, "copy it again") {
 		t.Errorf("%s", r)
 	}
-	_ = before
 
 	r = b.must("7.0.0", "move-in", "/root/move", "--health-timeout", healthTimeout.String())
 	if !strings.Contains(r.stdout, "are in force") {
@@ -107,17 +104,12 @@ func TestAServerMovesToAnotherMachineWithEverything(t *testing.T) {
 		t.Errorf("the host keys were %s and are %s", hostKey, now)
 	}
 	b.MustExec("grep", "-q", "ours", "/etc/ss-server/known-keys/list.txt")
-	b.serves7443(recoveryTime)
+	b.serves(recoveryTime, "7.0.0")
+	b.MustExec("grep", "-q", "2390", "/etc/ss-server/licensed.toml")
 	b.must("7.0.0", "verify")
 	if r := b.setup("7.0.0", in...); r.code != 7 {
 		t.Errorf("a second time: %s", r)
 	}
-}
-
-// serves7443 waits for the web interface at that port.
-func (b *box) serves7443(within time.Duration) {
-	b.t.Helper()
-	b.MustExec("sh", "-c", fmt.Sprintf("for i in $(seq %d); do curl -sk https://127.0.0.1:7443/healthz && exit; sleep 1; done; exit 1", int(within.Seconds())))
 }
 
 func TestAKilledMoveOutServesAsBeforeOrHasMovedOut(t *testing.T) {

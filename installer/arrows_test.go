@@ -15,7 +15,8 @@ var arrows = map[string][]string{
 	"installer/receipt": {},
 	"installer/answers": {"runtime/config", "runtime/setup/answers"},
 	"installer/support": {},
-	"installer/step":    {"installer/machine", "installer/txn", "installer/bundle", "installer/receipt", "runtime/config"},
+	"installer/move":    {"runtime/backup", "runtime/model"},
+	"installer/step":    {"installer/machine", "installer/txn", "installer/bundle", "installer/receipt", "installer/move", "runtime/config"},
 	"installer/plan":    {"installer/step", "installer/machine", "installer/txn", "installer/bundle", "installer/receipt", "runtime/config", "runtime/service"},
 	// The one part of ss-setup that knows importers.
 	"installer/plan/legacy": {"migrate", "migrate/", "runtime/hostkey"},

@@ -95,15 +95,7 @@ func TestAUserOfOpenSSHLogsInOverSFTPWithPasswordAndKey(t *testing.T) {
 	must(t, os.Chmod(filepath.Join(root, "home", "anna", ".ssh", "authorized_keys2"), 0o666))
 	m := newMachine(t)
 	m.imports(t, root)
-	st, err := m.Schema.Open(m.Data)
-	must(t, err)
-	ring, err := keyring.Open(m.KeyRing())
-	must(t, err)
-	e, err := engine.Open(engine.Options{Store: st, Sealer: seal.New(ring), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
-	must(t, err)
-	manager, err := sites.Start(sites.Options{Engine: e, Ring: ring, Open: func() bool { return true }, Log: slog.New(slog.DiscardHandler), Events: func(sftpd.Event) {}})
-	must(t, err)
-	defer func() { must(t, errors.Join(manager.Close(), e.Close(), st.Close())) }()
+	defer m.serves(t)()
 	for name, c := range map[string]struct {
 		method ssh.AuthMethod
 		in     bool
@@ -114,7 +106,7 @@ func TestAUserOfOpenSSHLogsInOverSFTPWithPasswordAndKey(t *testing.T) {
 		"narrow key":                     {ssh.PublicKeys(narrow), false},
 		"a key that anybody could write": {ssh.PublicKeys(open), false},
 	} {
-		conn, err := dial(addr.String(), c.method)
+		conn, err := dial(addr.String(), "anna", c.method)
 		if (err == nil) != c.in {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -134,6 +126,20 @@ func TestAUserOfOpenSSHLogsInOverSFTPWithPasswordAndKey(t *testing.T) {
 	}
 }
 
+// serves starts the sites of the machine.
+func (m *machine) serves(t *testing.T) (stop func()) {
+	t.Helper()
+	st, err := m.Schema.Open(m.Data)
+	must(t, err)
+	ring, err := keyring.Open(m.KeyRing())
+	must(t, err)
+	e, err := engine.Open(engine.Options{Store: st, Sealer: seal.New(ring), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	manager, err := sites.Start(sites.Options{Engine: e, Ring: ring, Open: func() bool { return true }, Log: slog.New(slog.DiscardHandler), Events: func(sftpd.Event) {}})
+	must(t, err)
+	return func() { must(t, errors.Join(manager.Close(), e.Close(), st.Close())) }
+}
+
 func newSigner(t *testing.T) ssh.Signer {
 	t.Helper()
 	k, err := hostkey.Generate(ssh.KeyAlgoED25519)
@@ -144,8 +150,8 @@ func newSigner(t *testing.T) ssh.Signer {
 }
 
 // dial waits for the site to listen.
-func dial(addr string, method ssh.AuthMethod) (conn *ssh.Client, err error) {
-	config := &ssh.ClientConfig{User: "anna", Auth: []ssh.AuthMethod{method}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), Timeout: 20 * time.Second}
+func dial(addr, user string, method ssh.AuthMethod) (conn *ssh.Client, err error) {
+	config := &ssh.ClientConfig{User: user, Auth: []ssh.AuthMethod{method}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), Timeout: 20 * time.Second}
 	for range 100 {
 		conn, err = ssh.Dial("tcp", addr, config)
 		if refused := (*net.OpError)(nil); !errors.As(err, &refused) {

@@ -243,7 +243,7 @@ func (s *session) rememberFailure(encoded json.RawMessage, res txn.Result) {
 	if err := json.Unmarshal(encoded, &meta); err != nil || meta.From == "" {
 		return
 	}
-	if meta.Action == plan.ActionRollback || meta.Action == plan.ActionRepair {
+	if slices.Contains([]string{plan.ActionRollback, plan.ActionRepair, plan.ActionStay}, meta.Action) {
 		return
 	}
 	state, err := step.LoadState(s.m.FS)
@@ -331,6 +331,10 @@ func success(p *plan.Proposal) string {
 		}
 		return fmt.Sprintf("SS Server %s is in force again, as generation %d; to go forward again, install %s: its data of then stay in generation %d",
 			p.To, p.Generation, p.From, p.Previous)
+	case plan.ActionMoveOut:
+		return "this machine does not serve any more, nor after a restart; what moves is packed and was checked"
+	case plan.ActionStay:
+		return "this machine serves again"
 	case "forget":
 		return fmt.Sprintf("generation %d was removed", p.Generation)
 	}

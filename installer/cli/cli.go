@@ -111,6 +111,8 @@ func (p *programme) verbs() []*cli.Command {
 		p.verb("install", "install, update or repair, whatever is to be done here", installFlags(), (*session).install),
 		p.verb("uninstall", "remove SS Server; its data stay unless --purge is given", uninstallFlags(), (*session).uninstall),
 		p.verb("rollback", "go back to the previous generation: release and data", changeFlags(), (*session).rollback),
+		p.verb(moveOutVerb, "stop serving here and put what moves to another machine into a new FOLDER", moveOutFlags(), (*session).moveOut),
+		p.verb(moveInVerb, "install with everything that another machine had, from the FOLDER of its move-out", moveInFlags(), (*session).moveIn),
 		p.verb("forget", "remove a generation that was set aside", changeFlags(), (*session).forget),
 		p.verb("recover", "finish or undo an interrupted run", recoverFlags(), (*session).recover),
 		p.reading("status", "what is installed, and how it is", jsonFlags(), (*session).status),
@@ -134,7 +136,7 @@ func (p *programme) verb(name, usage string, flags []cli.Flag, do func(*session,
 		if first, err = takeAnswers(c); err != nil {
 			return err
 		}
-		if err := checkFlags(c, p.args); err != nil || name == "forget" {
+		if err := checkFlags(c, p.args); err != nil || arguments[name] != "" {
 			return err
 		}
 		return noArguments(c, p.args)
@@ -144,18 +146,23 @@ func (p *programme) verb(name, usage string, flags []cli.Flag, do func(*session,
 		if err != nil {
 			return err
 		}
-		if name == "forget" {
-			if set.generation, err = oneGeneration(c); err != nil {
-				return err
-			}
+		switch name {
+		case "forget":
+			set.generation, err = oneGeneration(c)
+		case moveOutVerb, moveInVerb:
+			set.folder, err = oneFolder(c)
+		}
+		if err != nil {
+			return err
 		}
 		return p.perform(set, c.App, do)
 	}
-	if name == "forget" {
-		c.ArgsUsage = "NUMBER"
-	}
+	c.ArgsUsage = arguments[name]
 	return c
 }
+
+// arguments are what verbs take besides flags.
+var arguments = map[string]string{"forget": "NUMBER", moveOutVerb: "FOLDER", moveInVerb: "FOLDER"}
 
 // perform runs a verb under the signals that end it, and tells how it ended.
 func (p *programme) perform(set settings, app *cli.App, do func(*session, context.Context) (*ending, error)) error {

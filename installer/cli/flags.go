@@ -228,6 +228,10 @@ type settings struct {
 	lockWait                      time.Duration
 	output                        output
 	generation                    int // of forget
+	// folder is that of a server that moves; cancelMove and filesLater are flags of the
+	// verbs that move it.
+	folder                 string
+	cancelMove, filesLater bool
 	// first is what the server is set up with after a first install, with passwords; nil
 	// for nothing.
 	first   *setup.Answers
@@ -248,6 +252,7 @@ func readSettings(c *cli.Context, args []string, first *setup.Answers) (settings
 		planOnly: c.Bool("plan"), preflightOnly: c.Bool("preflight-only"),
 		trace: c.Bool("trace"), noRollback: c.Bool("norollback"), jsonAnswer: c.Bool("json"),
 		guard: c.Bool("guard"), boot: c.Bool("boot"), service: c.Bool("service"),
+		cancelMove: c.Bool("cancel"), filesLater: c.Bool("files-later"),
 		noStart: c.Bool("no-start"), lockWait: c.Duration("lock-wait"),
 		output: output(c.String("output")),
 	}

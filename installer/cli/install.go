@@ -48,6 +48,10 @@ func (s *session) install(ctx context.Context) (*ending, error) {
 				p.GoBack = "" // what was damaged stays so: nobody can go back to it
 			}
 		}
+		if err == nil && s.moving != nil {
+			s.m.Moving = s.folder
+			err = s.judgeMove(ctx, p)
+		}
 		if err != nil || p.Nothing {
 			return p, err
 		}

@@ -114,7 +114,7 @@ func (n names) program(packaged bool) string {
 }
 
 // plainCommand is a command as the packages below name it.
-var plainCommand = regexp.MustCompile(`(^|[^\w/.-])ss-setup (install|uninstall|rollback|forget|recover|status|verify|check-update)\b((?: (?:--?[A-Za-z][a-z-]*(?:=[a-z]+)?|DIR|FILE|https?://\S+|\d+\b))*)`)
+var plainCommand = regexp.MustCompile(`(^|[^\w/.-])ss-setup (install|uninstall|rollback|move-out|move-in|forget|recover|status|verify|check-update)\b((?: (?:--?[A-Za-z][a-z-]*(?:=[a-z]+)?|DIR|FILE|https?://\S+|\d+\b))*)`)
 
 // text is a message of the packages below with its commands as they work here.
 func (n names) text(message string) string {

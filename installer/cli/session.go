@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ss-setup/installer/machine"
+	"ss-setup/installer/move"
 	"ss-setup/installer/plan"
 	"ss-setup/installer/preflight"
 	"ss-setup/installer/step"
@@ -54,6 +55,8 @@ type session struct {
 	staged string
 	// importing: a backup is staged to be imported.
 	importing bool
+	// moving is what moves in; nil with every other verb.
+	moving *move.List
 	// claimed is the folder for downloads while it is this run's.
 	claimed *os.File
 }

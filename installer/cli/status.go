@@ -49,6 +49,8 @@ type Status struct {
 	Down        []DownService         `json:"down"`
 	Generations []plan.GenerationInfo `json:"generations"`
 	KeptData    int                   `json:"kept_generation,omitempty"`
+	// Moved tells that another machine took the place of this one.
+	Moved *MovedOut `json:"moved,omitempty"`
 	// Running is the process that changes the machine right now.
 	Running        string                  `json:"running,omitempty"`
 	Interrupted    *txn.Status             `json:"interrupted,omitempty"`
@@ -58,6 +60,14 @@ type Status struct {
 	Development bool `json:"development,omitempty"`
 	// Update is what the last check-update found.
 	Update *Update `json:"update,omitempty"`
+}
+
+// MovedOut is when this machine gave its place to another.
+type MovedOut struct {
+	At time.Time `json:"at"`
+	// Folder is where what moves was put, Cancel the command that takes the place back.
+	Folder string `json:"folder"`
+	Cancel string `json:"cancel_command"`
 }
 
 // DownService is a service that does not run, with what to do about it.
@@ -102,6 +112,9 @@ func (s *session) status(ctx context.Context) (Exit, error) {
 	}
 	st := statusOf(sit)
 	st.Running = s.holder()
+	if moved := sit.State.Moved; moved != nil {
+		st.Moved = &MovedOut{At: moved.At, Folder: moved.Folder, Cancel: s.names.command(moveOutVerb, "--cancel")}
+	}
 	s.tellDamage(&st, sit)
 	st.Down = s.down(st, sit.Missing)
 	st.WebURL, st.LicensePort = s.listens(st)
@@ -177,10 +190,11 @@ func (s *session) askBindings(ctx context.Context, st *Status) {
 }
 
 // down lists the services that do not run though they might. In an image none runs,
-// and while a run is open they may be down for its sake.
+// while a run is open they may be down for its sake, and on a machine that has moved out
+// none is to run.
 func (s *session) down(st Status, missing []string) []DownService {
 	out := []DownService{}
-	if !st.Installed || s.options.Offline || st.Running != "" || st.Interrupted != nil {
+	if !st.Installed || s.options.Offline || st.Running != "" || st.Interrupted != nil || st.Moved != nil {
 		return out
 	}
 	manager := s.m.Services.Name()
@@ -222,6 +236,9 @@ func printStatus(w io.Writer, st Status, sit *plan.Situation, now time.Time) {
 	}
 	if st.Development {
 		fmt.Fprintln(w, "Development build: this ss-setup trusts a developer's keys, not a vendor's.")
+	}
+	if st.Moved != nil {
+		fmt.Fprintf(w, "It moved out on %s into %s and does not serve; to serve here again, run: %s\n", st.Moved.At.Local().Format(time.DateTime), st.Moved.Folder, st.Moved.Cancel)
 	}
 	printLastUpdate(w, st.Update, sit, now)
 	printOpen(w, st.Running, st.Interrupted)

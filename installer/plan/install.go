@@ -70,7 +70,10 @@ func ForInstall(s *Situation, b *bundle.Bundle, o Options) (*Proposal, error) {
 		if len(s.Missing) > 0 {
 			p.Summary = fmt.Sprintf("SS Server %s is installed already, but %s is missing; to put it back run: ss-setup install --repair", s.Version, s.Missing[0])
 		}
-		return p, nil
+		return p, s.checkMoved(action, p)
+	}
+	if err := s.checkMoved(action, p); err != nil {
+		return nil, err
 	}
 	i := newInstall(s, b, o, action)
 	p.Generation = i.generation
@@ -308,6 +311,7 @@ func (i *install) plan() step.Plan {
 	// Only forward from here.
 	add(i.receipt())
 	add(i.state())
+	add(i.servesAgain()...)
 	add(&step.Collect{Generations: i.collected()})
 	return p
 }
@@ -364,12 +368,12 @@ var (
 )
 
 func (i *install) secretsAndConfig() []step.Step {
-	return []step.Step{
+	return append(i.movedConfig(), []step.Step{
 		step.NewMakeProbeKey(serverKey, i.account, ""),
 		step.NewMakeProbeKey(licensedKey, i.accountOf(machine.LicensedService), serverKey),
 		step.NewWriteFile(serverConfig, string(config.RenderServer(i.o.web())), "root", 0o644),
 		step.NewWriteFile(licensedConfig, string(i.o.licensed()), "root", 0o644),
-	}
+	}...)
 }
 
 func (i *install) stores() []step.Store {

@@ -56,6 +56,8 @@ type Options struct {
 	// Import is the backup that a new store is filled with; empty for none, or for that
 	// of the version 6 on this machine.
 	Import string `json:"import,omitempty"`
+	// Moving is what else comes with a server that moves here; nil for none.
+	Moving *Moving `json:"moving,omitempty"`
 
 	// Offline: the machine is a folder, or one on which nothing can be or is to be
 	// started.

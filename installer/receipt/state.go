@@ -25,6 +25,8 @@ type State struct {
 	ForeignGroups []string `json:"foreign_groups,omitempty"`
 	// ForeignFolders likewise, as they were.
 	ForeignFolders []Folder `json:"foreign_folders,omitempty"`
+	// Moved tells that another machine took the place of this one; nil if none did.
+	Moved *Moved `json:"moved,omitempty"`
 	// KeptData is the generation whose data an uninstall left; 0 for none. In the
 	// file it is an object, so that more can be said of it one day.
 	KeptData int `json:"-"`
@@ -34,6 +36,16 @@ type State struct {
 type stateFile struct {
 	State
 	Kept *keptData `json:"kept_data,omitempty"`
+}
+
+// Moved is when a machine gave its place to another, and how it was before.
+type Moved struct {
+	At time.Time `json:"at"`
+	// Folder is where what moves was put.
+	Folder string `json:"folder"`
+	// Services say how the services started, and whether they ran; the words of package
+	// step.
+	Services json.RawMessage `json:"services"`
 }
 
 // Folder is a folder by its attributes.

@@ -70,6 +70,8 @@ type Machine struct {
 	SetUpDone func(made []byte)
 	// Import is what import_backup imports; nil during recovery.
 	Import *Import
+	// Moving is the folder of a server that moves here; empty during recovery.
+	Moving string
 	// Removing, when set, is told of a tree before it is removed.
 	Removing func(path string)
 	// AtRestart, when set, is told of what waits for the next restart of the machine,
@@ -229,6 +231,9 @@ func Kinds() txn.Kinds[*Machine] {
 		func() Step { return &DisableServices{} },
 		func() Step { return &EnableServices{} },
 		func() Step { return &LeaveGeneration{} },
+		func() Step { return &PackMove{} },
+		func() Step { return &NoteMove{} },
+		func() Step { return &PlaceFile{} },
 	} {
 		kinds[make().Kind()] = make
 	}

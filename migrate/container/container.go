@@ -385,7 +385,14 @@ func read(ctx context.Context, e *archive.Entry, offset int64, fn func(io.Reader
 	if err != nil {
 		return err
 	}
-	err = fn(untilDone{ctx, r})
+	from := io.Reader(untilDone{ctx, r})
+	if e.Seekable() {
+		err = fn(from)
+	} else {
+		a := readAhead(from)
+		err = fn(a)
+		a.stop()
+	}
 	if closed := r.Close(); err == nil {
 		err = closed
 	}

@@ -9,9 +9,11 @@
 package convert
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -257,10 +259,15 @@ type Node struct {
 	Raw string
 }
 
-// Nodes says which machines there were. One of them is this machine: the one of its name,
-// else the only one, else the first.
+// Nodes says which machines there were. One of them is this machine: the one that somebody
+// named, else the one of its name, else that of the machine's own name, else the only one.
+// Where nothing tells it is the first, which is a loss: what the others served is not
+// served here, and perhaps it should be.
 func (c *Conversion) Nodes(list []Node) error {
-	at := slices.IndexFunc(list, func(n Node) bool { return c.opt.Node != "" && Slug(n.ID) == c.opt.Node })
+	at, err := c.placeOf(list)
+	if err != nil {
+		return err
+	}
 	guessed := at < 0 && len(list) > 1
 	at = max(at, 0)
 	for i, n := range list {
@@ -287,6 +294,27 @@ func (c *Conversion) Nodes(list []Node) error {
 	return c.take(&model.Node{Head: model.Head{Name: c.node}})
 }
 
+// placeOf is which of the nodes of the source is this machine; below zero if nothing tells.
+func (c *Conversion) placeOf(list []Node) (int, error) {
+	if named := c.opt.SourceNode; named != "" {
+		at := slices.IndexFunc(list, func(n Node) bool { return n.ID == named })
+		if at < 0 {
+			ids := make([]string, len(list))
+			for i, n := range list {
+				ids[i] = strconv.Quote(n.ID)
+			}
+			return 0, fmt.Errorf("the source has no node %q; it has %s", named, cmp.Or(strings.Join(ids, ", "), "none"))
+		}
+		return at, nil
+	}
+	for _, name := range []string{c.opt.Node, c.opt.NewNode} {
+		if at := slices.IndexFunc(list, func(n Node) bool { return name != "" && Slug(n.ID) == Slug(name) }); at >= 0 {
+			return at, nil
+		}
+	}
+	return -1, nil
+}
+
 // take hands over an object that was made here.
 func (c *Conversion) take(o model.Object) error {
 	if err := c.to.Take(o); err != nil {
@@ -298,7 +326,7 @@ func (c *Conversion) take(o model.Object) error {
 func (c *Conversion) thisNode(item *report.Item, n Node, guessed bool) error {
 	c.home, c.node = n.ID, c.opt.Node
 	if guessed {
-		item.Action(report.Nodes, "it is taken for this machine, as nothing says which one this is", "look at the bindings of all sites")
+		item.Lose(report.Action, report.Nodes, "it is taken for this machine, as nothing says which one this is; what the others served is not served", "name the one whose place this machine takes: ss-server import --node NAME")
 	}
 	if c.node != "" {
 		if c.node != n.ID {

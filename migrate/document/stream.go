@@ -176,7 +176,8 @@ func (w *walker) value(depth int) error {
 		return w.fail(fmt.Sprintf("more than %d levels", maxDepth))
 	}
 	kind := kindOf(w.buf[w.pos])
-	step := w.at(w.path, kind, w.offset())
+	begin := w.offset()
+	step := w.at(w.path, kind, begin)
 	switch {
 	case step == Descend && kind == Map:
 		return w.compound(depth, '}')
@@ -187,7 +188,7 @@ func (w *walker) value(depth int) error {
 	if err != nil {
 		return err
 	}
-	if end == 0 && w.pos < len(w.buf) {
+	if w.offset()+int64(end) == begin && w.pos < len(w.buf) { // what is passed over may be gone from the buffer
 		if c := w.buf[w.pos]; c == '}' || c == ']' {
 			return w.fail("a value is missing")
 		}

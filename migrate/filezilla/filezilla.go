@@ -179,7 +179,8 @@ func (i *run) rest() error {
 	return each(i, []string{oldRoot, "Settings", "Item"}, func(item *struct {
 		Name string `xml:"name,attr"`
 		Text string `xml:",chardata"`
-	}) error {
+	},
+	) error {
 		if strings.TrimSpace(item.Text) != "" {
 			i.r.LeftOut("Settings."+short(item.Name), "it is a setting of FTP")
 		}

@@ -45,6 +45,9 @@ type Options struct {
 	Node string
 	// NewNode names a node where neither the machine nor the source has one.
 	NewNode string
+	// SourceNode is the node of the source whose place this machine takes, as the source
+	// calls it; where it is empty names tell.
+	SourceNode string
 	// HostKeys are those that the machine has for a site: a key that an import before
 	// this one made is not made again.
 	HostKeys func(site string) []*model.HostKey

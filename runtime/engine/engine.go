@@ -49,7 +49,8 @@ type Options struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 	// Filling is for a store that is made at once, with objects nearly in the order of
-	// their keys: its pages are filled, without room for more.
+	// their keys: its pages are filled, without room for more, and what is written shows in
+	// no list and no search until it is opened again.
 	Filling bool
 	// Checked tells that whoever writes normalises and validates objects before, so that
 	// it is not done again.
@@ -144,7 +145,7 @@ func (e *Engine) write(ctx context.Context, by string, fn func(*Tx) error) (told
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		next = idx.apply(tx.seq, tx.latest)
+		next = e.after(idx, tx)
 		return nil
 	})
 	if err != nil {
@@ -155,6 +156,14 @@ func (e *Engine) write(ctx context.Context, by string, fn func(*Tx) error) (told
 	}
 	e.index.Store(next)
 	return e.feed.push(tx.changes), tx.seq, nil
+}
+
+// after is the index after a transaction. Whoever fills a store looks nothing up in it.
+func (e *Engine) after(idx *index, tx *Tx) *index {
+	if e.fill > 0 {
+		return &index{seq: tx.seq, lists: idx.lists, names: idx.names}
+	}
+	return idx.apply(tx.seq, tx.latest)
 }
 
 // afterFailure looks at what a write that failed has left. Where the disk fails at the

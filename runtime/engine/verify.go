@@ -68,11 +68,7 @@ func (v *verifier) kind(kind model.Kind) error {
 	if err != nil {
 		return err
 	}
-	var n uint64
-	err = objects.ForEach(func(row, record []byte) error {
-		n++
-		return v.object(kind, row, record, entries.Get(row))
-	})
+	n, err := v.objects(kind, objects, entries)
 	if err != nil {
 		return err
 	}
@@ -87,30 +83,61 @@ func (v *verifier) kind(kind model.Kind) error {
 	})
 }
 
-func (v *verifier) object(kind model.Kind, row, record, indexed []byte) error {
-	o := kind.New()
-	if err := decode(row, record, o); err != nil {
-		return err
+// objects looks at all objects of a kind: each for itself on all processors, and in their
+// order at what they have to do with each other.
+func (v *verifier) objects(kind model.Kind, objects, entries *bbolt.Bucket) (n uint64, err error) {
+	j := newJudges(kind)
+	defer j.end()
+	lot := j.lot()
+	err = objects.ForEach(func(row, record []byte) error {
+		n++
+		if lot.add(row, record, entries.Get(row)); !lot.full() {
+			return nil
+		}
+		j.hand(lot)
+		if j.waiting() {
+			if err := v.merge(j.next()); err != nil {
+				return err
+			}
+		}
+		lot = j.lot()
+		return nil
+	})
+	if err != nil {
+		return n, err
 	}
-	key := keyOfRow(kind, row)
-	if own := o.Key(); own != key {
-		return corrupt("the object %s lies where %s belongs", own, key)
+	for j.hand(lot); len(j.handed) > 0; {
+		if err := v.merge(j.next()); err != nil {
+			return n, err
+		}
 	}
-	head := o.Header()
-	if head.Rev == 0 || head.Rev > v.seq || v.revs[head.Rev] {
-		return corrupt("%s has the revision %d, which is not its own", key, head.Rev)
+	return n, nil
+}
+
+// merge takes over what was found of some objects.
+func (v *verifier) merge(l *lot) error {
+	if l.fault != nil {
+		panic(l.fault)
 	}
-	v.revs[head.Rev] = true
-	e := entryOf(key, o)
-	if string(packEntry(row, &e)) != string(indexed) {
-		v.outdated("the index of %s is not that of the object", key)
-	}
-	if err := o.Validate(); err != nil {
-		v.fault("%v", err)
-	}
-	for _, r := range o.References() {
-		if !v.has(r.To) {
-			v.fault("%s: %s: there is no %s; make it, or choose another", model.Describe(key), r.Field, model.Describe(r.To))
+	for i := range l.found {
+		f := &l.found[i]
+		if f.damage != nil {
+			return f.damage
+		}
+		if f.rev == 0 || f.rev > v.seq || v.revs[f.rev] {
+			return corrupt("%s has the revision %d, which is not its own", f.key, f.rev)
+		}
+		v.revs[f.rev] = true
+		if f.stale {
+			v.outdated("the index of %s is not that of the object", f.key)
+		}
+		if f.invalid != nil {
+			v.fault("%v", f.invalid)
+		}
+		for _, r := range f.refs {
+			if !v.has(r.To) {
+				v.fault("%s: %s: there is no %s; make it, or choose another", model.Describe(f.key), r.Field, model.Describe(r.To))
+			}
 		}
 	}
 	return nil

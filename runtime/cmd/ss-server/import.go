@@ -41,6 +41,7 @@ func importCommand() *cli.Command {
 			&cli.BoolFlag{Name: "dry-run", Usage: "only tell what would be imported, changed and dropped"},
 			&cli.BoolFlag{Name: "accept-drops", Usage: "go on without asking when somebody cannot log in afterwards, something does not serve, or is not understood"},
 			&cli.BoolFlag{Name: "take-superadmins", Usage: "put the backup's SuperAdmins in the place of those of the same name here"},
+			&cli.StringFlag{Name: "node", Usage: "of several nodes in the backup the `NAME` of the one whose place this machine takes"},
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask whether the configuration may be replaced"},
 			&cli.StringSliceFlag{Name: "report", Usage: "write the report to a `FILE` as well: .html, .json, else text"},
 			&cli.StringFlag{Name: "password-file", Usage: "a `FILE` with passwords of PFX certificates and encrypted keys, one a line"},
@@ -68,7 +69,7 @@ func importFile(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	options.TakeSuperAdmins = c.Bool("take-superadmins")
+	options.TakeSuperAdmins, options.SourceNode = c.Bool("take-superadmins"), c.String("node")
 	if options.Passwords, err = passwordsIn(c.String("password-file")); err != nil {
 		return err
 	}

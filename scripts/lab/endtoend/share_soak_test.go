@@ -52,3 +52,6 @@ const (
 	upgradeShare = 1
 	upgradeCuts  = 30
 )
+
+// moveShare: at every how-manieth point a move-out is killed.
+const moveShare = 1

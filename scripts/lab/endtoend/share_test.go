@@ -62,3 +62,6 @@ const (
 	upgradeShare = 19
 	upgradeCuts  = 2
 )
+
+// moveShare: at every how-manieth point a move-out is killed.
+const moveShare = 16

@@ -70,7 +70,7 @@ func (s *sweep) scenario(t *testing.T, sc scenario) {
 	tr := s.measure(t, sc)
 	var specs []string
 	first := len(sc.name)
-	for i := 1 + first%pointShare; i <= tr.points; i += pointShare {
+	for i := 1 + first%sc.share(); i <= tr.points; i += sc.share() {
 		specs = append(specs, fmt.Sprintf("kill:point:%d", i))
 	}
 	errnos := []string{"ENOSPC", "EIO", "EACCES", "EROFS"}
@@ -86,6 +86,14 @@ func (s *sweep) scenario(t *testing.T, sc scenario) {
 	s.each(t, specs, func(w string, spec string) { s.one(t, tr, w, spec) })
 	s.wayBack(t, tr)
 	t.Logf("%s: %d points, %d changing calls, %d cases so far", sc.name, tr.points, tr.calls, s.cases.Load())
+}
+
+// share says which crash points are taken: every how-manieth.
+func (s scenario) share() int {
+	if s.imports {
+		return importShare
+	}
+	return pointShare
 }
 
 // each spreads cases over the processors.
@@ -268,7 +276,7 @@ func tail(s string) string {
 func (s *sweep) wayBack(t *testing.T, tr trial) {
 	late := tr.calls * 3 / 4
 	var specs []string
-	for i := 1; i <= tr.points*2; i += pointShare * 3 {
+	for i := 1; i <= tr.points*2; i += tr.share() * 3 {
 		specs = append(specs, fmt.Sprintf("fail:call:%d:EIO,kill:point:%d", late, tr.points/2+i))
 	}
 	s.each(t, specs, func(work, spec string) {
@@ -302,7 +310,7 @@ func (s *sweep) recoveryCut(t *testing.T, tr trial, cut int) {
 	}
 	points, calls := count(t, log)
 	var specs []string
-	for i := 1 + cut%pointShare; i <= points; i += pointShare * 4 {
+	for i := 1 + cut%tr.share(); i <= points; i += tr.share() * 4 {
 		specs = append(specs, fmt.Sprintf("kill:point:%d", i))
 	}
 	for i := 1 + cut%callShare; i <= calls; i += callShare * 2 {

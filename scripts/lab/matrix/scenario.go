@@ -78,6 +78,9 @@ type scenario struct {
 	name string
 	// old: version 6 is on the machine.
 	old bool
+	// imports: it brings in what another product had, or goes back to that product. make soak
+	// takes all of its crash points.
+	imports bool
 	// prepare lists the runs that make the machine to start from.
 	prepare [][]string
 	// files are put there before the run: path and content.
@@ -117,10 +120,10 @@ func (k *kit) scenarios() []scenario {
 			name: "purge files", prepare: first, run: verb("7.0.0", "uninstall", "--purge", "--purge-files", "--yes"),
 			files: map[string]string{"srv/ss-server/report.txt": "a user's\n"},
 		},
-		{name: "import", run: install("7.0.0", "--accept-drops", "--import", k.backup())},
-		{name: "upgrade", old: true, run: install("7.0.0", "--accept-drops", "--import", k.backup())},
+		{name: "import", imports: true, run: install("7.0.0", "--accept-drops", "--import", k.backup())},
+		{name: "upgrade", old: true, imports: true, run: install("7.0.0", "--accept-drops", "--import", k.backup())},
 		{
-			name: "rollback to version 6", old: true,
+			name: "rollback to version 6", old: true, imports: true,
 			prepare: [][]string{install("7.0.0", "--accept-drops", "--import", k.backup())}, run: verb("7.0.0", "rollback", "--yes"),
 		},
 		{name: "forget", prepare: append(second, verb("7.0.1", "rollback", "--yes")), run: verb("7.0.1", "forget", "2", "--yes")},

@@ -1,0 +1,205 @@
+package step
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"ss-setup/installer/machine"
+	"ss-setup/installer/move"
+	"ss-setup/installer/receipt"
+)
+
+// PackMove puts what moves to another machine into a new folder: a backup that the release
+// makes of its stopped server, the configuration, and the list of what there is.
+type PackMove struct {
+	Folder     string `json:"folder"`
+	Release    string `json:"release"`
+	Generation int    `json:"generation"`
+	Version    string `json:"version"`
+	// Addresses are where the web interface of this machine was reached.
+	Addresses []string `json:"addresses,omitempty"`
+}
+
+// Kind implements Step.
+func (s *PackMove) Kind() string { return "pack_move" }
+
+func (s *PackMove) String() string { return "put what moves into " + s.Folder }
+
+// Prepare looks that nobody has the folder.
+func (s *PackMove) Prepare(_ context.Context, m *Machine) (any, error) {
+	_, err := m.FS.Lstat(s.Folder)
+	if err == nil {
+		return nil, fmt.Errorf("%s is there already; name a new folder", s.Folder)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return nil, nil
+}
+
+// Do makes the folder anew.
+func (s *PackMove) Do(ctx context.Context, m *Machine) error {
+	if err := s.clear(m); err != nil {
+		return err
+	}
+	if err := m.FS.Mkdir(s.Folder, 0o700); err != nil {
+		return fmt.Errorf("make the folder for what moves: %w", err)
+	}
+	err := m.Programs.Run(ctx, Command{
+		Path: program(s.Release, machine.ServerService), Progress: m.Progress,
+		Args: []string{
+			"backup", m.FS.Real(filepath.Join(s.Folder, move.BackupName)), "--home", m.FS.Real(machine.Generation(s.Generation)),
+			// The server is stopped, and no other is to be asked.
+			"--control", m.FS.Real(filepath.Join(machine.SetupDir, "none")),
+		},
+	})
+	if err == nil {
+		err = s.pack(ctx, m)
+	}
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("put what moves into %s: %w", s.Folder, err)
+	}
+	if err := m.FS.SyncTree(s.Folder); err != nil {
+		return err
+	}
+	return m.FS.SyncDir(filepath.Dir(s.Folder))
+}
+
+func (s *PackMove) pack(ctx context.Context, m *Machine) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	_, err = move.Pack(ctx, m.FS.Real(s.Folder), move.Old{
+		Host: host, Version: s.Version, Addresses: s.Addresses, Config: m.FS.Real(machine.ConfigDir), Now: m.Now(),
+	})
+	return err
+}
+
+// Undo takes the folder away again.
+func (s *PackMove) Undo(_ context.Context, m *Machine, _ json.RawMessage) error { return s.clear(m) }
+
+func (s *PackMove) clear(m *Machine) error { return removeTrees(m.FS, s.Folder) }
+
+// NoteMove remembers that this machine has given its place to another, or, with Back, that
+// it has taken it again.
+type NoteMove struct {
+	Folder   string            `json:"folder,omitempty"`
+	Services []machine.Startup `json:"services,omitempty"`
+	Back     bool              `json:"back,omitempty"`
+}
+
+// Kind implements Step.
+func (s *NoteMove) Kind() string { return "note_move" }
+
+func (s *NoteMove) String() string {
+	if s.Back {
+		return "note that this machine serves again"
+	}
+	return "note that another machine takes the place of this one"
+}
+
+// Prepare keeps what is noted now.
+func (s *NoteMove) Prepare(_ context.Context, m *Machine) (any, error) {
+	state, err := LoadState(m.FS)
+	return state.Moved, err
+}
+
+// Do notes it.
+func (s *NoteMove) Do(_ context.Context, m *Machine) error {
+	if s.Back {
+		return s.note(m, nil)
+	}
+	services, err := json.Marshal(s.Services)
+	if err != nil {
+		return err
+	}
+	return s.note(m, &receipt.Moved{At: m.Now().UTC(), Folder: s.Folder, Services: services})
+}
+
+// Undo notes what was noted before.
+func (s *NoteMove) Undo(_ context.Context, m *Machine, undo json.RawMessage) error {
+	var was *receipt.Moved
+	if err := json.Unmarshal(undo, &was); err != nil {
+		return err
+	}
+	return s.note(m, was)
+}
+
+func (s *NoteMove) note(m *Machine, moved *receipt.Moved) error {
+	state, err := LoadState(m.FS)
+	if err != nil {
+		return err
+	}
+	state.Moved = moved
+	return SaveState(m.FS, state)
+}
+
+// PlaceFile puts a configuration file of the old machine in place, once: one that is there
+// is the administrator's and stays as it is.
+type PlaceFile struct {
+	placed
+	// Name is that of the file in the folder that moves, by its list.
+	Name   string      `json:"name"`
+	SHA256 string      `json:"sha256"`
+	Mode   fs.FileMode `json:"mode"`
+	// Owner is an account; root if it is empty.
+	Owner string `json:"owner,omitempty"`
+}
+
+// NewPlaceFile makes a PlaceFile step.
+func NewPlaceFile(path, name, sha256, owner string, mode fs.FileMode) *PlaceFile {
+	return &PlaceFile{placed{path}, name, sha256, mode, owner}
+}
+
+// Kind implements Step.
+func (s *PlaceFile) Kind() string { return "place_file" }
+
+func (s *PlaceFile) String() string {
+	return "write " + s.Path + " as on the old machine unless it is there"
+}
+
+// Prepare notes whether the file is there.
+func (s *PlaceFile) Prepare(_ context.Context, m *Machine) (any, error) {
+	return savePreImage(m, s.Path, s.SHA256)
+}
+
+// Do writes the file if nothing is there. A recovery does not have it: it goes back, since
+// the step lies before the switch.
+func (s *PlaceFile) Do(_ context.Context, m *Machine) error {
+	if m.FS.Exists(s.Path) {
+		return nil
+	}
+	if m.Moving == "" {
+		return errImportGone
+	}
+	content, err := os.ReadFile(move.File{Name: s.Name}.In(m.Moving))
+	if err != nil {
+		return err
+	}
+	if digest(content) != s.SHA256 {
+		return fmt.Errorf("%s was changed while it moved; copy the folder again", s.Name)
+	}
+	uid, gid, err := m.owner(s.Owner)
+	if err != nil {
+		return err
+	}
+	return s.place(m, content, s.Mode, uid, gid)
+}
+
+// Undo removes the file if this step wrote it.
+func (s *PlaceFile) Undo(_ context.Context, m *Machine, undo json.RawMessage) error {
+	var p preImage
+	if err := json.Unmarshal(undo, &p); err != nil || p.Existed {
+		return err
+	}
+	return p.restore(m, s.Path)
+}

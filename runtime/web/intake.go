@@ -43,6 +43,9 @@ type Incoming struct {
 	Size int64
 	// From is one of Products; empty where the content is to tell.
 	From string
+	// Node is which of several in the file this machine takes the place of; empty where that is
+	// to be told by names.
+	Node string
 	// Passphrase is that of a backup of version 7, Passwords those of certificates and keys.
 	Passphrase string
 	Passwords  []string

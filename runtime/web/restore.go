@@ -37,6 +37,12 @@ type arrivalData struct {
 // PickedFrom is what was said that the file is.
 func (d restoreData) PickedFrom() string { return d.Typed["from"] }
 
+// PickedNode is which node of the file was said to be this one.
+func (d restoreData) PickedNode() string { return d.Typed["node"] }
+
+// PickedNode is which node of the file was said to be this one.
+func (d arrivalData) PickedNode() string { return d.Node }
+
 // PickedFrom is what was said that the file is.
 func (d arrivalData) PickedFrom() string { return d.From }
 
@@ -76,7 +82,7 @@ func super(fn handler) handler {
 func (p *Pages) restore(v *visit) error {
 	data := restoreData{Typed: map[string]string{}}
 	if held := v.held(); held != nil {
-		data.Typed["from"], data.Take = held.Get("from"), held.Get("take") != ""
+		data.Typed["from"], data.Typed["node"], data.Take = held.Get("from"), held.Get("node"), held.Get("take") != ""
 	}
 	return v.showRestore(http.StatusOK, data)
 }
@@ -112,7 +118,7 @@ func (p *Pages) uploadLimit() int64 {
 // upload takes a file and begins to look at it.
 func (p *Pages) upload(v *visit) error {
 	form := v.r.PostForm
-	again := restoreData{Typed: map[string]string{"from": form.Get("from")}, Take: form.Get("take") != "", Wrong: map[string]string{}}
+	again := restoreData{Typed: map[string]string{"from": form.Get("from"), "node": form.Get("node")}, Take: form.Get("take") != "", Wrong: map[string]string{}}
 	content, name := v.file()
 	if content == nil {
 		content = strings.NewReader("")
@@ -158,6 +164,7 @@ func (p *Pages) uploadFault(r *http.Request, err error, limit int64) (status int
 
 // say notes what the form tells of a file.
 func say(f *Incoming, get func(string) string, passwords []string) {
+	f.Node = strings.TrimSpace(cut(get("node"), 200))
 	f.From, f.Passphrase, f.TakeSuperAdmins = get("from"), get("passphrase.clear"), get("take") != ""
 	f.Passwords = nil
 	for _, text := range passwords {

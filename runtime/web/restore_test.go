@@ -63,6 +63,8 @@ func (f *fakeRestorer) Look(_ context.Context, in Incoming) (*Outlook, error) {
 	switch {
 	case err != nil:
 		return nil, err
+	case string(text) == "lossy" && in.Node == "n2":
+		return &Outlook{Product: "Version 6", Version: "6.2.60", Report: fakeReport{}, Losses: "nothing of n2"}, nil
 	case string(text) == "lossy":
 		return &Outlook{Product: "Version 6", Version: "6.2.60", Report: fakeReport{}, Losses: "one user"}, nil
 	case string(text) == "own", string(text) == "sealed" && in.Passphrase == goodPassword:
@@ -263,6 +265,13 @@ func TestOneAgreesToWhatHeHasSeenAndNotToWhatAnotherLookedFor(t *testing.T) {
 	if w.intake.put(id, agree.Get("seen"), "superadmin/sa", "", w.restorer) || !w.intake.put(id, seenBy(b), "superadmin/second", "", w.restorer) {
 		t.Error("what is put in force is not what was seen")
 	}
+}
+
+func TestAFileOfSeveralNodesIsLookedAtAgainForTheOneThatIsSaid(t *testing.T) {
+	w, _, _ := uploaded(t)
+	b := w.as("sa").get("/restore").says(http.StatusOK, `name="node"`)
+	b.upload(sent(b), "v6.zip", "lossy").says(http.StatusOK, "one user", `name="node"`)
+	b.post(b.path+"/look", url.Values{"csrf": {csrfOf(b)}, "node": {" n2 "}}).says(http.StatusOK, "nothing of n2", `name="node" value="n2"`)
 }
 
 func TestTheEndOfARestoreIsFoundByWhoSignsInAgain(t *testing.T) {

@@ -149,7 +149,7 @@ func (r restorer) openOther(ctx context.Context, f web.Incoming) (source importe
 		o.Own, err = foldersOfUsers(r.at.state, filepath.Dir(r.at.config), r.instance.Home.Dir, r.instance.Home.Data)
 	}
 	if err == nil {
-		o.TakeSuperAdmins, o.Passwords = f.TakeSuperAdmins, f.Passwords
+		o.TakeSuperAdmins, o.Passwords, o.SourceNode = f.TakeSuperAdmins, f.Passwords, f.Node
 		present, err = r.present(ctx)
 	}
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -134,29 +133,14 @@ func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *pla
 	if err := s.tellLosses(ctx, judged.Report); err != nil {
 		return err
 	}
-	if p.Action == plan.ActionUpgrade {
-		s.m.Import.Greets = s.greeting(ctx, sit, judged.Report)
-	}
+	s.m.Import.SameSites = sameSites(judged.Report)
 	return nil
 }
 
-// greeting are the ports where version 6 speaks SSH now. Where a site or a binding does
-// not come along as it was, which somebody has agreed to, nothing is owed.
-func (s *session) greeting(ctx context.Context, sit *plan.Situation, r *report.Report) []int {
-	if slices.ContainsFunc(r.Losses(), func(l report.Line) bool { return l.Kind == report.Site || l.Kind == report.Binding || l.Kind == "" }) {
-		return nil
-	}
-	const patience = 2 * time.Second
-	var ports []int
-	for _, port := range sit.OldVersions[len(sit.OldVersions)-1].Ports {
-		probe, cancel := context.WithTimeout(ctx, patience)
-		err := s.m.Prober.Greets(probe, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		cancel()
-		if err == nil {
-			ports = append(ports, port)
-		}
-	}
-	return ports
+// sameSites tells whether all sites and bindings come along as they were. Where one does
+// not, which somebody has agreed to, nobody need be greeted as before.
+func sameSites(r *report.Report) bool {
+	return !slices.ContainsFunc(r.Losses(), func(l report.Line) bool { return l.Kind == report.Site || l.Kind == report.Binding || l.Kind == "" })
 }
 
 // importName is what is imported, for people.

@@ -22,8 +22,6 @@ type OldVersion struct {
 	// Where is its folder; empty where only its services are known.
 	Where    string            `json:"where"`
 	Services []machine.Startup `json:"services,omitempty"`
-	// Ports are those that its programs listen on.
-	Ports []int `json:"ports,omitempty"`
 
 	listeners []machine.Listener
 }
@@ -36,7 +34,7 @@ func (o OldVersion) Runs() bool {
 	return slices.ContainsFunc(o.Services, func(s machine.Startup) bool { return s.Active })
 }
 
-// Listeners are the sockets of its programs.
+// Listeners are the sockets of its programs, some of which it may have for a moment alone.
 func (o OldVersion) Listeners() []machine.Listener { return o.listeners }
 
 // Names are those of its services.
@@ -109,8 +107,11 @@ func oldVersions(ctx context.Context, m *step.Machine) ([]OldVersion, error) {
 	var out []OldVersion
 	for major := 1; major <= 6; major++ {
 		if o := byMajor[major]; o != nil {
-			if err := o.listen(ctx, m); err != nil {
-				return nil, err
+			if o.Runs() && m.Prober != nil {
+				var err error
+				if o.listeners, err = o.product().Listeners(ctx, m); err != nil {
+					return nil, err
+				}
 			}
 			out = append(out, *o)
 		}
@@ -118,41 +119,9 @@ func oldVersions(ctx context.Context, m *step.Machine) ([]OldVersion, error) {
 	return out, nil
 }
 
-// listen finds where its programs listen: those in its folder, and those of its services.
-func (o *OldVersion) listen(ctx context.Context, m *step.Machine) error {
-	if !o.Runs() || m.FS.Root != "" {
-		return nil
-	}
-	listeners, err := machine.Listeners()
-	if err != nil {
-		return err
-	}
-	var pids []int
-	for _, s := range o.Services {
-		state, err := m.Services.State(ctx, s.Service)
-		if err != nil {
-			return err
-		}
-		if state.PID != 0 {
-			pids = append(pids, state.PID)
-		}
-	}
-	for _, l := range listeners {
-		if !slices.Contains(pids, l.PID) && !below(o.Where, l.Program) {
-			continue
-		}
-		o.listeners = append(o.listeners, l)
-		if port := int(l.Addr.Port()); !slices.Contains(o.Ports, port) {
-			o.Ports = append(o.Ports, port)
-		}
-	}
-	slices.Sort(o.Ports)
-	return nil
-}
-
-// below tells whether a program lies in a folder.
-func below(dir, program string) bool {
-	return dir != "" && len(program) > len(dir) && strings.EqualFold(program[:len(dir)], dir)
+// product is what the steps know of it.
+func (o OldVersion) product() step.OldProduct {
+	return step.OldProduct{Services: o.Names(), Where: o.Where}
 }
 
 // newestOld is the newest old version; false when there is none.
@@ -218,7 +187,9 @@ type Predecessor struct {
 	Major    int               `json:"major"`
 	Where    string            `json:"where,omitempty"`
 	Services []machine.Startup `json:"services"`
-	Ports    []int             `json:"ports,omitempty"`
+	// Served is where it served when it was stopped. The ports that older receipts have
+	// instead are not looked at: some were those of transfers and never come again.
+	Served step.Served `json:"served,omitzero"`
 }
 
 // predecessor is that of the generation in force; nil if it has none.
@@ -242,7 +213,7 @@ func (i *install) predecessorFor() json.RawMessage {
 		return nil
 	}
 	old, _ := i.s.newestOld()
-	text, _ := json.Marshal(Predecessor{Major: old.Major, Where: old.Where, Services: old.Services, Ports: old.Ports}) // plain fields: it cannot fail
+	text, _ := json.Marshal(Predecessor{Major: old.Major, Where: old.Where, Services: old.Services}) // plain fields: it cannot fail
 	return text
 }
 
@@ -259,15 +230,6 @@ func (i *install) imports() string {
 	return ""
 }
 
-// servedByOld are the ports on which users are to be served as before.
-func (i *install) servedByOld() []int {
-	if i.action != ActionUpgrade {
-		return nil
-	}
-	old, _ := i.s.newestOld()
-	return old.Ports
-}
-
 // leaveOld stops and disables the older product: the last thing before the switch, so that
 // it serves until then.
 func (i *install) leaveOld() []step.Step {
@@ -276,7 +238,7 @@ func (i *install) leaveOld() []step.Step {
 	}
 	old, _ := i.s.newestOld()
 	return []step.Step{
-		&step.StopOld{Services: old.Names(), Ports: old.Ports},
+		&step.StopOld{OldProduct: old.product()},
 		&step.DisableServices{Services: old.Names()},
 	}
 }

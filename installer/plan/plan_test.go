@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -377,6 +378,31 @@ func TestWhatIsThereDecidesWhetherAnOldVersionIsUpgraded(t *testing.T) {
 		if !errors.Is(err, c.err) || (c.err == nil) != (err == nil) || err == nil && p.Action != c.action {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
+	}
+}
+
+// TestATransferDoesNotChangeThePlanOfAnUpgrade: the port on which it waits for data is none
+// at which anybody is served.
+func TestATransferDoesNotChangeThePlanOfAnUpgrade(t *testing.T) {
+	w, _ := situation(t, "version 6", 0)
+	program := "/opt/Syncplify/ServerV6/bin/ss6-worker"
+	sockets := []machine.Listener{
+		{Addr: netip.MustParseAddrPort("[::]:22"), Program: program},
+		{Addr: netip.MustParseAddrPort("[::]:8443"), Program: program + "-copy/other"},
+		{Addr: netip.MustParseAddrPort("[::]:9443"), Program: "/opt/Syncplify/ServerV6-copy/bin/ss6-worker"},
+	}
+	var hashes []string
+	for _, transfer := range []string{"[::]:64012", "127.0.0.1:41234"} {
+		w.Prober = fakeProber{listeners: append(slices.Clone(sockets), machine.Listener{Addr: netip.MustParseAddrPort(transfer), Program: program})}
+		s := w.look()
+		if n := len(s.OldVersions[0].Listeners()); n != 3 {
+			t.Errorf("%d listeners are its own", n)
+		}
+		p, err := ForInstall(s, bundleOf(t, "7.0.1", "second"), Options{})
+		hashes = append(hashes, hashOf(t, p, err))
+	}
+	if hashes[0] != hashes[1] {
+		t.Errorf("the hashes are %v", hashes)
 	}
 }
 

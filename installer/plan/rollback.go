@@ -81,7 +81,7 @@ func rollbackToOldPlan(s *Situation, before *Predecessor, o Options) step.Plan {
 	add(&step.StopServices{Services: own, Generation: s.Current})
 	add(&step.DisableServices{Services: own}, &step.EnableServices{Services: before.Services})
 	p.Gate = len(p.Steps)
-	add(&step.LeaveGeneration{From: s.Current}, &step.StartOld{Services: run, Ports: before.Ports})
+	add(&step.LeaveGeneration{From: s.Current}, &step.StartOld{OldProduct: step.OldProduct{Services: run, Where: before.Where}, Served: before.Served})
 	p.Commit = len(p.Steps)
 	add(&step.BeginRemoval{})
 	add(&step.StopServices{Services: own}) // a machine that went down here may have started them again

@@ -23,9 +23,9 @@ type Import struct {
 	PasswordFile string
 	// Reports are the files that the report goes into.
 	Reports []string
-	// Greets are the ports of this machine where an older product speaks SSH, and the
-	// new server is to.
-	Greets []int
+	// SameSites: all sites and bindings of an older product come along as they were, so
+	// that users are to be greeted wherever it does.
+	SameSites bool
 }
 
 // ImportBackup has the new release read the backup of an older product into its own new

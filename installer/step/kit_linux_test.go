@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -393,11 +394,22 @@ type fakeProber struct {
 	// bindings are what the server tells, silent those that do not greet.
 	bindings []Binding
 	silent   string
+	// others listen besides the old service. left: it leaves a process behind; webDown: its
+	// web interface does not answer.
+	others        []machine.Listener
+	left, webDown bool
 }
 
 func (p *fakeProber) Greets(_ context.Context, address string) error {
-	if address == p.silent {
+	if address == p.silent || address == oldWeb || address == oldTransfer {
 		return errors.New("nothing was said")
+	}
+	return nil
+}
+
+func (p *fakeProber) AnswersOld(_ context.Context, address string) error {
+	if address != oldWeb || p.webDown || !p.services.active["ss6-web"] {
+		return errors.New("no answer")
 	}
 	return nil
 }
@@ -410,13 +422,29 @@ func (p *fakeProber) Probe(ctx context.Context, service string, _ int) (Health, 
 	return Health{Version: p.version, Generation: n, Ready: true, Bindings: p.bindings}, err
 }
 
-// Listens: the old services have a port each.
-func (p *fakeProber) Listens(port int) bool {
-	return port == oldWebPort && p.services.active["ss6-web"]
+// Listeners are those of the old service, while it runs or leaves something behind, and
+// others that run all the time.
+func (p *fakeProber) Listeners() ([]machine.Listener, error) {
+	found := slices.Clone(p.others)
+	if p.services.active["ss6-web"] || p.left {
+		for _, addr := range []string{"[::]:4711", "0.0.0.0:2222", "0.0.0.0:64012"} {
+			found = append(found, machine.Listener{Addr: netip.MustParseAddrPort(addr), PID: 99, Process: "ss6-web", Program: oldPlace + "/bin/ss6-web"})
+		}
+	}
+	return found, nil
 }
 
-// oldWebPort is where ss6-web listens.
-const oldWebPort = 4711
+// Where an old product lies, and where ss6-web is reached: its web interface, its users,
+// and the data of a transfer.
+const (
+	oldPlace    = "/opt/Syncplify/ServerV6"
+	oldWeb      = "127.0.0.1:4711"
+	oldUsers    = "127.0.0.1:2222"
+	oldTransfer = "127.0.0.1:64012"
+)
+
+// oldProduct is the one of ss6-web.
+var oldProduct = OldProduct{Services: []string{"ss6-web", "ss6-idle"}, Where: oldPlace}
 
 func (p *fakeProber) PortsFree(ctx context.Context, service string) error {
 	if state, _ := p.services.State(ctx, service); state.Active {

@@ -134,8 +134,10 @@ type Prober interface {
 	Probe(ctx context.Context, service string, n int) (Health, error)
 	// Greets tells whether what listens at HOST:PORT says first that it speaks SSH.
 	Greets(ctx context.Context, address string) error
-	// Listens tells whether anybody listens on a port of this machine.
-	Listens(port int) bool
+	// AnswersOld tells whether the web interface of an older product answers at HOST:PORT.
+	AnswersOld(ctx context.Context, address string) error
+	// Listeners are the sockets of this machine that wait for connections, and whose.
+	Listeners() ([]machine.Listener, error)
 	// PortsFree tells whether nothing listens any more where the service does.
 	PortsFree(ctx context.Context, service string) error
 }

@@ -244,8 +244,8 @@ var undoable = map[string]stepCase{
 			k.Programs.(*fakePrograms).makes = machine.SnapshotsDir + "/store-20261122T080000Z-schema1-restore.db.zst"
 		},
 	},
-	"old services that end":  {step: &StopOld{Services: []string{"ss6-web", "ss6-idle"}, Ports: []int{oldWebPort}}, setup: withOld},
-	"old services that come": {step: &StartOld{Services: []string{"ss6-web"}, Ports: []int{oldWebPort}}},
+	"old services that end":  {step: &StopOld{OldProduct: oldProduct}, setup: withOld},
+	"old services that come": {step: &StartOld{OldProduct: OldProduct{Services: []string{"ss6-web"}, Where: oldPlace}, Served: oldServed}},
 	"services that do not start with the machine any more": {
 		step: &DisableServices{Services: []string{"ss6-web", "ss6-idle"}}, setup: withOld,
 	},

@@ -192,6 +192,42 @@ type Predecessor struct {
 	Served step.Served `json:"served,omitzero"`
 }
 
+// stoodStill tells that nothing of it ran when it was stopped.
+func (p *Predecessor) stoodStill() bool {
+	return !slices.ContainsFunc(p.Services, func(s machine.Startup) bool { return s.Active })
+}
+
+// starting is what starts it again: what ran, and where nothing did, what was to start with
+// the machine. What ran without that somebody else had started, a worker that is there as
+// long as it is needed; it may come by itself.
+func (p *Predecessor) starting() *step.StartOld {
+	start := &step.StartOld{OldProduct: step.OldProduct{Where: p.Where}, Served: p.Served}
+	for _, s := range p.Services {
+		switch {
+		case s.AtBoot() && (s.Active || p.stoodStill()):
+			start.Services = append(start.Services, s.Service)
+		case s.Active:
+			start.Others = append(start.Others, s.Service)
+		}
+	}
+	return start
+}
+
+// gone names a service without which there is no way back: one that started with the
+// machine and is not there any more, or any when none is; empty when there is a way.
+func (s *Situation) gone(before *Predecessor) string {
+	old, found := s.newestOld()
+	if !found {
+		return before.Services[0].Service
+	}
+	for _, service := range before.Services {
+		if service.AtBoot() && !slices.Contains(old.Names(), service.Service) {
+			return service.Service
+		}
+	}
+	return ""
+}
+
 // predecessor is that of the generation in force; nil if it has none.
 func (s *Situation) predecessor() *Predecessor {
 	if s.Receipt == nil || len(s.Receipt.Predecessor) == 0 {

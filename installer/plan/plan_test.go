@@ -337,9 +337,51 @@ func TestTheWayBackToAnOldVersionLastsAsLongAsItIsThere(t *testing.T) {
 	if !strings.Contains(kept, "ss6-webrest") {
 		t.Errorf("the update's receipt knows %q of it", kept)
 	}
-	delete(w.services, "ss6-worker")
-	if _, err := ForRollback(w.look(), Options{}); !errors.Is(err, ErrNothingInstalled) || !strings.Contains(err.Error(), "ss6-worker is gone") {
+	delete(w.services, "ss6-worker") // which something else started, if it was needed
+	if _, err := ForRollback(w.look(), Options{}); err != nil {
+		t.Error(err)
+	}
+	w.services["ss6-worker"] = machine.ServiceState{Installed: true}
+	delete(w.services, "ss6-webrest")
+	if _, err := ForRollback(w.look(), Options{}); !errors.Is(err, ErrNothingInstalled) || !strings.Contains(err.Error(), "ss6-webrest is gone") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestTheWayBackStartsWhatRanOrWasToStart: a version that only was to start with the machine
+// serves again at once, and one of which nothing was to run is no way back.
+func TestTheWayBackStartsWhatRanOrWasToStart(t *testing.T) {
+	const link = `"links":[{"path":"/etc/systemd/system/multi-user.target.wants/ss6-webrest.service","target":"/x"}]`
+	for name, c := range map[string]struct {
+		services string
+		start    string // what is started, and others
+		note     bool
+	}{
+		"it ran":               {`{"service":"ss6-webrest",` + link + `,"active":true},{"service":"ss6-worker","active":true}`, "[ss6-webrest] [ss6-worker]", false},
+		"it was to start":      {`{"service":"ss6-webrest",` + link + `},{"service":"ss6-worker"}`, "[ss6-webrest] []", true},
+		"only a part ran":      {`{"service":"ss6-webrest",` + link + `},{"service":"ss6-worker","active":true}`, "[] [ss6-worker]", false},
+		"nothing was to start": {`{"service":"ss6-webrest"}`, "", false},
+	} {
+		w := newWorld(t)
+		w.old(false)
+		w.predecessor = `{"major":6,"where":"/opt/Syncplify/ServerV6","services":[` + c.services + `],"ports":[22,64012]}`
+		w.installed(2, 0, bundleOf(t, "7.0.1", "second"))
+		p, err := ForRollback(w.look(), Options{})
+		if c.start == "" {
+			if !errors.Is(err, ErrNothingInstalled) || !strings.Contains(err.Error(), "nothing to go back to") {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		must(t, err)
+		for _, st := range p.Plan.Steps {
+			if s, ok := st.(*step.StartOld); ok && fmt.Sprint(s.Services, s.Others) != c.start {
+				t.Errorf("%s: %v %v are started", name, s.Services, s.Others)
+			}
+		}
+		if strings.Contains(text(p), "did not run at the upgrade") != c.note {
+			t.Errorf("%s: %s", name, text(p))
+		}
 	}
 }
 

@@ -268,9 +268,9 @@ type fakeServices struct {
 	mu      sync.Mutex
 	active  map[string]bool
 	reloads int
-	// broken do not start.
-	broken map[string]bool
-	fs     *machine.FS
+	// broken do not start, failed are between two tries to.
+	broken, failed map[string]bool
+	fs             *machine.FS
 }
 
 // StartLinks are those in the folders of units that are there.
@@ -307,7 +307,7 @@ func (s *fakeServices) Stop(_ context.Context, name string) error {
 func (s *fakeServices) State(_ context.Context, name string) (machine.ServiceState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return machine.ServiceState{Installed: true, Active: s.active[name]}, nil
+	return machine.ServiceState{Installed: true, Active: s.active[name], Failed: s.failed[name]}, nil
 }
 
 func (s *fakeServices) Reload(context.Context) error {

@@ -137,6 +137,29 @@ func reached(a netip.AddrPort) []netip.AddrPort {
 	return local
 }
 
+// bringBack starts services of the product and waits until it serves where it did. Others
+// are those that something else starts as well, if they are needed: that one of them
+// cannot be started counts only when the product does not serve.
+func (p OldProduct) bringBack(ctx context.Context, m *Machine, services, others []string, where Served) error {
+	if err := machine.StartAll(ctx, m.Services, services...); err != nil {
+		return err
+	}
+	failed := machine.StartAll(ctx, m.Services, others...)
+	if m.Offline {
+		return failed
+	}
+	if err := p.waitServes(ctx, m, where); err != nil {
+		return errors.Join(err, failed)
+	}
+	if failed != nil {
+		m.Log.Warn("a service does not start, but the old version serves as before", "error", failed)
+	}
+	if m.Healthy != nil {
+		m.Healthy()
+	}
+	return nil
+}
+
 // waitServes waits until the product serves where it did, by its own programs: that
 // somebody else listens there proves nothing. Where nothing is known of that, its web
 // interface answers somewhere.
@@ -223,7 +246,10 @@ type oldUndo struct {
 
 // oldWas is how a service of an older product was.
 type oldWas struct {
-	Active bool `json:"active"`
+	// Ran: it was running, or between two tries to.
+	Ran bool `json:"ran"`
+	// Sure: it ran and starts with the machine, so that it can be started again.
+	Sure bool `json:"sure,omitempty"`
 }
 
 // Kind implements Step.
@@ -239,7 +265,11 @@ func (s *StopOld) Prepare(ctx context.Context, m *Machine) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		u.Services[name] = oldWas{Active: state.Active}
+		start, err := StartupOf(ctx, m, name)
+		if err != nil {
+			return nil, err
+		}
+		u.Services[name] = oldWas{Ran: state.Active || state.Failed, Sure: state.Active && start.AtBoot()}
 	}
 	var err error
 	u.Served, err = s.served(ctx, m)
@@ -309,30 +339,25 @@ func (s *StopOld) left(m *Machine, before, own []machine.Listener) ([]machine.Li
 	}), nil
 }
 
-// Undo starts those that ran.
+// Undo starts those that ran, and fails when the product does not serve as it did.
 func (s *StopOld) Undo(ctx context.Context, m *Machine, undo json.RawMessage) error {
 	var u oldUndo
 	if err := json.Unmarshal(undo, &u); err != nil {
 		return err
 	}
-	var ran []string
+	var sure, others []string
 	for _, name := range s.Services {
-		if u.Services[name].Active {
-			ran = append(ran, name)
+		switch was := u.Services[name]; {
+		case was.Sure:
+			sure = append(sure, name)
+		case was.Ran:
+			others = append(others, name)
 		}
 	}
-	if err := machine.StartAll(ctx, m.Services, ran...); err != nil || m.Offline || len(ran) == 0 {
-		return err
+	if u.none() { // it served nobody, so that nothing is owed
+		return machine.StartAll(ctx, m.Services, slices.Concat(sure, others)...)
 	}
-	if !u.none() {
-		if err := s.waitServes(ctx, m, u.Served); err != nil {
-			m.warn(err.Error())
-		}
-	}
-	if m.Healthy != nil {
-		m.Healthy()
-	}
-	return nil
+	return s.bringBack(ctx, m, sure, others, u.Served)
 }
 
 // leftOld is what the stop of an older product in the open transaction noted.
@@ -359,13 +384,17 @@ const socketsPause = 100 * time.Millisecond
 // it serves where it did.
 type StartOld struct {
 	OldProduct
-	Served Served `json:"served,omitzero"`
+	// Others are services that may come by themselves, if they are needed.
+	Others []string `json:"others,omitempty"`
+	Served Served   `json:"served,omitzero"`
 }
+
+func (s *StartOld) all() []string { return slices.Concat(s.Services, s.Others) }
 
 // Kind implements Step.
 func (s *StartOld) Kind() string { return "start_old_services" }
 
-func (s *StartOld) String() string { return "start " + strings.Join(s.Services, " and ") }
+func (s *StartOld) String() string { return "start " + strings.Join(s.all(), " and ") }
 
 // Prepare needs nothing: the plan starts only what ran.
 func (s *StartOld) Prepare(context.Context, *Machine) (any, error) { return nil, nil }
@@ -375,21 +404,13 @@ func (s *StartOld) Transient() {}
 
 // Do starts them.
 func (s *StartOld) Do(ctx context.Context, m *Machine) error {
-	if err := machine.StartAll(ctx, m.Services, s.Services...); err != nil || m.Offline {
-		return err
-	}
-	if err := s.waitServes(ctx, m, s.Served); err != nil {
-		return err
-	}
-	if m.Healthy != nil {
-		m.Healthy()
-	}
-	return nil
+	product := OldProduct{Services: s.all(), Where: s.Where}
+	return product.bringBack(ctx, m, s.Services, s.Others, s.Served)
 }
 
 // Undo stops them.
 func (s *StartOld) Undo(ctx context.Context, m *Machine, _ json.RawMessage) error {
-	return machine.StopAll(ctx, m.Services, s.Services...)
+	return machine.StopAll(ctx, m.Services, s.all()...)
 }
 
 // ports are those of addresses.

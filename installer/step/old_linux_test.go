@@ -90,6 +90,70 @@ func TestTheOldVersionServesByItsOwnProgramsAlone(t *testing.T) {
 	}
 }
 
+// TestAnOldVersionThatDoesNotServeAgainIsNotPutBack: a machine without a service is left
+// changed, whatever ran.
+func TestAnOldVersionThatDoesNotServeAgainIsNotPutBack(t *testing.T) {
+	t.Parallel()
+	k, prober := oldKit(t)
+	stop := &StopOld{OldProduct: oldProduct}
+	undo := k.prepare(stop)
+	must(t, k.do(stop))
+	prober.silent = oldUsers
+	if err := k.undo(stop, undo); err == nil || !strings.Contains(err.Error(), "do not serve as before") {
+		t.Errorf("%v", err)
+	}
+	prober.silent = ""
+	must(t, k.undo(stop, undo))
+}
+
+// TestAWorkerThatOthersStartedMayBeGone: it has no link that starts it, and what made it is
+// not there any more.
+func TestAWorkerThatOthersStartedMayBeGone(t *testing.T) {
+	t.Parallel()
+	k, prober := oldKit(t)
+	const worker = "ss6-worker@default"
+	product := OldProduct{Services: []string{"ss6-web", worker}, Where: oldPlace}
+	k.services.active[worker] = true
+	stop := &StopOld{OldProduct: product}
+	undo := k.prepare(stop)
+	must(t, k.do(stop))
+	k.services.broken = map[string]bool{worker: true}
+	must(t, k.undo(stop, undo))
+	must(t, k.do(&StartOld{OldProduct: OldProduct{Services: []string{"ss6-web"}, Where: oldPlace}, Others: []string{worker}, Served: oldServed}))
+	prober.silent = oldUsers
+	if err := k.undo(stop, undo); err == nil || !strings.Contains(err.Error(), worker+" does not start") {
+		t.Errorf("it does not serve without the worker: %v", err)
+	}
+}
+
+// TestAServiceBetweenTwoTriesIsStartedAgain: at that instant it does not run.
+func TestAServiceBetweenTwoTriesIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	k, _ := oldKit(t)
+	k.services.active = map[string]bool{}
+	k.services.failed = map[string]bool{"ss6-web": true}
+	stop := &StopOld{OldProduct: oldProduct}
+	undo := k.prepare(stop)
+	must(t, k.do(stop))
+	must(t, k.undo(stop, undo))
+	if !k.services.active["ss6-web"] || k.services.active["ss6-idle"] {
+		t.Errorf("%v", k.services.running())
+	}
+}
+
+// TestAnOldVersionOfWhichNothingIsKnownIsToAnswerSomewhere: it was not running at the
+// upgrade, or the receipt is an older one.
+func TestAnOldVersionOfWhichNothingIsKnownIsToAnswerSomewhere(t *testing.T) {
+	t.Parallel()
+	k, prober := oldKit(t)
+	start := &StartOld{OldProduct: oldProduct}
+	must(t, k.do(start))
+	prober.webDown = true
+	if err := k.do(start); err == nil || !strings.Contains(err.Error(), "answers nowhere") {
+		t.Errorf("%v", err)
+	}
+}
+
 // upgrading is a machine in the middle of an upgrade: the old version has been stopped.
 func upgrading(t *testing.T, sameSites bool) (*kit, *fakeProber) {
 	t.Helper()

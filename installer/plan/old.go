@@ -228,13 +228,29 @@ func (s *Situation) gone(before *Predecessor) string {
 	return ""
 }
 
-// predecessor is that of the generation in force; nil if it has none.
-func (s *Situation) predecessor() *Predecessor {
-	if s.Receipt == nil || len(s.Receipt.Predecessor) == 0 {
-		return nil
+// before is what receipts say of an older product: that of the generation in force, or
+// whose data are kept. Where that receipt is lost, the newest that is there speaks for it.
+func (s *Situation) before() json.RawMessage {
+	if s.Receipt != nil {
+		return s.Receipt.Predecessor
 	}
+	from := s.dataFrom()
+	if g, ok := s.generation(from); from == 0 || ok && g.receipt {
+		return g.predecessor
+	}
+	var newest json.RawMessage
+	for _, g := range s.Generations { // in the order of their numbers
+		if g.Number <= from && g.receipt {
+			newest = g.predecessor
+		}
+	}
+	return newest
+}
+
+// predecessor is the product that there is a way back to; nil if there is none.
+func (s *Situation) predecessor() *Predecessor {
 	p := &Predecessor{}
-	if json.Unmarshal(s.Receipt.Predecessor, p) != nil || len(p.Services) == 0 {
+	if json.Unmarshal(s.before(), p) != nil || len(p.Services) == 0 {
 		return nil
 	}
 	return p
@@ -243,10 +259,7 @@ func (s *Situation) predecessor() *Predecessor {
 // predecessorFor is what the receipt of a new generation says of it.
 func (i *install) predecessorFor() json.RawMessage {
 	if i.action != ActionUpgrade {
-		if i.s.Receipt != nil {
-			return i.s.Receipt.Predecessor
-		}
-		return nil
+		return i.s.before()
 	}
 	old, _ := i.s.newestOld()
 	text, _ := json.Marshal(Predecessor{Major: old.Major, Where: old.Where, Services: old.Services}) // plain fields: it cannot fail

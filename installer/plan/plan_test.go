@@ -348,6 +348,52 @@ func TestTheWayBackToAnOldVersionLastsAsLongAsItIsThere(t *testing.T) {
 	}
 }
 
+// TestTheWayBackToAnOldVersionOutlivesAnUninstall: the data are kept, and so is what is known
+// of the version before.
+func TestTheWayBackToAnOldVersionOutlivesAnUninstall(t *testing.T) {
+	w, _ := situation(t, "upgraded", 0)
+	for _, gone := range []string{machine.Current, machine.GenerationsDir, machine.ReleasesDir} {
+		must(t, os.RemoveAll(w.FS.Real(gone)))
+	}
+	w.state.Installed = false
+	w.kept(2)
+	kept := func(o Options) string {
+		t.Helper()
+		p, err := ForInstall(w.look(), bundleOf(t, "7.0.2", "third"), o)
+		must(t, err)
+		for _, st := range p.Plan.Steps {
+			if r, ok := st.(*step.WriteReceipt); ok {
+				return string(r.Predecessor)
+			}
+		}
+		return ""
+	}
+	for _, o := range []Options{{}, {Force: true}} {
+		if is := kept(o); !strings.Contains(is, "ss6-webrest") {
+			t.Errorf("%+v: the receipt knows %q of it", o, is)
+		}
+	}
+	p, err := ForUninstall(w.look(), Options{Purge: true})
+	must(t, err)
+	if !strings.Contains(text(p), "systemctl enable --now ss6-webrest ss6-worker") {
+		t.Error(text(p))
+	}
+	must(t, os.Remove(w.FS.Real(machine.Receipt(2))))
+	if is := kept(Options{}); is != "" {
+		t.Errorf("no receipt is there, and it knows %q", is)
+	}
+}
+
+// TestALostReceiptDoesNotCloseTheWayBack: the one before it tells the same.
+func TestALostReceiptDoesNotCloseTheWayBack(t *testing.T) {
+	w, _ := situation(t, "upgraded", 0)
+	w.installed(3, 2, bundleOf(t, "7.0.2", "third"))
+	must(t, os.Remove(w.FS.Real(machine.Receipt(3))))
+	if s := w.look(); s.predecessor() == nil {
+		t.Error("nothing is known of version 6 any more")
+	}
+}
+
 // TestTheWayBackStartsWhatRanOrWasToStart: a version that only was to start with the machine
 // serves again at once, and one of which nothing was to run is no way back.
 func TestTheWayBackStartsWhatRanOrWasToStart(t *testing.T) {

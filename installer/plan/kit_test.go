@@ -261,6 +261,7 @@ func (s fakeServices) StartLinks(name string) ([]machine.Link, error) {
 	return s.Definition(name).Enable, nil
 }
 
+func (fakeServices) Starters(context.Context, string, bool) ([]string, error) { return nil, nil }
 func (fakeServices) Reload(context.Context) error                             { return errChange }
 func (fakeServices) Start(context.Context, string) error                      { return errChange }
 func (fakeServices) Stop(context.Context, string) error                       { return errChange }

@@ -268,9 +268,16 @@ type fakeServices struct {
 	mu      sync.Mutex
 	active  map[string]bool
 	reloads int
+	// starters start services without a link.
+	starters map[string][]string
 	// broken do not start, failed are between two tries to.
 	broken, failed map[string]bool
 	fs             *machine.FS
+}
+
+// Starters are those that a test has made.
+func (s *fakeServices) Starters(_ context.Context, name string, _ bool) ([]string, error) {
+	return s.starters[name], nil
 }
 
 // StartLinks are those in the folders of units that are there.

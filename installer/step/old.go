@@ -265,6 +265,9 @@ func (s *StopOld) Prepare(ctx context.Context, m *Machine) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := s.refuseWaking(ctx, m, name); err != nil {
+			return nil, err
+		}
 		start, err := StartupOf(ctx, m, name)
 		if err != nil {
 			return nil, err
@@ -274,6 +277,20 @@ func (s *StopOld) Prepare(ctx context.Context, m *Machine) (any, error) {
 	var err error
 	u.Served, err = s.served(ctx, m)
 	return u, err
+}
+
+// refuseWaking refuses, while the product serves, what would start a service again whether
+// it is enabled or not.
+func (s *StopOld) refuseWaking(ctx context.Context, m *Machine, name string) error {
+	starters, err := startersOf(ctx, m, name, s.Services, false)
+	for _, unit := range starters {
+		for _, wakes := range []string{".timer", ".socket", ".path"} {
+			if strings.HasSuffix(unit, wakes) {
+				return stillStarted(name, unit)
+			}
+		}
+	}
+	return err
 }
 
 // Transient implements txn.Transient.

@@ -106,6 +106,22 @@ func TestAnOldVersionThatDoesNotServeAgainIsNotPutBack(t *testing.T) {
 	must(t, k.undo(stop, undo))
 }
 
+// TestWhatStartsAnOldVersionAllTheSameIsNamed: a timer before anything stops, anything else
+// before the switch.
+func TestWhatStartsAnOldVersionAllTheSameIsNamed(t *testing.T) {
+	t.Parallel()
+	k, _ := oldKit(t)
+	k.services.starters = map[string][]string{"ss6-idle": {"ss6-web.service", "ss6-nightly.timer"}}
+	if _, err := (&StopOld{OldProduct: oldProduct}).Prepare(t.Context(), k.Machine); err == nil || !strings.Contains(err.Error(), "systemctl disable --now ss6-nightly.timer") {
+		t.Errorf("%v", err)
+	}
+	k.services.starters = map[string][]string{"ss6-idle": {"ss6-web.service", "backup.target"}}
+	k.prepare(&StopOld{OldProduct: oldProduct})
+	if err := k.do(&DisableServices{Services: oldProduct.Services}); err == nil || !strings.Contains(err.Error(), "backup.target starts ss6-idle") {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestAWorkerThatOthersStartedMayBeGone: it has no link that starts it, and what made it is
 // not there any more.
 func TestAWorkerThatOthersStartedMayBeGone(t *testing.T) {

@@ -106,14 +106,46 @@ func (s *DisableServices) Prepare(ctx context.Context, m *Machine) (any, error) 
 	return startupsOf(ctx, m, s.Services)
 }
 
-// Do takes away what starts them.
+// Do takes away what starts them, and looks whether they are still started all the same.
 func (s *DisableServices) Do(ctx context.Context, m *Machine) error {
 	for _, name := range s.Services {
 		if err := setStartup(ctx, m, machine.Startup{Service: name, Start: machine.StartDisabled}); err != nil {
 			return fmt.Errorf("keep %s from starting: %w", name, err)
 		}
 	}
+	if m.Offline {
+		return nil
+	}
+	for _, name := range s.Services {
+		starters, err := startersOf(ctx, m, name, s.Services, true)
+		if err != nil {
+			return err
+		}
+		if len(starters) > 0 {
+			return stillStarted(name, starters[0])
+		}
+		state, err := m.Services.State(ctx, name)
+		if err != nil {
+			return err
+		}
+		if state.Enabled {
+			return fmt.Errorf("%s still starts with the machine; disable it by hand first", name)
+		}
+	}
 	return nil
+}
+
+// startersOf are what starts a service without its links, but for services that are
+// disabled with it.
+func startersOf(ctx context.Context, m *Machine, name string, disabled []string, unlinked bool) ([]string, error) {
+	starters, err := m.Services.Starters(ctx, name, unlinked)
+	return slices.DeleteFunc(starters, func(unit string) bool {
+		return slices.Contains(disabled, strings.TrimSuffix(unit, ".service"))
+	}), err
+}
+
+func stillStarted(service, starter string) error {
+	return fmt.Errorf("%s starts %s; disable it first, with: systemctl disable --now %[1]s", starter, service)
 }
 
 // Undo gives it back.

@@ -294,6 +294,9 @@ func (i *install) plan() step.Plan {
 	}
 	if what := i.imports(); what != "" {
 		add(&step.ImportBackup{Store: i.stores()[0], Release: i.release, What: what})
+		if i.action == ActionUpgrade {
+			add(&step.KeepImported{Store: i.stores()[0]})
+		}
 	}
 	add(i.leaveOld()...)
 	p.Gate = len(p.Steps)

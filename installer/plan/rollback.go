@@ -83,7 +83,7 @@ func rollbackToOldPlan(s *Situation, before *Predecessor, start *step.StartOld, 
 	add(&step.StopServices{Services: own}) // a machine that went down here may have started them again
 	add(s.removePrograms(o)...)
 	add(s.restoreFolders(machine.ProgramDir)...)
-	add(step.NewRemoveTree(machine.OriginalsDir))
+	add(step.NewRemoveTree(machine.OriginalsDir), step.NewRemoveTree(machine.ImportedDir))
 	add(&step.WriteState{Ended: s.Current, EndedBy: ActionRollback, Kept: s.Current})
 	return p
 }

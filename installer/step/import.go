@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -121,4 +122,72 @@ func (s *ImportBackup) Undo(_ context.Context, m *Machine, undo json.RawMessage)
 		}
 	}
 	return removeTrees(m.FS, made...)
+}
+
+// KeepImported keeps a copy of a store that was just imported, so that a return to the
+// older product can tell what has been changed since.
+type KeepImported struct{ Store }
+
+// Kind implements Step.
+func (s *KeepImported) Kind() string { return "keep_imported" }
+
+func (s *KeepImported) String() string {
+	return fmt.Sprintf("keep the store as it was imported in %s", s.dir())
+}
+
+func (s *KeepImported) dir() string { return machine.Imported(s.To) }
+
+type keepUndo struct {
+	// Made are the folders above that were missing, the topmost first.
+	Made []string `json:"made,omitempty"`
+}
+
+// Prepare notes which folders are made.
+func (s *KeepImported) Prepare(_ context.Context, m *Machine) (any, error) {
+	return keepUndo{Made: m.FS.MissingParents(s.dir())}, nil
+}
+
+// Do copies the store's file.
+func (s *KeepImported) Do(_ context.Context, m *Machine) error {
+	if err := makeParents(m, m.FS.MissingParents(s.dir())); err != nil {
+		return err
+	}
+	if err := m.FS.RemoveAll(s.dir()); err != nil {
+		return err
+	}
+	if err := m.FS.Mkdir(s.dir(), 0o700); err != nil {
+		return err
+	}
+	if err := copyFile(m.FS, filepath.Join(s.to(), storeFile(s.Service)), filepath.Join(s.dir(), storeFile(s.Service))); err != nil {
+		return err
+	}
+	return m.FS.SyncTree(filepath.Dir(s.dir()))
+}
+
+// copyFile copies a file for root alone.
+func copyFile(f *machine.FS, from, to string) error {
+	in, err := f.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := f.Create(to, 0o600)
+	if err != nil {
+		return err
+	}
+	// Not by the kernel's own copying: a fault test counts the writes.
+	_, err = io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{in}, make([]byte, blockSize))
+	return errors.Join(err, out.Close())
+}
+
+// Undo removes the copy.
+func (s *KeepImported) Undo(_ context.Context, m *Machine, undo json.RawMessage) error {
+	var u keepUndo
+	if err := json.Unmarshal(undo, &u); err != nil {
+		return err
+	}
+	if err := removeTrees(m.FS, s.dir()); err != nil {
+		return err
+	}
+	return removeMade(m, u.Made)
 }

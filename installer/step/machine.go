@@ -228,6 +228,7 @@ func Kinds() txn.Kinds[*Machine] {
 		func() Step { return &WriteState{} },
 		func() Step { return &ForgetState{} },
 		func() Step { return &ImportBackup{} },
+		func() Step { return &KeepImported{} },
 		func() Step { return &StopOld{} },
 		func() Step { return &StartOld{} },
 		func() Step { return &DisableServices{} },

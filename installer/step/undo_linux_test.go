@@ -244,8 +244,16 @@ var undoable = map[string]stepCase{
 			k.Programs.(*fakePrograms).makes = machine.SnapshotsDir + "/store-20261122T080000Z-schema1-restore.db.zst"
 		},
 	},
-	"old services that end":  {step: &StopOld{OldProduct: oldProduct}, setup: withOld},
-	"old services that come": {step: &StartOld{OldProduct: OldProduct{Services: []string{"ss6-web"}, Where: oldPlace}, Served: oldServed}},
+	"a store as it was imported": {
+		step: &KeepImported{server(0, 2)},
+		setup: func(k *kit) {
+			withGeneration2(k)
+			k.file(machine.Imported(1)+"/store.db", "of an upgrade before")
+		},
+	},
+	"the first store as it was imported": {step: &KeepImported{server(0, 2)}, setup: withGeneration2},
+	"old services that end":              {step: &StopOld{OldProduct: oldProduct}, setup: withOld},
+	"old services that come":             {step: &StartOld{OldProduct: OldProduct{Services: []string{"ss6-web"}, Where: oldPlace}, Served: oldServed}},
 	"services that do not start with the machine any more": {
 		step: &DisableServices{Services: []string{"ss6-web", "ss6-idle"}}, setup: withOld,
 	},

@@ -91,7 +91,7 @@ func (s *session) open() error {
 	}
 	s.m = &step.Machine{
 		FS: files, Accounts: machine.NewAccounts(files),
-		Prober: step.NewProber(files), Firewall: &lazyFirewall{fs: files},
+		Prober: step.NewProber(files), EndOwner: machine.EndOwner, Firewall: &lazyFirewall{fs: files},
 		SetupProgram: selfPath, PreDir: txn.PreDir(machine.TxnDir),
 		Offline: s.options.Offline, HealthTimeout: s.options.HealthTimeout,
 		Now: time.Now, Rand: rand.Reader, Log: s.log,

@@ -80,6 +80,8 @@ type Machine struct {
 	// ReplaceAtRestart has the system put one file in the place of another when the
 	// machine restarts; nil where no file has to wait for that.
 	ReplaceAtRestart func(from, to string) error
+	// EndOwner ends the process that has a socket; nil where none may be ended.
+	EndOwner func(machine.Listener) error
 	// Stopped and Healthy, when set, are told when users lost and got back the service.
 	Stopped, Healthy func()
 

@@ -317,9 +317,10 @@ func (s *StopOld) Do(ctx context.Context, m *Machine) error {
 
 // waitGone waits until none of the product's own sockets is left, and nobody has taken
 // their addresses or was given them. Who listens at another address of the same port has
-// nothing to do with it.
+// nothing to do with it. Programs of the product that outlive its services are ended.
 func (s *StopOld) waitGone(ctx context.Context, m *Machine, before, own []machine.Listener) error {
-	end := time.Now().Add(min(socketsPatience, m.HealthTimeout))
+	patience, ended := min(socketsPatience, m.HealthTimeout), false
+	end := time.Now().Add(patience)
 	for {
 		left, err := s.left(m, before, own)
 		if err != nil {
@@ -332,14 +333,32 @@ func (s *StopOld) waitGone(ctx context.Context, m *Machine, before, own []machin
 			return context.Cause(ctx)
 		}
 		if time.Now().After(end) {
-			l := left[0]
-			return fmt.Errorf("%s have stopped, but %s still listens at %s; end it", strings.Join(s.Services, ", "), l.Owner(), l.Addr)
+			if l := left[0]; ended || !s.endLeft(m, left) {
+				return fmt.Errorf("%s have stopped, but %s still listens at %s; end it", strings.Join(s.Services, ", "), l.Owner(), l.Addr)
+			}
+			ended, end = true, time.Now().Add(patience)
 		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(socketsPause):
 		}
 	}
+}
+
+// endLeft ends the product's own programs, of which no service manager knows, and tells
+// whether there was any.
+func (s *StopOld) endLeft(m *Machine, left []machine.Listener) (ended bool) {
+	for _, l := range left {
+		if m.EndOwner == nil || !l.Below(s.Where) {
+			continue
+		}
+		m.Log.Warn("a program of the old version has outlived its services and is ended", "program", l.Program, "pid", l.PID)
+		if err := m.EndOwner(l); err != nil {
+			m.Log.Warn("it does not end", "error", err)
+		}
+		ended = true
+	}
+	return ended
 }
 
 func (s *StopOld) left(m *Machine, before, own []machine.Listener) ([]machine.Listener, error) {
@@ -390,9 +409,9 @@ func leftOld(m *Machine) (oldUndo, error) {
 	return u, nil
 }
 
-// socketsPatience bounds the wait for sockets of services that have stopped: the kernel
-// closes them with the process.
-const socketsPatience = 10 * time.Second
+// socketsPatience bounds the wait for sockets of services that have stopped, and once more
+// for those of programs that were ended then: the kernel closes them with the process.
+const socketsPatience = 5 * time.Second
 
 // socketsPause is the pause between two looks, which cost more than a probe.
 const socketsPause = 100 * time.Millisecond

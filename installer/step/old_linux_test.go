@@ -65,6 +65,14 @@ func TestAStopWaitsForTheOldVersionsOwnSocketsAlone(t *testing.T) {
 	if err := k.do(&StopOld{OldProduct: oldProduct}); err == nil || !strings.Contains(err.Error(), "ss6-web (process 99) still listens") {
 		t.Errorf("a process is left: %v", err)
 	}
+	k.EndOwner = func(l machine.Listener) error {
+		if l.PID != 99 {
+			t.Errorf("%+v is ended", l)
+		}
+		prober.left = false
+		return nil
+	}
+	must(t, k.do(&StopOld{OldProduct: oldProduct}))
 }
 
 // TestTheOldVersionServesByItsOwnProgramsAlone: sshd at its address proves nothing.

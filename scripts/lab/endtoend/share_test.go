@@ -60,7 +60,7 @@ const objectCuts = 4
 // upgradeCuts is how often it loses its power.
 const (
 	upgradeShare = 19
-	upgradeCuts  = 2
+	upgradeCuts  = 3
 )
 
 // moveShare: at every how-manieth point a move-out is killed.

@@ -115,20 +115,24 @@ func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *pla
 	if err != nil {
 		return err
 	}
-	passwords, err := s.importPasswords()
-	if err != nil {
+	server := legacy.Machine{
+		State: s.m.FS.Real(machine.ServerStateDir), Config: s.m.FS.Real(filepath.Join(machine.ConfigDir, "server.toml")),
+		Generations: s.m.FS.Real(machine.GenerationsDir),
+	}
+	if server.PasswordFile, err = s.stagePasswords(); err != nil {
 		return err
 	}
-	judged, err := legacy.Judge(ctx, file, s.m.FS.Real(filepath.Join(machine.ConfigDir, "server.toml")), passwords)
+	judged, err := legacy.Judge(ctx, file, server)
 	if err != nil {
 		return &Failure{
 			Exit: CheckFailed, Err: fmt.Errorf("%s cannot be imported: %w; nothing was changed", s.importName(), withoutPath(err, file)),
 		}
 	}
-	s.m.Import = &step.Import{File: file, Own: judged.Own, PasswordFile: s.imports.passwordFile}
+	s.m.Import = &step.Import{File: file, Own: judged.Own, PasswordFile: server.PasswordFile}
 	if judged.Own {
 		return nil
 	}
+	s.m.Import.Losses = judged.Report.LossDigest()
 	s.m.Import.Reports = s.writeReports(judged.Report)
 	if err := s.tellLosses(ctx, judged.Report); err != nil {
 		return err
@@ -159,24 +163,14 @@ func withoutPath(err error, file string) error {
 	return err
 }
 
-func (s *session) importPasswords() ([]string, error) {
+// stagePasswords makes a private copy of the file with passwords, which the dry run and the
+// import both read; empty without one.
+func (s *session) stagePasswords() (file string, err error) {
 	if s.imports.passwordFile == "" {
-		return nil, nil
+		return "", nil
 	}
-	const limit = 64 << 10
-	f, err := os.Open(s.imports.passwordFile)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, limit))
-	var out []string
-	for line := range strings.Lines(string(text)) {
-		if line = strings.TrimRight(line, "\r\n"); line != "" {
-			out = append(out, line)
-		}
-	}
-	return out, err
+	file = filepath.Join(s.m.FS.Real(machine.ImportDir), "passwords")
+	return file, copyInto(s.imports.passwordFile, file)
 }
 
 // stageBackup makes a private copy of what is imported: the backup that was named, or the

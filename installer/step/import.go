@@ -22,6 +22,8 @@ type Import struct {
 	Own bool
 	// PasswordFile has passwords of PFX certificates; may be empty.
 	PasswordFile string
+	// Losses is the digest of those that somebody has agreed to: the import refuses others.
+	Losses string
 	// Reports are the files that the report goes into.
 	Reports []string
 	// SameSites: all sites and bindings of an older product come along as they were, so
@@ -30,8 +32,8 @@ type Import struct {
 }
 
 // ImportBackup has the new release read the backup of an older product into its own new
-// store, which nobody serves from yet. What the import drops was told and agreed to before
-// the run, for the same backup.
+// store, which nobody serves from yet. What the import loses was told and agreed to before
+// the run; the release refuses when it finds other losses in the backup than those.
 type ImportBackup struct {
 	Store
 	Release string `json:"release"`
@@ -66,10 +68,7 @@ func (s *ImportBackup) Do(ctx context.Context, m *Machine) error {
 		return errImportGone
 	}
 	if err := m.Programs.Run(ctx, s.command(m)); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return fmt.Errorf("import %s: %w", s.What, err)
+		return s.failed(ctx, err)
 	}
 	uid, gid, err := m.owner(s.Account)
 	if err != nil {
@@ -81,8 +80,25 @@ func (s *ImportBackup) Do(ctx context.Context, m *Machine) error {
 	return m.FS.SyncTree(s.to())
 }
 
+// exitNotAgreed is how a release ends when its losses are not those that were agreed to.
+const exitNotAgreed = 7
+
+// ErrNotAgreed: an import would lose what nobody has agreed to.
+var ErrNotAgreed = errors.New("nobody has agreed to what would be lost")
+
+func (s *ImportBackup) failed(ctx context.Context, err error) error {
+	var exit interface{ ExitCode() int }
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &exit) && exit.ExitCode() == exitNotAgreed:
+		return fmt.Errorf("import %s: %w: %w", s.What, ErrNotAgreed, err)
+	}
+	return fmt.Errorf("import %s: %w", s.What, err)
+}
+
 func (s *ImportBackup) command(m *Machine) Command {
-	verb := []string{"import", m.Import.File, "--accept-drops"}
+	verb := []string{"import", m.Import.File, "--accept-losses", m.Import.Losses}
 	if m.Import.Own {
 		verb = []string{"restore", m.Import.File}
 	} else {
@@ -96,7 +112,7 @@ func (s *ImportBackup) command(m *Machine) Command {
 	}
 	return Command{
 		Path: program(s.Release, s.Service), Progress: m.Progress,
-		Args: append(verb, "--yes", "--home", m.FS.Real(machine.Generation(s.To)),
+		Args: append(verb, "--yes", "--home", m.FS.Real(machine.Generation(s.To)), "--state", m.FS.Real(machine.ServerStateDir),
 			// No server of this generation runs, and no other is to be asked.
 			"--control", m.FS.Real(filepath.Join(machine.SetupDir, "none"))),
 	}

@@ -1,7 +1,9 @@
 package step
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -18,8 +20,8 @@ func TestAnImportReachesOnlyItsOwnGeneration(t *testing.T) {
 		want []string
 	}{
 		"of an older product": {
-			Import{File: "/b.zip", PasswordFile: "/p", Reports: []string{"/r.html"}},
-			[]string{"import", "/b.zip", "--accept-drops", "--password-file", "/p", "--report", "/r.html", "--yes"},
+			Import{File: "/b.zip", PasswordFile: "/p", Losses: "abcd", Reports: []string{"/r.html"}},
+			[]string{"import", "/b.zip", "--accept-losses", "abcd", "--password-file", "/p", "--report", "/r.html", "--yes"},
 		},
 		"of version 7": {Import{File: "/b.zip", Own: true}, []string{"restore", "/b.zip", "--yes"}},
 	} {
@@ -33,12 +35,34 @@ func TestAnImportReachesOnlyItsOwnGeneration(t *testing.T) {
 			if at < 0 || run.Args[at+1] != k.FS.Real(machine.Generation(2)) || !slices.Contains(run.Args, k.FS.Real(machine.SetupDir+"/none")) {
 				t.Errorf("ran %q", run.Args)
 			}
+			if at := slices.Index(run.Args, "--state"); at < 0 || run.Args[at+1] != k.FS.Real(machine.ServerStateDir) || slices.Contains(run.Args, "--accept-drops") {
+				t.Errorf("ran %q", run.Args)
+			}
 			for _, w := range c.want {
 				if !slices.Contains(run.Args, w) {
 					t.Errorf("%q has not %q", run.Args, w)
 				}
 			}
 		})
+	}
+}
+
+// refusing is a program that ends with an exit code.
+type refusing int
+
+func (r refusing) Run(context.Context, Command) error { return r }
+func (r refusing) Error() string                      { return fmt.Sprintf("it ends with %d", int(r)) }
+func (r refusing) ExitCode() int                      { return int(r) }
+
+func TestAnImportOfOtherLossesThanThoseAgreedToIsToldFromOneThatFails(t *testing.T) {
+	for code, refused := range map[int]bool{exitNotAgreed: true, 1: false} {
+		k := newKit(t)
+		withGeneration2(k)
+		k.Import = &Import{File: "/b.zip", Losses: "abcd"}
+		k.Programs = refusing(code)
+		if err := k.do(importing()); err == nil || errors.Is(err, ErrNotAgreed) != refused {
+			t.Errorf("exit code %d: %v", code, err)
+		}
 	}
 }
 

@@ -24,7 +24,9 @@ type Plan = txn.Plan[*Machine]
 var ErrReleaseFailed = errors.New("the release failed")
 
 // Causes are the failures that a journal keeps by name.
-func Causes() map[string]error { return map[string]error{"release_failed": ErrReleaseFailed} }
+func Causes() map[string]error {
+	return map[string]error{"release_failed": ErrReleaseFailed, "not_agreed": ErrNotAgreed}
+}
 
 // Machine is what steps act on.
 type Machine struct {

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,11 +16,9 @@ import (
 
 	"ss-setup/migrate"
 	"ss-setup/migrate/archive"
-	"ss-setup/migrate/convert"
-	"ss-setup/migrate/importer"
+	"ss-setup/migrate/local"
 	"ss-setup/migrate/report"
 	"ss-setup/migrate/v6"
-	"ss-setup/runtime/hostkey"
 )
 
 // Server is a running version 6 with the credentials of a SuperAdmin.
@@ -50,11 +46,13 @@ type Judgement struct {
 	Report *report.Report
 }
 
-// Judge tells what the import of a file into an empty server would do. configuration is
-// the server's configuration file, beside which lists of known keys lie; passwords are
-// tried at what is encrypted in it. The errors are those of package migrate/archive, which
-// say what the file is and what to do.
-func Judge(ctx context.Context, path, configuration string, passwords []string) (j Judgement, err error) {
+// Machine is the server that an import is for.
+type Machine = local.Machine
+
+// Judge tells what the import of a file into an empty server would do: what ss-server's own
+// dry run of it says, since both ask the machine alike. The errors are those of package
+// migrate/archive, which say what the file is and what to do.
+func Judge(ctx context.Context, path string, m Machine) (j Judgement, err error) {
 	source, err := migrate.Open(ctx, path)
 	if errors.Is(err, archive.ErrOwn) {
 		return Judgement{Own: true}, nil
@@ -67,42 +65,12 @@ func Judge(ctx context.Context, path, configuration string, passwords []string) 
 	if err != nil {
 		return j, err
 	}
-	lists, err := hostkey.DenylistFiles(configuration)
+	options, err := local.Options(m)
 	if err != nil {
 		return j, err
 	}
-	weak, err := hostkey.LoadDenylist(lists...)
-	if err != nil {
-		return j, err
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "node"
-	}
-	node := convert.Slug(strings.SplitN(host, ".", 2)[0])
-	j.Report, err = migrate.DryRun(ctx, source, present, importer.Options{
-		NewNode: node, Passwords: passwords, Weak: weak, Folder: isFolder, Addresses: ownAddresses(),
-	})
+	j.Report, err = migrate.DryRun(ctx, source, present, options)
 	return j, err
-}
-
-func isFolder(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
-}
-
-// ownAddresses are those of the machine; none if it does not say.
-func ownAddresses() (out []netip.Addr) {
-	list, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
-	}
-	for _, a := range list {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			out = append(out, p.Addr().Unmap())
-		}
-	}
-	return out
 }
 
 // Backup is one that lies about.

@@ -2,9 +2,11 @@ package legacy
 
 import (
 	"archive/zip"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,14 +66,38 @@ func TestAJudgementTellsLossesAndWhatIsNoBackup(t *testing.T) {
 	backupAt(t, path, time.Now(),
 		[2]string{"sites/default/vfs.json", `[{"id":"V1","name":"Sealed","type":"Disk","target":"/srv/x","encrypt":true}]`},
 		[2]string{"sites/default/users.json", `[{"id":"anna","home":{"vfsId":"V1"}}]`})
-	j, err := Judge(t.Context(), path, filepath.Join(t.TempDir(), "server.toml"), nil)
+	j, err := Judge(t.Context(), path, Machine{})
 	if err != nil || j.Own || len(j.Report.Losses()) == 0 || !j.Report.DryRun {
 		t.Errorf("%+v, %v", j, err)
 	}
 	if err := os.WriteFile(path, []byte("Dear Sir or Madam"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Judge(t.Context(), path, "", nil); !errors.Is(err, archive.ErrNotBackup) {
+	if _, err := Judge(t.Context(), path, Machine{}); !errors.Is(err, archive.ErrNotBackup) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestAJudgementKnowsTheServersOwnFolders: the import refuses VFSs in and above them, so the
+// dry run that is agreed to must say so.
+func TestAJudgementKnowsTheServersOwnFolders(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	m := Machine{State: at("lib/ss-server"), Config: at("etc/server.toml"), Generations: at("opt/ss-server/generations")}
+	for _, target := range []string{dir, at("lib"), at("lib/ss-server/keyring"), at("etc"), at("opt"), filepath.VolumeName(dir) + string(filepath.Separator)} {
+		vfs, err := json.Marshal([]map[string]string{{"id": "V1", "name": "Files", "type": "Disk", "target": target}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "backup.zip")
+		backupAt(t, path, time.Now(),
+			[2]string{"sites/default/vfs.json", string(vfs)}, [2]string{"sites/default/users.json", `[{"id":"anna","home":{"vfsId":"V1"}}]`})
+		j, err := Judge(t.Context(), path, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if told := j.Report.LossSummary(); !strings.Contains(told, "one user") || !strings.Contains(told, "one VFS") {
+			t.Errorf("a VFS in %s: the losses are %q", target, told)
+		}
 	}
 }

@@ -338,7 +338,7 @@ func oldDifference(d []string) []string {
 }
 
 func TestAnUpgradeThatCannotBeIsRefusedBeforeAnythingStops(t *testing.T) {
-	b := oldMachine(t, lab.Options{}, "--lossy")
+	b := oldMachine(t, lab.Options{}, "--lossy", "--wide")
 	before := b.look()
 	refused := func(what string, code int, args []string, words ...string) {
 		t.Helper()
@@ -353,7 +353,7 @@ func TestAnUpgradeThatCannotBeIsRefusedBeforeAnythingStops(t *testing.T) {
 		}
 		b.same(before, what)
 	}
-	refused("losses", 7, upgradeArgs(), "lost or not as before", "secretive", "accept_drops: true")
+	refused("losses", 7, upgradeArgs(), "lost or not as before", "secretive", "everywhere", "accept_drops: true")
 	b.MustExec("sh", "-c", "sed 's/an old secret/a wrong one/' /root/answers.yaml > /root/wrong.yaml; chmod 600 /root/wrong.yaml")
 	before = b.look()
 	refused("a wrong password", 7, []string{"install", "-S", "--answers", "/root/wrong.yaml"}, "refuses the log-in", "--import FILE", "systemctl disable --now ss6-webrest ss6-worker", "-F")

@@ -3,16 +3,16 @@
 // users, and a data folder that is nobody else's to read. It is ours from end to end and is
 // for tests alone.
 //
-//	ss6 install [--sftp-port N] [--sftp-ip IP] [--user-key FILE] [--lossy] [--mute] [--template]
+//	ss6 install [--sftp-port N] [--sftp-ip IP] [--user-key FILE] [--lossy] [--wide] [--mute] [--template]
 //	                                 lay out and start
 //	ss6 webrest|worker [--service]   what the services run
 //	ss6 neighbour ADDRESS            an SSH server of somebody else
 //
 // Its SuperAdmin is sa with the password "an old secret", its user anna with "battery
-// staple" and the key of --user-key. --lossy adds a user whose files are encrypted, --mute
-// has it refuse its backup, --template starts its worker by webrest, as an instance of a
-// template that nobody has enabled. The worker always waits for a transfer as well, at
-// another port each time it starts.
+// staple" and the key of --user-key. --lossy adds a user whose files are encrypted, --wide
+// one with the whole machine, --mute has it refuse its backup, --template starts its worker
+// by webrest, as an instance of a template that nobody has enabled. The worker always waits
+// for a transfer as well, at another port each time it starts.
 package main
 
 import (
@@ -94,6 +94,7 @@ func install(args []string) error {
 	template := set.Bool("template", false, "have webrest start the worker")
 	keyFile := set.String("user-key", "", "the public key of anna")
 	lossy := set.Bool("lossy", false, "have a user that cannot come along")
+	wide := set.Bool("wide", false, "have a user whose files are the whole machine")
 	mute := set.Bool("mute", false, "refuse to give a backup")
 	idle := set.Bool("no-start", false, "only lay out")
 	if err := set.Parse(args); err != nil {
@@ -107,7 +108,7 @@ func install(args []string) error {
 		}
 		userKey = strings.TrimSpace(string(text))
 	}
-	if err := layOut(*ip, *port, userKey, *lossy); err != nil {
+	if err := layOut(*ip, *port, userKey, *lossy, *wide); err != nil {
 		return err
 	}
 	if err := writeJSON(data("config.json"), config{SFTPPort: *port, SFTPIP: *ip, Mute: *mute, Template: *template}); err != nil {
@@ -131,7 +132,7 @@ func install(args []string) error {
 }
 
 // layOut writes the configuration: what a backup holds is in the folder backup.
-func layOut(ip string, port int, userKey string, lossy bool) error {
+func layOut(ip string, port int, userKey string, lossy, wide bool) error {
 	hostKey, err := newHostKey()
 	if err != nil {
 		return err
@@ -161,6 +162,10 @@ func layOut(ip string, port int, userKey string, lossy bool) error {
 	if lossy {
 		users = append(users, user("secretive", "V2"))
 		vfs = append(vfs, object{"id": "V2", "name": "Sealed", "type": "Disk", "target": userFiles + "-sealed", "encrypt": true, "passPhrase": object{"status": "Plain", "payload": "x"}})
+	}
+	if wide {
+		users = append(users, user("everywhere", "V3"))
+		vfs = append(vfs, object{"id": "V3", "name": "Machine", "type": "Disk", "target": filepath.VolumeName(userFiles) + string(filepath.Separator)})
 	}
 	for name, content := range map[string]any{
 		"version.json":    object{"version": "6.2.60"},

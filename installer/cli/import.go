@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -235,6 +236,32 @@ func (s *session) clearImport() {
 // be had, named is a backup that somebody has chosen instead.
 func (s *session) export(ctx context.Context, sit *plan.Situation, file string) (named string, err error) {
 	old := sit.OldVersions[len(sit.OldVersions)-1]
+	err = s.exportOld(ctx, old, file)
+	if err == nil || ctx.Err() != nil {
+		return "", err
+	}
+	var found []legacy.Backup
+	if !errors.Is(err, errNoPassword) && !errors.Is(err, legacy.ErrRefused) {
+		found = legacy.Find(ctx, archivePlaces(old)...)
+		if named, asked := s.chooseBackup(ctx, found); named != "" || asked != nil {
+			return named, asked
+		}
+	}
+	return "", s.notExported(ctx, old, err, found)
+}
+
+// errOldStopped: it cannot be asked.
+var errOldStopped = errors.New("it does not run")
+
+// logIns is how often somebody may mistype a password.
+const logIns = 3
+
+// exportOld logs in to version 6 and has it write its backup. Who mistypes the password is
+// asked again.
+func (s *session) exportOld(ctx context.Context, old plan.OldVersion, file string) error {
+	if !old.Runs() {
+		return errOldStopped
+	}
 	server := s.imports.server
 	if server.URL == "" {
 		server.URL = "https://127.0.0.1:" + strconv.Itoa(plan.DefaultWebPort)
@@ -242,20 +269,27 @@ func (s *session) export(ctx context.Context, sit *plan.Situation, file string) 
 	if server.User == "" {
 		server.User = superAdmin6
 	}
-	if err := s.askCredentials(ctx, &server); err != nil {
-		return "", s.notExported(ctx, old, err, nil)
+	// Its port is nobody's own: the password goes to its own programs alone.
+	server.Prove = func(conn net.Conn) error { return old.Prove(ctx, s.m, conn) }
+	for try := 1; ; try++ {
+		if err := s.askCredentials(ctx, &server); err != nil {
+			return err
+		}
+		s.log.Info("export", "from", server.URL, "superadmin", server.User)
+		err := legacy.Export(ctx, server, file)
+		if err == nil {
+			s.imports.server = server
+		}
+		if !errors.Is(err, legacy.ErrRefused) || try == logIns || !s.somebody() {
+			return err
+		}
+		s.warn(err.Error())
+		server.Password, server.Code = "", ""
 	}
-	s.log.Info("export", "from", server.URL, "superadmin", server.User)
-	err = legacy.Export(ctx, server, file)
-	if err == nil || ctx.Err() != nil {
-		return "", err
-	}
-	found := legacy.Find(ctx, archivePlaces(old)...)
-	if named, asked := s.chooseBackup(ctx, found); named != "" || asked != nil {
-		return named, asked
-	}
-	return "", s.notExported(ctx, old, err, found)
 }
+
+// somebody tells whether a person can be asked.
+func (s *session) somebody() bool { return s.streams.Ask != nil && !s.options.Silent }
 
 // errNoPassword: nobody has said it.
 var errNoPassword = errors.New("the password of a SuperAdmin of version 6 is needed, and nobody can be asked for it; " +
@@ -266,7 +300,7 @@ func (s *session) askCredentials(ctx context.Context, server *legacy.Server) err
 	if server.Password != "" {
 		return nil
 	}
-	if s.streams.Ask == nil || s.options.Silent {
+	if !s.somebody() {
 		return errNoPassword
 	}
 	var err error
@@ -310,7 +344,7 @@ func archivePlaces(old plan.OldVersion) []string {
 
 // chooseBackup asks a person whether the newest backup is to be taken instead.
 func (s *session) chooseBackup(ctx context.Context, found []legacy.Backup) (named string, err error) {
-	if len(found) == 0 || s.streams.Ask == nil || s.options.Silent {
+	if len(found) == 0 || !s.somebody() {
 		return "", nil
 	}
 	b := found[0]
@@ -349,6 +383,9 @@ func (s *session) notExported(ctx context.Context, old plan.OldVersion, why erro
 		found = legacy.Find(ctx, archivePlaces(old)...)
 	}
 	var cures []string
+	if errors.Is(why, errOldStopped) {
+		cures = append(cures, "start it and run it again: "+strings.Join(plan.StartOldCommands(s.m.Services.Name(), old.Services), " && "))
+	}
 	if errors.Is(why, legacy.ErrRefused) {
 		cures = append(cures, "give the right name and password of a SuperAdmin of version 6 and run it again")
 	}
@@ -435,7 +472,7 @@ func (s *session) tellLosses(ctx context.Context, r *report.Report) error {
 	}
 	explain := "They are listed above; the report tells the reasons and what to do."
 	question := fmt.Sprintf("Lost or not as before: %s. Go on?", r.LossSummary())
-	if s.streams.Ask == nil || s.options.Silent {
+	if !s.somebody() {
 		return &Failure{
 			Exit: CheckFailed, Err: fmt.Errorf("nobody has agreed to what would be lost or not as before: %s; nothing was changed", r.LossSummary()),
 			Cure: "look at the report; to go on all the same, put accept_drops: true into the answers, or run: " + s.command("--accept-drops"),

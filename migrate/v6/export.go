@@ -30,8 +30,8 @@ type Server struct {
 	User, Password, Code string
 	// Fingerprint is the SHA-256 of its certificate, in hex with or without colons. Without
 	// one the certificate must be valid; on this machine itself any is taken, as old
-	// servers made their own. Anybody may listen there while the old server is down, so
-	// who has its certificate gives the fingerprint all the same.
+	// servers made their own. Anybody may listen there while the old server is down: there
+	// it takes Prove or a fingerprint to be sure.
 	Fingerprint string
 	// Prove, unless nil, is asked whether the other end of a connection is the old server,
 	// before anything is said on it.
@@ -209,8 +209,11 @@ func (c *client) version(ctx context.Context, proven bool) (version string, err 
 		var info struct {
 			Version string `json:"version"`
 		}
-		if answer.StatusCode != http.StatusOK {
+		if answer.StatusCode != http.StatusOK && proven {
 			return nil // some builds ask for a log-in first
+		}
+		if answer.StatusCode != http.StatusOK {
+			return fmt.Errorf("%w at %s: asked for its version it answers %s; if it is the old server, give the fingerprint of its certificate", ErrNoAnswer, c.base, answer.Status)
 		}
 		if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&info); err != nil {
 			if proven {

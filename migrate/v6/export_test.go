@@ -157,6 +157,29 @@ func TestAServerThatDoesNotTellItsVersionIsAskedOnIfItIsProven(t *testing.T) {
 	}
 }
 
+// TestWhoDoesNotTellItsVersionGetsNoPasswordUnproven: anybody can answer with an error.
+func TestWhoDoesNotTellItsVersionGetsNoPasswordUnproven(t *testing.T) {
+	for _, status := range []int{http.StatusNotFound, http.StatusUnauthorized, http.StatusFound} {
+		said := ""
+		s := old(t, func(w http.ResponseWriter, r *http.Request) bool {
+			said += r.Header.Get("Authorization")
+			if r.URL.Path != "/api/v1/version" {
+				return false
+			}
+			w.WriteHeader(status)
+			return true
+		})
+		server := Server{URL: s.URL, User: "sa", Password: "secret"}
+		if _, err := Export(context.Background(), server, &bytes.Buffer{}); !errors.Is(err, ErrNoAnswer) || said != "" {
+			t.Errorf("%d, unproven: it was told %q, %v", status, said, err)
+		}
+		server.Prove = func(net.Conn) error { return nil }
+		if _, err := Export(context.Background(), server, &bytes.Buffer{}); err != nil {
+			t.Errorf("%d, proven: %v", status, err)
+		}
+	}
+}
+
 func TestAnotherCertificateInTheMiddleEndsTheExport(t *testing.T) {
 	verify := samePeer("")
 	state := func(raw string) tls.ConnectionState {

@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ss-setup/installer/machine"
+	"ss-setup/installer/plan"
+	"ss-setup/installer/step"
+)
+
+// oldServer answers as a version 6 whose backup has one user. refuses is asked about each
+// path.
+func oldServer(t *testing.T, refuses func(path string) int) *httptest.Server {
+	t.Helper()
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := strings.TrimPrefix(r.URL.Path, "/api/v1")
+		if refuses != nil {
+			if status := refuses(path); status != 0 {
+				w.WriteHeader(status)
+				return
+			}
+		}
+		switch path {
+		case "/version":
+			fmt.Fprint(w, `{"version":"6.2.60"}`)
+		case "/sa/login":
+			if _, password, _ := r.BasicAuth(); password != "right" {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			fmt.Fprint(w, `{"token":"t"}`)
+		case "/sa/backup":
+			w.Header().Set("Content-Type", "application/zip")
+			_, _ = w.Write(oldArchive(t, "6.2.60"))
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// oldArchive is a backup of a version.
+func oldArchive(t *testing.T, version string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	for name, text := range map[string]string{"version.json": fmt.Sprintf(`{"version":%q}`, version), "vsites.json": `[{"id":"default"}]`} {
+		w, err := z.Create(name)
+		if err == nil {
+			_, err = io.WriteString(w, text)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// oldSession is one that is about to upgrade a version 6 whose programs are those in a
+// folder: with the folder of this test, this test. typed is what somebody types; nobody is
+// there if it is empty.
+func oldSession(t *testing.T, where, url, typed string) (*session, *plan.Situation) {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range imageFiles {
+		path := filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st := Streams{Out: io.Discard, Err: io.Discard}
+	if typed != "" {
+		st.Ask = &terminal{in: strings.NewReader(typed), out: io.Discard}
+	}
+	s := newSession(settings{verb: "install", args: []string{"install"}, root: root, output: outputPlain}, st)
+	s.imports.server.URL = url
+	files := &machine.FS{Root: root}
+	services, err := machine.FileServices(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.m = &step.Machine{FS: files, Services: services, Prober: step.NewProber(&machine.FS{})}
+	return s, &plan.Situation{OldVersions: []plan.OldVersion{{
+		Major: 6, Where: where, Services: []machine.Startup{{Service: "ss6-webrest", Active: true}},
+	}}}
+}
+
+// hereAs6 takes this test for version 6.
+func hereAs6(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Dir(path)
+}
+
+// TestOnlyVersion6ItselfIsToldThePasswordOfItsSuperAdmin: its port is anybody's while it is
+// down.
+func TestOnlyVersion6ItselfIsToldThePasswordOfItsSuperAdmin(t *testing.T) {
+	asked := 0
+	thief := oldServer(t, func(string) int { asked++; return http.StatusNotFound })
+	s, sit := oldSession(t, t.TempDir(), thief.URL, "")
+	s.imports.server.Password = "right"
+	_, err := s.stageBackup(t.Context(), sit)
+	if f := failureOf(err, PutBack); f.Exit != CheckFailed || !strings.Contains(f.Error(), "another program") || asked != 0 {
+		t.Errorf("asked %d times; %v", asked, err)
+	}
+	sit.OldVersions[0].Services[0].Active = false
+	_, err = s.stageBackup(t.Context(), sit)
+	if f := failureOf(err, PutBack); f.Exit != CheckFailed || !strings.Contains(f.Error(), "does not run") || !strings.Contains(f.Cure, "ss6-webrest") || asked != 0 {
+		t.Errorf("asked %d times; %v", asked, err)
+	}
+	s, sit = oldSession(t, hereAs6(t), oldServer(t, nil).URL, "")
+	s.imports.server.Password = "right"
+	if file, err := s.stageBackup(t.Context(), sit); err != nil || file == "" {
+		t.Errorf("%q, %v", file, err)
+	}
+}

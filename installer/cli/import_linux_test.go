@@ -132,3 +132,95 @@ func TestOnlyVersion6ItselfIsToldThePasswordOfItsSuperAdmin(t *testing.T) {
 		t.Errorf("%q, %v", file, err)
 	}
 }
+
+// writeArchive puts a backup of a version where it is found, into the working folder.
+func writeArchive(t *testing.T, name, version string) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Chdir(dir)
+	t.Setenv("HOME", dir)
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, oldArchive(t, version), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// mute answers as a version 6 that gives no backup.
+func mute(path string) int {
+	if path == "/sa/backup" {
+		return http.StatusInternalServerError
+	}
+	return 0
+}
+
+func TestABackupThatSomebodySaysYesToIsTakenInsteadOfAnExport(t *testing.T) {
+	found := writeArchive(t, "kept.zip", "6.2.60")
+	s, sit := oldSession(t, hereAs6(t), oldServer(t, mute).URL, "\nright\n\nyes\n")
+	file, err := s.stageBackup(t.Context(), sit)
+	if err != nil || s.options.Import != found {
+		t.Fatalf("%s is taken: %v", s.options.Import, err)
+	}
+	got, err := os.ReadFile(file)
+	if want, _ := os.ReadFile(found); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the copy differs: %v", err)
+	}
+}
+
+func TestABackupThatNobodySaysYesToIsOnlyNamed(t *testing.T) {
+	found := writeArchive(t, "kept.zip", "6.2.60")
+	url := oldServer(t, mute).URL
+	for name, typed := range map[string]string{"no": "\nright\n\nno\n", "nobody": ""} {
+		s, sit := oldSession(t, hereAs6(t), url, typed)
+		if typed == "" {
+			s.imports.server.Password = "right"
+		}
+		_, err := s.stageBackup(t.Context(), sit)
+		f := failureOf(err, PutBack)
+		if f.Exit != CheckFailed || s.options.Import != "" || !strings.Contains(f.Cure, found) || !strings.Contains(f.Cure, "minutes old") || !strings.Contains(f.Cure, "-F") {
+			t.Errorf("%s: %q takes %q: %v; %s", name, typed, s.options.Import, err, f.Cure)
+		}
+	}
+}
+
+func TestCredentialsOfVersion6AreAskedFor(t *testing.T) {
+	for typed, want := range map[string]string{"\nright\n\n": "sa right ", "root\nright\n123456\n": "root right 123456"} {
+		s, _ := oldSession(t, "", "", typed)
+		server := s.imports.server
+		server.User = superAdmin6
+		err := s.askCredentials(t.Context(), &server)
+		if got := server.User + " " + server.Password + " " + server.Code; err != nil || got != want {
+			t.Errorf("%q: %q, %v", typed, got, err)
+		}
+	}
+	for typed, want := range map[string]Exit{"": CheckFailed, "\n": Cancelled, "\n\n\n": CheckFailed} {
+		s, sit := oldSession(t, hereAs6(t), oldServer(t, nil).URL, typed)
+		if _, err := s.stageBackup(t.Context(), sit); failureOf(err, PutBack).Exit != want {
+			t.Errorf("%q: %v", typed, err)
+		}
+	}
+}
+
+// upgrading proposes what has an import in it.
+func upgrading() *plan.Proposal {
+	p := &plan.Proposal{Action: plan.ActionUpgrade}
+	p.Plan.Steps = append(p.Plan.Steps, &step.ImportBackup{})
+	return p
+}
+
+func TestAnUpgradeIsPreparedFromWhatVersion6Gives(t *testing.T) {
+	s, sit := oldSession(t, hereAs6(t), oldServer(t, nil).URL, "\nright\n\nyes\n")
+	if err := s.prepareImport(t.Context(), sit, upgrading()); err != nil {
+		t.Fatal(err)
+	}
+	if i := s.m.Import; i == nil || i.Own || len(i.Losses) != 64 {
+		t.Fatalf("%+v", i)
+	}
+	if _, err := os.Stat(s.m.Import.File); err != nil {
+		t.Error(err)
+	}
+	s.close()
+	if _, err := os.Stat(s.m.Import.File); err == nil {
+		t.Error("what was staged outlives the run")
+	}
+}

@@ -27,14 +27,17 @@ type Server = v6.Server
 // ErrRefused: a running version 6 does not take the credentials.
 var ErrRefused = v6.ErrRefused
 
-// Export has a running version 6 write a backup into a new file for root alone.
+// Export has a running version 6 write a backup into a new file for root alone. There is
+// none when it fails.
 func Export(ctx context.Context, s Server, path string) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("make room for the backup: %w", err)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
 	_, err = v6.Export(ctx, s, f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		err = errors.Join(err, os.Remove(path))
+	}
 	return err
 }
 

@@ -129,6 +129,11 @@ func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *pla
 			Exit: CheckFailed, Err: fmt.Errorf("%s cannot be imported: %w; nothing was changed", s.importName(), withoutPath(err, file)),
 		}
 	}
+	if p.Action == plan.ActionUpgrade {
+		if err := s.fitsOld(sit, judged); err != nil {
+			return err
+		}
+	}
 	s.m.Import = &step.Import{File: file, Own: judged.Own, PasswordFile: server.PasswordFile}
 	if judged.Own {
 		return nil
@@ -146,6 +151,32 @@ func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *pla
 // not, which somebody has agreed to, nobody need be greeted as before.
 func sameSites(r *report.Report) bool {
 	return !slices.ContainsFunc(r.Losses(), func(l report.Line) bool { return l.Kind == report.Site || l.Kind == report.Binding || l.Kind == "" })
+}
+
+// fitsOld refuses to put anything but a configuration of version 6 in the place of the
+// version 6 that serves here, and tells how old the one is that was named.
+func (s *session) fitsOld(sit *plan.Situation, judged legacy.Judgement) error {
+	if !judged.Of6 {
+		what := "version 7"
+		if !judged.Own {
+			what = strings.TrimSpace(judged.Report.Source.Product + " " + judged.Report.Source.Version)
+		}
+		old := sit.OldVersions[len(sit.OldVersions)-1]
+		return &Failure{
+			Exit: CheckFailed, Err: fmt.Errorf("%s is of %s, and version 6 is in use here; nothing was changed", s.importName(), what),
+			Cure: "to take over what version 6 has, leave out --import; to give it up: " +
+				strings.Join(plan.StopOldCommands(s.m.Services.Name(), old.Services), " && ") + ", then: " + s.command("-F"),
+		}
+	}
+	if s.options.Import == "" {
+		return nil
+	}
+	made, err := legacy.MadeAt(s.options.Import)
+	if err != nil {
+		return err
+	}
+	s.warn(fmt.Sprintf("%s of %s is taken; what was changed in version 6 since then does not come along", s.options.Import, madeAt(made)))
+	return nil
 }
 
 // importName is what is imported, for people.

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"ss-setup/installer/machine"
 	"ss-setup/installer/plan"
@@ -63,6 +65,16 @@ func oldArchive(t *testing.T, version string) []byte {
 		}
 	}
 	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func packed(t *testing.T, files fs.FS) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	if err := errors.Join(z.AddFS(files), z.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -222,5 +234,59 @@ func TestAnUpgradeIsPreparedFromWhatVersion6Gives(t *testing.T) {
 	s.close()
 	if _, err := os.Stat(s.m.Import.File); err == nil {
 		t.Error("what was staged outlives the run")
+	}
+}
+
+func TestAMistypedPasswordIsAskedForAgainAndNoBackupOffered(t *testing.T) {
+	writeArchive(t, "kept.zip", "6.2.60")
+	url := oldServer(t, nil).URL
+	s, sit := oldSession(t, hereAs6(t), url, "\nwrong\n\n\nwrong\n\n\nright\n\n")
+	if _, err := s.stageBackup(t.Context(), sit); err != nil || s.options.Import != "" {
+		t.Errorf("the third time right: takes %q, %v", s.options.Import, err)
+	}
+	s, sit = oldSession(t, hereAs6(t), url, strings.Repeat("\nwrong\n\n", logIns)+"yes\nyes\nyes\n")
+	if _, err := s.stageBackup(t.Context(), sit); failureOf(err, PutBack).Exit != CheckFailed || s.options.Import != "" {
+		t.Errorf("never right: takes %q, %v", s.options.Import, err)
+	}
+}
+
+// TestOnlyABackupOfVersion6TakesThePlaceOfIt: whatever is named would stop version 6.
+func TestOnlyABackupOfVersion6TakesThePlaceOfIt(t *testing.T) {
+	const others = "../../migrate/testdata/import/"
+	filezilla, err := os.ReadFile(others + "filezilla-1/backup/users.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		file    string
+		content []byte
+		told    string
+	}{
+		"of version 6":   {"b.zip", oldArchive(t, "6.2.60"), ""},
+		"of version 4":   {"b.zip", packed(t, os.DirFS(others+"v4-minimum/backup")), "Syncplify.me Server! 4"},
+		"of FileZilla":   {"users.xml", filezilla, "FileZilla"},
+		"of version 7":   {"b.zip", packed(t, fstest.MapFS{"backup.json": {Data: []byte("{}")}, "manifest.json": {Data: []byte("{}")}}), "version 7"},
+		"of nobody here": {"b.zip", []byte("Dear Sir or Madam"), "cannot be imported"},
+	} {
+		path := filepath.Join(t.TempDir(), c.file)
+		if err := os.WriteFile(path, c.content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, sit := oldSession(t, hereAs6(t), "", "")
+		s.options.Import, s.imports.acceptDrops = path, true
+		err := s.prepareImport(t.Context(), sit, upgrading())
+		if c.told == "" && err == nil {
+			continue
+		}
+		f := failureOf(err, PutBack)
+		if c.told == "" || err == nil || f.Exit != CheckFailed || !strings.Contains(f.Error(), c.told) || s.m.Import != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil {
+			continue
+		}
+		if refused := strings.Contains(f.Cure, "-F"); refused != (c.told != "cannot be imported") {
+			t.Errorf("%s: the cure is %q", name, f.Cure)
+		}
 	}
 }

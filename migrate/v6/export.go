@@ -241,6 +241,8 @@ func (c *client) logIn(ctx context.Context, s Server) (token string, err error) 
 		case http.StatusOK:
 		case http.StatusUnauthorized, http.StatusForbidden:
 			return fmt.Errorf("%w: name, password or code of the SuperAdmin %q is wrong, or it may not log in from here", ErrRefused, s.User)
+		case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable:
+			return fmt.Errorf("%w: asked to log in it answers %s", ErrNoBackup, answer.Status)
 		default:
 			return fmt.Errorf("%w: it answers %s", ErrRefused, answer.Status)
 		}

@@ -81,6 +81,7 @@ func TestWhatHindersAnExportIsToldExactly(t *testing.T) {
 		"another version":        {at("/version", "application/json", 200, `{"version":"7.0.1"}`), Server{}, ErrNoAnswer, "version 7.0.1"},
 		"another program":        {at("/version", "text/html", 200, `<html>`), Server{}, ErrNoAnswer, "something else"},
 		"a log-in without token": {at("/sa/login", "application/json", 200, `{}`), Server{User: "sa", Password: "secret"}, ErrRefused, "no token"},
+		"an error for a log-in":  {at("/sa/login", "application/json", 503, `{}`), Server{User: "sa", Password: "secret"}, ErrNoBackup, "503"},
 		"an error for a backup":  {at("/sa/backup", "application/json", 500, `{}`), Server{User: "sa", Password: "secret"}, ErrNoBackup, "500"},
 		"a page for a backup":    {at("/sa/backup", "text/html; charset=utf-8", 200, `<html>`), Server{User: "sa", Password: "secret"}, ErrNoBackup, "text/html"},
 		"an empty backup":        {at("/sa/backup", "application/zip", 200, ``), Server{User: "sa", Password: "secret"}, ErrNoBackup, "cut"},

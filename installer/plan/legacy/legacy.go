@@ -4,6 +4,7 @@
 package legacy
 
 import (
+	"archive/zip"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,8 @@ func Export(ctx context.Context, s Server, path string) (err error) {
 type Judgement struct {
 	// Own: the file is a backup of version 7, which is restored as it is.
 	Own bool
+	// Of6: it is one of version 6.
+	Of6 bool
 	// Report of the dry run; nil for an own one.
 	Report *report.Report
 }
@@ -64,6 +67,7 @@ func Judge(ctx context.Context, path string, m Machine) (j Judgement, err error)
 		return j, err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
+	j.Of6 = source.About().Product == v6.Product
 	present, err := migrate.ReadPresent(ctx, nil)
 	if err != nil {
 		return j, err
@@ -79,6 +83,7 @@ func Judge(ctx context.Context, path string, m Machine) (j Judgement, err error)
 // Backup is one that lies about.
 type Backup struct {
 	Path string
+	// Made is when its content was written, as far as it says so: the file may be a copy.
 	Made time.Time
 	// Version that made it, as far as it says so.
 	Version string
@@ -143,5 +148,38 @@ func look(ctx context.Context, path string, d fs.DirEntry) (Backup, bool) {
 	if !strings.HasPrefix(source.About().Product, oldProduct) {
 		return Backup{}, false // another product's
 	}
-	return Backup{Path: path, Made: info.ModTime(), Version: source.About().Version}, true
+	return Backup{Path: path, Made: madeAt(path, info.ModTime()), Version: source.About().Version}, true
 }
+
+// MadeAt is when the content of a backup was written, as far as it says so; else when the
+// file was.
+func MadeAt(path string) (time.Time, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return madeAt(path, info.ModTime()), nil
+}
+
+// madeAt is the time of the newest part of an archive that was written before it was, or
+// was copied.
+func madeAt(path string, written time.Time) time.Time {
+	z, err := zip.OpenReader(path)
+	if err != nil {
+		return written
+	}
+	defer z.Close()
+	var newest time.Time
+	for _, part := range z.File {
+		if part.Modified.After(newest) && !part.Modified.After(written) {
+			newest = part.Modified
+		}
+	}
+	if newest.Year() < firstYear {
+		return written // the parts have none
+	}
+	return newest
+}
+
+// firstYear is before any backup.
+const firstYear = 2000

@@ -101,3 +101,31 @@ func TestAJudgementKnowsTheServersOwnFolders(t *testing.T) {
 		}
 	}
 }
+
+// TestTheAgeOfACopiedBackupIsThatOfItsContent: a copy of last year's is not from today.
+func TestTheAgeOfACopiedBackupIsThatOfItsContent(t *testing.T) {
+	dir := t.TempDir()
+	made := time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
+	path := filepath.Join(dir, "copy.zip")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := zip.NewWriter(f)
+	w, err := z.CreateHeader(&zip.FileHeader{Name: "version.json", Modified: made})
+	if err == nil {
+		_, err = w.Write([]byte(`{"version":"6.2.60"}`))
+	}
+	if err == nil {
+		w, err = z.CreateHeader(&zip.FileHeader{Name: "vsites.json", Modified: made.Add(-time.Hour)})
+	}
+	if err == nil {
+		_, err = w.Write([]byte(`[{"id":"default"}]`))
+	}
+	if err := errors.Join(err, z.Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if found := Find(t.Context(), dir); len(found) != 1 || !found[0].Made.Equal(made) {
+		t.Errorf("%+v", found)
+	}
+}

@@ -139,6 +139,9 @@ func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *pla
 		return nil
 	}
 	s.m.Import.Losses = judged.Report.LossDigest()
+	if s.old != nil && s.options.Import == "" {
+		s.m.Import.Again = s.importAgain(server, judged)
+	}
 	s.m.Import.Reports = s.writeReports(judged.Report)
 	if err := s.tellLosses(ctx, judged.Report); err != nil {
 		return err
@@ -151,6 +154,45 @@ func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *pla
 // not, which somebody has agreed to, nobody need be greeted as before.
 func sameSites(r *report.Report) bool {
 	return !slices.ContainsFunc(r.Losses(), func(l report.Line) bool { return l.Kind == report.Site || l.Kind == report.Binding || l.Kind == "" })
+}
+
+// importAgain looks whether version 6 still has what it had when it was judged, and tells
+// whether that has changed and is to be imported once more. Somebody may have thought for
+// long, and who was locked out of version 6 meanwhile must not get in to version 7.
+func (s *session) importAgain(server legacy.Machine, judged legacy.Judgement) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		file := filepath.Join(s.m.FS.Real(machine.ImportDir), "again.zip")
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return false, err
+		}
+		if err := s.old.Export(ctx, file); err != nil {
+			return false, s.notAgain(ctx, fmt.Errorf("ask version 6 whether it was changed meanwhile: %w", err))
+		}
+		now, err := legacy.Judge(ctx, file, server)
+		switch {
+		case err != nil:
+			return false, s.notAgain(ctx, fmt.Errorf("what version 6 has now cannot be imported: %w", withoutPath(err, file)))
+		case now.Objects == judged.Objects && now.Report.LossDigest() == judged.Report.LossDigest():
+			return false, nil
+		case now.Report.LossDigest() != judged.Report.LossDigest():
+			return false, s.notAgain(ctx, fmt.Errorf("%w: version 6 was changed meanwhile, and now there is lost or not as before: %s", step.ErrNotAgreed, now.Report.LossSummary()))
+		}
+		taken := filepath.Join(filepath.Dir(file), "backup.zip")
+		if err := os.Rename(file, taken); err != nil {
+			return false, err
+		}
+		s.warn("version 6 was changed meanwhile; its configuration is imported once more")
+		judged, s.m.Import.File = now, taken
+		return true, nil
+	}
+}
+
+// notAgain is the failure of a run before version 6 was stopped.
+func (s *session) notAgain(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return &Failure{Exit: CheckFailed, Err: err, Cure: "version 6 serves as before; to try again run: " + s.command()}
 }
 
 // fitsOld refuses to put anything but a configuration of version 6 in the place of the
@@ -307,9 +349,10 @@ func (s *session) exportOld(ctx context.Context, old plan.OldVersion, file strin
 			return err
 		}
 		s.log.Info("export", "from", server.URL, "superadmin", server.User)
-		err := legacy.Export(ctx, server, file)
+		session, err := legacy.LogIn(ctx, server)
 		if err == nil {
-			s.imports.server = server
+			s.old = session
+			return session.Export(ctx, file)
 		}
 		if !errors.Is(err, legacy.ErrRefused) || try == logIns || !s.somebody() {
 			return err

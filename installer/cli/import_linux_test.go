@@ -20,10 +20,11 @@ import (
 	"ss-setup/installer/step"
 )
 
-// oldServer answers as a version 6 whose backup has one user. refuses is asked about each
-// path.
-func oldServer(t *testing.T, refuses func(path string) int) *httptest.Server {
+// oldServer answers as a version 6, whose backups have these users one after the other, and
+// then none. refuses is asked about each path.
+func oldServer(t *testing.T, refuses func(path string) int, backups ...string) *httptest.Server {
 	t.Helper()
+	next := 0
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := strings.TrimPrefix(r.URL.Path, "/api/v1")
 		if refuses != nil {
@@ -43,31 +44,26 @@ func oldServer(t *testing.T, refuses func(path string) int) *httptest.Server {
 			fmt.Fprint(w, `{"token":"t"}`)
 		case "/sa/backup":
 			w.Header().Set("Content-Type", "application/zip")
-			_, _ = w.Write(oldArchive(t, "6.2.60"))
+			users := ""
+			if next < len(backups) {
+				users = backups[next]
+			}
+			next++
+			_, _ = w.Write(oldArchive(t, "6.2.60", users))
 		}
 	}))
 	t.Cleanup(s.Close)
 	return s
 }
 
-// oldArchive is a backup of a version.
-func oldArchive(t *testing.T, version string) []byte {
+// oldArchive is a backup of a version; users are those of its site.
+func oldArchive(t *testing.T, version, users string) []byte {
 	t.Helper()
-	var out bytes.Buffer
-	z := zip.NewWriter(&out)
-	for name, text := range map[string]string{"version.json": fmt.Sprintf(`{"version":%q}`, version), "vsites.json": `[{"id":"default"}]`} {
-		w, err := z.Create(name)
-		if err == nil {
-			_, err = io.WriteString(w, text)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	files := fstest.MapFS{"version.json": {Data: fmt.Appendf(nil, `{"version":%q}`, version)}, "vsites.json": {Data: []byte(`[{"id":"default"}]`)}}
+	if users != "" {
+		files["sites/default/users.json"] = &fstest.MapFile{Data: []byte(users)}
 	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+	return packed(t, files)
 }
 
 func packed(t *testing.T, files fs.FS) []byte {
@@ -152,7 +148,7 @@ func writeArchive(t *testing.T, name, version string) string {
 	t.Chdir(dir)
 	t.Setenv("HOME", dir)
 	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path, oldArchive(t, version), 0o600); err != nil {
+	if err := os.WriteFile(path, oldArchive(t, version, ""), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -262,7 +258,7 @@ func TestOnlyABackupOfVersion6TakesThePlaceOfIt(t *testing.T) {
 		content []byte
 		told    string
 	}{
-		"of version 6":   {"b.zip", oldArchive(t, "6.2.60"), ""},
+		"of version 6":   {"b.zip", oldArchive(t, "6.2.60", ""), ""},
 		"of version 4":   {"b.zip", packed(t, os.DirFS(others+"v4-minimum/backup")), "Syncplify.me Server! 4"},
 		"of FileZilla":   {"users.xml", filezilla, "FileZilla"},
 		"of version 7":   {"b.zip", packed(t, fstest.MapFS{"backup.json": {Data: []byte("{}")}, "manifest.json": {Data: []byte("{}")}}), "version 7"},
@@ -288,5 +284,41 @@ func TestOnlyABackupOfVersion6TakesThePlaceOfIt(t *testing.T) {
 		if refused := strings.Contains(f.Cure, "-F"); refused != (c.told != "cannot be imported") {
 			t.Errorf("%s: the cure is %q", name, f.Cure)
 		}
+	}
+}
+
+// TestWhatIsChangedInVersion6WhileSomebodyThinksComesAlong: who was locked out of it must
+// not get in to version 7.
+func TestWhatIsChangedInVersion6WhileSomebodyThinksComesAlong(t *testing.T) {
+	const (
+		anna   = `[{"id":"anna","status":"Enabled","password":{"version":"V6","payload":"$2a$04$0123456789012345678901uEb1kxiZJXDTjMu4rXmIQBKeTHnBnGy"}}]`
+		locked = `[{"id":"anna","status":"Disabled","password":{"version":"V6","payload":"$2a$04$0123456789012345678901uEb1kxiZJXDTjMu4rXmIQBKeTHnBnGy"}}]`
+		homely = `[{"id":"anna","status":"Enabled","home":{"vfsId":"gone"},"password":{"version":"V6","payload":"$2a$04$0123456789012345678901uEb1kxiZJXDTjMu4rXmIQBKeTHnBnGy"}}]`
+	)
+	for name, c := range map[string]struct {
+		then    string
+		changed bool
+		exit    Exit
+	}{
+		"nothing was changed":     {anna, false, Done},
+		"she was disabled":        {locked, true, Done},
+		"more would be lost, now": {homely, false, CheckFailed},
+	} {
+		s, sit := oldSession(t, hereAs6(t), oldServer(t, nil, anna, c.then, c.then).URL, "")
+		s.imports.server.Password, s.imports.acceptDrops = "right", true
+		if err := s.prepareImport(t.Context(), sit, upgrading()); err != nil {
+			t.Fatal(err)
+		}
+		changed, err := s.m.Import.Again(t.Context())
+		if changed != c.changed || (err != nil) != (c.exit != Done) || err != nil && failureOf(err, PutBack).Exit != c.exit {
+			t.Errorf("%s: %v, %v", name, changed, err)
+		}
+		if _, err := os.Stat(s.m.Import.File); err != nil {
+			t.Error(err)
+		}
+		if changed, err := s.m.Import.Again(t.Context()); c.exit == Done && (changed || err != nil) {
+			t.Errorf("%s, and then no more: %v, %v", name, changed, err)
+		}
+		s.close()
 	}
 }

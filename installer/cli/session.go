@@ -19,6 +19,7 @@ import (
 	"ss-setup/installer/machine"
 	"ss-setup/installer/move"
 	"ss-setup/installer/plan"
+	"ss-setup/installer/plan/legacy"
 	"ss-setup/installer/preflight"
 	"ss-setup/installer/step"
 	"ss-setup/installer/txn"
@@ -57,6 +58,8 @@ type session struct {
 	importing bool
 	// moving is what moves in; nil with every other verb.
 	moving *move.List
+	// old is the session with the version 6 that is taken over; nil without one.
+	old *legacy.Session
 	// claimed is the folder for downloads while it is this run's.
 	claimed *os.File
 }
@@ -199,6 +202,9 @@ func (s *session) close() {
 	}
 	if s.importing {
 		s.clearImport()
+	}
+	if s.old != nil {
+		s.old.LogOut(context.Background())
 	}
 	s.unstage()
 	s.unclaim()

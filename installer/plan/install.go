@@ -194,7 +194,7 @@ func (i *install) explain(p *Proposal) {
 		old, _ := i.s.newestOld()
 		p.Summary = fmt.Sprintf("upgrade version %d to SS Server %s", old.Major, version)
 		p.Notes = append(p.Notes,
-			fmt.Sprintf("Version %d stays on the disk, stopped and disabled; what is changed in it while this runs does not come along.", old.Major))
+			fmt.Sprintf("Version %d stays on the disk, stopped and disabled.", old.Major))
 		if i.s.dataFrom() != 0 {
 			p.Notes = append(p.Notes, fmt.Sprintf("The data of generation %d are set aside.", i.s.dataFrom()))
 		}
@@ -294,6 +294,9 @@ func (i *install) plan() step.Plan {
 	}
 	if what := i.imports(); what != "" {
 		add(&step.ImportBackup{Store: i.stores()[0], Release: i.release, What: what})
+		if i.action == ActionUpgrade && i.o.Import == "" {
+			add(&step.RefreshImport{Store: i.stores()[0], Release: i.release})
+		}
 		if i.action == ActionUpgrade {
 			add(&step.KeepImported{Store: i.stores()[0]})
 		}

@@ -24,6 +24,9 @@ type Import struct {
 	PasswordFile string
 	// Losses is the digest of those that somebody has agreed to: the import refuses others.
 	Losses string
+	// Again, where the configuration was got from a product that serves, looks whether that
+	// has changed since, and puts what it has now into File.
+	Again func(context.Context) (changed bool, err error)
 	// Reports are the files that the report goes into.
 	Reports []string
 	// SameSites: all sites and bindings of an older product come along as they were, so
@@ -206,4 +209,64 @@ func (s *KeepImported) Undo(_ context.Context, m *Machine, undo json.RawMessage)
 		return err
 	}
 	return removeMade(m, u.Made)
+}
+
+// RefreshImport looks, right before an older product is stopped, whether it still has what
+// was imported, and imports it anew if not. What is changed in it after that is lost: it
+// cannot be asked any more once it has stopped.
+type RefreshImport struct {
+	Store
+	Release string `json:"release"`
+}
+
+// Kind implements Step.
+func (s *RefreshImport) Kind() string { return "refresh_import" }
+
+func (s *RefreshImport) String() string {
+	return "look whether what was imported was changed meanwhile"
+}
+
+func (s *RefreshImport) imported() *ImportBackup {
+	return &ImportBackup{Store: s.Store, Release: s.Release, What: "what it has now"}
+}
+
+// Prepare is that of the import.
+func (s *RefreshImport) Prepare(ctx context.Context, m *Machine) (any, error) {
+	return s.imported().Prepare(ctx, m)
+}
+
+// refreshes bounds how often something may change while it is imported; what is imported
+// last is seconds old.
+const refreshes = 3
+
+// Do looks, and imports into an empty store: one that has a configuration would keep its
+// SuperAdmins.
+func (s *RefreshImport) Do(ctx context.Context, m *Machine) error {
+	if m.Import == nil {
+		return errImportGone
+	}
+	if m.Import.Again == nil {
+		return nil // it was a file
+	}
+	for range refreshes {
+		changed, err := m.Import.Again(ctx)
+		if err != nil || !changed {
+			return err
+		}
+		if err := s.remove(m); err != nil {
+			return err
+		}
+		if err := (&MigrateStore{Store: s.Store, Release: s.Release}).Do(ctx, m); err != nil {
+			return err
+		}
+		if err := s.imported().Do(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Undo is that of the import, and takes away the store, which may be half made.
+func (s *RefreshImport) Undo(ctx context.Context, m *Machine, undo json.RawMessage) error {
+	return errors.Join(s.imported().Undo(ctx, m, undo), s.remove(m))
 }

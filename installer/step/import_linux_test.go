@@ -74,3 +74,42 @@ func TestARecoveryHasNothingToImport(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestWhatWasChangedMeanwhileIsImportedIntoAnEmptyStore: one with a configuration would
+// keep its SuperAdmins.
+func TestWhatWasChangedMeanwhileIsImportedIntoAnEmptyStore(t *testing.T) {
+	k := newKit(t)
+	withGeneration2(k)
+	k.file(machine.ServerData(2)+"/of-the-first-import", "")
+	left := 1
+	k.Import = &Import{File: "/b.zip", Losses: "abcd", Again: func(context.Context) (bool, error) {
+		left--
+		return left >= 0, nil
+	}}
+	refresh := &RefreshImport{Store: server(0, 2), Release: newRelease}
+	must(t, k.do(refresh))
+	var verbs []string
+	for _, run := range k.Programs.(*fakePrograms).runs {
+		verbs = append(verbs, run.Args[0])
+	}
+	if !slices.Equal(verbs, []string{"migrate", "import"}) || left != -1 {
+		t.Errorf("ran %q; looked %d times more", verbs, -left)
+	}
+	if k.FS.Exists(machine.ServerData(2) + "/of-the-first-import") {
+		t.Error("the store of the first import is left")
+	}
+	// Something that never rests is imported a few times, and then taken.
+	k.Import.Again = func(context.Context) (bool, error) { return true, nil }
+	must(t, k.do(refresh))
+	refused := errors.New("no")
+	k.Import.Again = func(context.Context) (bool, error) { return false, refused }
+	if err := k.do(refresh); !errors.Is(err, refused) {
+		t.Errorf("%v", err)
+	}
+	k.Import.Again = nil
+	must(t, k.do(refresh))
+	k.Import = nil
+	if err := k.do(refresh); !errors.Is(err, errImportGone) {
+		t.Errorf("%v", err)
+	}
+}

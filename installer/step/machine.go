@@ -232,6 +232,7 @@ func Kinds() txn.Kinds[*Machine] {
 		func() Step { return &WriteState{} },
 		func() Step { return &ForgetState{} },
 		func() Step { return &ImportBackup{} },
+		func() Step { return &RefreshImport{} },
 		func() Step { return &KeepImported{} },
 		func() Step { return &StopOld{} },
 		func() Step { return &StartOld{} },

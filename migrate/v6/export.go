@@ -60,25 +60,60 @@ const base = "/api/v1"
 // to w. It returns the server's version, "" if that is not told. What was written when it
 // fails is of no use.
 func Export(ctx context.Context, s Server, w io.Writer) (version string, err error) {
+	session, err := LogIn(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	defer session.LogOut(ctx)
+	return session.Version, session.Backup(ctx, w)
+}
+
+// Session is a SuperAdmin's on a running server of version 6. The code of an authenticator
+// app opens one alone, so who needs several backups makes them in one.
+type Session struct {
+	// Version is the server's, "" if that is not told.
+	Version string
+
+	client *client
+	token  string
+}
+
+// LogIn begins a session, which LogOut ends.
+func LogIn(ctx context.Context, s Server) (*Session, error) {
 	c, err := s.client()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	defer c.http.CloseIdleConnections()
-	proven := s.Fingerprint != "" || s.Prove != nil
-	if version, err = c.version(ctx, proven); err != nil {
-		return "", err
+	session := &Session{client: c}
+	if err = session.begin(ctx, s); err != nil {
+		c.http.CloseIdleConnections()
+		return nil, err
 	}
-	if major, ok := archive.Major(version); ok && major != 6 {
-		return version, fmt.Errorf("%w: %s answers as version %s", ErrNoAnswer, s.URL, version)
+	return session, nil
+}
+
+func (s *Session) begin(ctx context.Context, server Server) (err error) {
+	proven := server.Fingerprint != "" || server.Prove != nil
+	if s.Version, err = s.client.version(ctx, proven); err != nil {
+		return err
 	}
-	token, err := c.logIn(ctx, s)
-	if err != nil {
-		return version, err
+	if major, ok := archive.Major(s.Version); ok && major != 6 {
+		return fmt.Errorf("%w: %s answers as version %s", ErrNoAnswer, server.URL, s.Version)
 	}
-	err = c.backup(ctx, token, w)
-	c.logOut(ctx, token)
-	return version, err
+	s.token, err = s.client.logIn(ctx, server)
+	return err
+}
+
+// Backup has the server make a backup, and writes that to w. What was written when it fails
+// is of no use.
+func (s *Session) Backup(ctx context.Context, w io.Writer) error {
+	return s.client.backup(ctx, s.token, w)
+}
+
+// LogOut ends the session.
+func (s *Session) LogOut(ctx context.Context) {
+	s.client.logOut(ctx, s.token)
+	s.client.http.CloseIdleConnections()
 }
 
 // client speaks to one server.

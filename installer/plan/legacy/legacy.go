@@ -28,19 +28,34 @@ type Server = v6.Server
 // ErrRefused: a running version 6 does not take the credentials.
 var ErrRefused = v6.ErrRefused
 
-// Export has a running version 6 write a backup into a new file for root alone. There is
-// none when it fails.
-func Export(ctx context.Context, s Server, path string) (err error) {
+// Session is a SuperAdmin's on a running version 6.
+type Session struct{ session *v6.Session }
+
+// LogIn begins a session, which LogOut ends.
+func LogIn(ctx context.Context, s Server) (*Session, error) {
+	session, err := v6.LogIn(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{session}, nil
+}
+
+// Export has version 6 write a backup into a new file for root alone. There is none when it
+// fails.
+func (s *Session) Export(ctx context.Context, path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("make room for the backup: %w", err)
 	}
-	_, err = v6.Export(ctx, s, f)
+	err = s.session.Backup(ctx, f)
 	if err = errors.Join(err, f.Close()); err != nil {
 		err = errors.Join(err, os.Remove(path))
 	}
 	return err
 }
+
+// LogOut ends the session.
+func (s *Session) LogOut(ctx context.Context) { s.session.LogOut(ctx) }
 
 // Judgement is what an import would do.
 type Judgement struct {
@@ -50,6 +65,8 @@ type Judgement struct {
 	Of6 bool
 	// Report of the dry run; nil for an own one.
 	Report *report.Report
+	// Objects is a digest of everything that would be there.
+	Objects string
 }
 
 // Machine is the server that an import is for.
@@ -76,7 +93,7 @@ func Judge(ctx context.Context, path string, m Machine) (j Judgement, err error)
 	if err != nil {
 		return j, err
 	}
-	j.Report, err = migrate.DryRun(ctx, source, present, options)
+	j.Report, j.Objects, err = migrate.DryRunSum(ctx, source, present, options)
 	return j, err
 }
 

@@ -374,6 +374,27 @@ func TestAnUpgradeThatCannotBeIsRefusedBeforeAnythingStops(t *testing.T) {
 	}
 }
 
+// TestWhoIsLockedOutOfVersion6DuringItsUpgradeStaysOut: what was changed since the export
+// comes along.
+func TestWhoIsLockedOutOfVersion6DuringItsUpgradeStaysOut(t *testing.T) {
+	b := oldMachine(t, lab.Options{}, "--leaving", "bert")
+	hostKey := b.oldHostKey()
+	b.must("7.0.0", upgradeArgs()...)
+	b.serves(recoveryTime, "7.0.0")
+	b.annaLogsIn(hostKey)
+	conn, err := b.Dial(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", oldPort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _, _, err = ssh.NewClientConn(conn, "new", &ssh.ClientConfig{
+		User: "bert", Auth: []ssh.AuthMethod{ssh.Password(oldUserPassword)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
+	})
+	if err == nil {
+		t.Error("bert, who was disabled in version 6, logs in")
+	}
+}
+
 func TestABackupIsImportedByTheInstallOfAFreshMachine(t *testing.T) {
 	old := oldMachine(t, lab.Options{})
 	old.MustExec("sh", "-c", "curl -sk -H 'Authorization: Bearer a token' https://127.0.0.1:6443/api/v1/sa/backup -o /root/kept.zip")

@@ -3,16 +3,18 @@
 // users, and a data folder that is nobody else's to read. It is ours from end to end and is
 // for tests alone.
 //
-//	ss6 install [--sftp-port N] [--sftp-ip IP] [--user-key FILE] [--lossy] [--wide] [--mute] [--template]
+//	ss6 install [--sftp-port N] [--sftp-ip IP] [--user-key FILE] [--lossy] [--wide] [--leaving USER]
+//	            [--mute] [--template]
 //	                                 lay out and start
 //	ss6 webrest|worker [--service]   what the services run
 //	ss6 neighbour ADDRESS            an SSH server of somebody else
 //
 // Its SuperAdmin is sa with the password "an old secret", its user anna with "battery
 // staple" and the key of --user-key. --lossy adds a user whose files are encrypted, --wide
-// one with the whole machine, --mute has it refuse its backup, --template starts its worker
-// by webrest, as an instance of a template that nobody has enabled. The worker always waits
-// for a transfer as well, at another port each time it starts.
+// one with the whole machine, --leaving one who is disabled once a backup was given. --mute
+// has it refuse its backup, --template starts its worker by webrest, as an instance of a
+// template that nobody has enabled. The worker always waits for a transfer as well, at
+// another port each time it starts.
 package main
 
 import (
@@ -83,6 +85,8 @@ type config struct {
 	SFTPIP   string `json:"sftp_ip"`
 	Mute     bool   `json:"mute"`
 	Template bool   `json:"template"`
+	// Leaving is a user who is disabled once a backup was given.
+	Leaving string `json:"leaving,omitempty"`
 }
 
 func data(name string) string { return filepath.Join(home, "data", name) }
@@ -95,6 +99,7 @@ func install(args []string) error {
 	keyFile := set.String("user-key", "", "the public key of anna")
 	lossy := set.Bool("lossy", false, "have a user that cannot come along")
 	wide := set.Bool("wide", false, "have a user whose files are the whole machine")
+	leaving := set.String("leaving", "", "have a `USER` who is disabled once a backup was given")
 	mute := set.Bool("mute", false, "refuse to give a backup")
 	idle := set.Bool("no-start", false, "only lay out")
 	if err := set.Parse(args); err != nil {
@@ -108,10 +113,10 @@ func install(args []string) error {
 		}
 		userKey = strings.TrimSpace(string(text))
 	}
-	if err := layOut(*ip, *port, userKey, *lossy, *wide); err != nil {
+	if err := layOut(*ip, *port, userKey, *leaving, *lossy, *wide); err != nil {
 		return err
 	}
-	if err := writeJSON(data("config.json"), config{SFTPPort: *port, SFTPIP: *ip, Mute: *mute, Template: *template}); err != nil {
+	if err := writeJSON(data("config.json"), config{SFTPPort: *port, SFTPIP: *ip, Mute: *mute, Template: *template, Leaving: *leaving}); err != nil {
 		return err
 	}
 	self, err := os.Executable()
@@ -132,7 +137,7 @@ func install(args []string) error {
 }
 
 // layOut writes the configuration: what a backup holds is in the folder backup.
-func layOut(ip string, port int, userKey string, lossy, wide bool) error {
+func layOut(ip string, port int, userKey, leaving string, lossy, wide bool) error {
 	hostKey, err := newHostKey()
 	if err != nil {
 		return err
@@ -162,6 +167,9 @@ func layOut(ip string, port int, userKey string, lossy, wide bool) error {
 	if lossy {
 		users = append(users, user("secretive", "V2"))
 		vfs = append(vfs, object{"id": "V2", "name": "Sealed", "type": "Disk", "target": userFiles + "-sealed", "encrypt": true, "passPhrase": object{"status": "Plain", "payload": "x"}})
+	}
+	if leaving != "" {
+		users = append(users, user(leaving, "V1"))
 	}
 	if wide {
 		users = append(users, user("everywhere", "V3"))
@@ -313,9 +321,28 @@ func rest(c config) http.Handler {
 		default:
 			w.Header().Set("Content-Type", "application/zip")
 			_ = writeBackup(w)
+			_ = leave(c.Leaving)
 		}
 	})
 	return mux
+}
+
+// leave disables a user.
+func leave(name string) error {
+	if name == "" {
+		return nil
+	}
+	file := data(filepath.Join("backup", usersFile))
+	var users []map[string]any
+	if err := readJSON(file, &users); err != nil {
+		return err
+	}
+	for _, u := range users {
+		if u["id"] == name {
+			u["status"] = "Disabled"
+		}
+	}
+	return writeJSON(file, users)
 }
 
 func writeBackup(w http.ResponseWriter) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/mod/semver"
 
@@ -195,8 +196,12 @@ func (i *install) explain(p *Proposal) {
 		p.Summary = fmt.Sprintf("upgrade version %d to SS Server %s", old.Major, version)
 		p.Notes = append(p.Notes,
 			fmt.Sprintf("Version %d stays on the disk, stopped and disabled.", old.Major))
-		if i.s.dataFrom() != 0 {
-			p.Notes = append(p.Notes, fmt.Sprintf("The data of generation %d are set aside.", i.s.dataFrom()))
+		if kept := i.s.dataFrom(); kept != 0 {
+			p.Confirm = append(p.Confirm, Question{
+				Text: fmt.Sprintf("Start with the configuration of version %d and set the data of generation %d aside?", old.Major, kept),
+				Explain: fmt.Sprintf("Users, keys and settings of generation %d were kept here and would not be served; nothing is deleted. To take them over instead, stop and disable version %d and install again: %s.",
+					kept, old.Major, strings.Join(StopOldCommands(i.s.services.Name(), old.Services), " && ")),
+			})
 		}
 		p.GoBack = "ss-setup rollback"
 	case ActionForce:

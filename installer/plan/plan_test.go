@@ -494,6 +494,23 @@ func TestATransferDoesNotChangeThePlanOfAnUpgrade(t *testing.T) {
 	}
 }
 
+// TestAnUpgradeAsksBeforeItSetsKeptDataAside: somebody may only have looked something up in
+// version 6.
+func TestAnUpgradeAsksBeforeItSetsKeptDataAside(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		w := newWorld(t)
+		if kept {
+			w.kept(2)
+		}
+		w.old(true)
+		p, err := ForInstall(w.look(), bundleOf(t, "7.0.1", "second"), Options{})
+		must(t, err)
+		if asks := len(p.Confirm) == 1 && strings.Contains(p.Confirm[0].Text, "generation 2") && strings.Contains(p.Confirm[0].Explain, "ss6-webrest"); asks != kept {
+			t.Errorf("data are kept: %v, asks %+v", kept, p.Confirm)
+		}
+	}
+}
+
 func TestAnOldVersionBesideAnInstalledOneIsNoHindrance(t *testing.T) {
 	w, _ := situation(t, "installed", 0)
 	w.file("/opt/Syncplify/ServerV6/program", "")

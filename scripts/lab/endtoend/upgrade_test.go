@@ -275,7 +275,10 @@ func TestVersion6IsUpgradedInPlaceAndGoneBackTo(t *testing.T) {
 	b.oldServes(recoveryTime)
 
 	// And forward again, as often as somebody likes; an uninstall leaves 6 as it is.
-	b.must("7.0.0", upgradeArgs()...)
+	if r := b.want(2, "7.0.0", upgradeArgs()...); !strings.Contains(r.stderr, "set the data of generation 1 aside?") {
+		t.Errorf("what version 7 had is set aside unasked: %s", r)
+	}
+	b.must("7.0.0", upgradeArgs("--yes")...)
 	b.serves(recoveryTime, "7.0.0")
 	b.annaLogsIn(hostKey)
 	if out := b.must("7.0.0", "uninstall").stdout; !strings.Contains(out, "systemctl enable --now ss6-webrest ss6-worker") {
@@ -501,7 +504,7 @@ func TestAKilledWayBackToVersion6LeavesVersion6Or7Serving(t *testing.T) {
 	cases := 0
 	for point := 1; point <= total; point += upgradeShare {
 		if b.eitherServes(recoveryTime) == oldVersion {
-			b.must("7.0.0", upgradeArgs()...)
+			b.must("7.0.0", upgradeArgs("--yes")...)
 			b.serves(recoveryTime, "7.0.0")
 		}
 		if code := b.killed(backToOld, point); code == 0 {

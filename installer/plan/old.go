@@ -144,6 +144,8 @@ func checkOld(s *Situation, o Options) (action string, err error) {
 	switch {
 	case !found:
 		return "", nil
+	case s.dataFrom() != 0 && !old.InUse():
+		return "", nil // what version 7 has here already
 	case old.Major <= 3:
 		return "", fmt.Errorf("%w: %s, which is too old to come from; install beside it with: ss-setup install -F", ErrUnsupported, old.place())
 	case old.Major < 6 && o.Import != "":
@@ -153,7 +155,7 @@ func checkOld(s *Situation, o Options) (action string, err error) {
 			"ss-setup install --import FILE; to do so on this one, stop and disable its services first; without its configuration: ss-setup install -F", ErrUnsupported, old.place())
 	case old.InUse():
 		return ActionUpgrade, nil
-	case s.dataFrom() != 0 || o.Import != "":
+	case o.Import != "":
 		return "", nil
 	}
 	return "", fmt.Errorf("%w: %s, but none of its services runs, so its configuration cannot be had from it%s; to import a backup of it run: "+

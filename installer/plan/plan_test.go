@@ -434,6 +434,7 @@ func TestTheWayBackStartsWhatRanOrWasToStart(t *testing.T) {
 func TestWhatIsThereDecidesWhetherAnOldVersionIsUpgraded(t *testing.T) {
 	for name, c := range map[string]struct {
 		inUse, kept bool
+		folder      string
 		services    []string
 		o           Options
 		action      string
@@ -447,6 +448,9 @@ func TestWhatIsThereDecidesWhetherAnOldVersionIsUpgraded(t *testing.T) {
 		"disabled, data of 7 are kept":     {kept: true, action: ActionAdopt},
 		"data are kept, and a backup":      {kept: true, o: Options{Import: "/x.zip"}, err: ErrUsage},
 		"forced":                           {inUse: true, o: Options{Force: true}, action: ActionFresh},
+		"version 5, data of 7 are kept":    {services: []string{"SMWebRestServicev5"}, kept: true, action: ActionAdopt},
+		"version 3, data of 7 are kept":    {folder: "/opt/Syncplify/ServerV3", services: []string{}, kept: true, action: ActionAdopt},
+		"version 5 in use, data are kept":  {services: []string{"SMWebRestServicev5"}, inUse: true, kept: true, err: ErrUnsupported},
 		"version 5":                        {services: []string{"SMWebRestServicev5"}, inUse: true, err: ErrUnsupported},
 		"version 5, a backup is named":     {services: []string{"SMWebRestServicev5"}, inUse: true, o: Options{Import: "/x.zip"}, action: ActionFresh},
 		"a backup, and nothing is started": {inUse: true, o: Options{Import: "/x.zip", Offline: true}, err: ErrUsage},
@@ -458,6 +462,9 @@ func TestWhatIsThereDecidesWhetherAnOldVersionIsUpgraded(t *testing.T) {
 		}
 		if c.services == nil {
 			w.old(c.inUse)
+		}
+		if c.folder != "" {
+			w.file(c.folder+"/program", "")
 		}
 		for _, name := range c.services {
 			w.services[name] = machine.ServiceState{Installed: true, Enabled: c.inUse, Active: c.inUse}

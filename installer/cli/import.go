@@ -109,7 +109,8 @@ func firstLine(file string) (string, error) {
 // prepareImport gets the backup that a plan imports, tells what becomes of everything in
 // it, and asks whether what is lost may be. Nothing was changed until then.
 func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *plan.Proposal) error {
-	if !slices.ContainsFunc(p.Plan.Steps, func(st step.Step) bool { return st.Kind() == (*step.ImportBackup)(nil).Kind() }) {
+	imports := importOf(p)
+	if imports == nil {
 		return nil
 	}
 	file, err := s.stageBackup(ctx, sit)
@@ -119,6 +120,9 @@ func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *pla
 	server := legacy.Machine{
 		State: s.m.FS.Real(machine.ServerStateDir), Config: s.m.FS.Real(filepath.Join(machine.ConfigDir, "server.toml")),
 		Generations: s.m.FS.Real(machine.GenerationsDir),
+	}
+	if s.root == "" { // accounts of an image are not those of this machine
+		server.Account = imports.Account
 	}
 	if server.PasswordFile, err = s.stagePasswords(); err != nil {
 		return err
@@ -154,6 +158,16 @@ func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *pla
 // not, which somebody has agreed to, nobody need be greeted as before.
 func sameSites(r *report.Report) bool {
 	return !slices.ContainsFunc(r.Losses(), func(l report.Line) bool { return l.Kind == report.Site || l.Kind == report.Binding || l.Kind == "" })
+}
+
+// importOf is the step of a plan that imports; nil without one.
+func importOf(p *plan.Proposal) *step.ImportBackup {
+	for _, st := range p.Plan.Steps {
+		if i, ok := st.(*step.ImportBackup); ok {
+			return i
+		}
+	}
+	return nil
 }
 
 // importAgain looks whether version 6 still has what it had when it was judged, and tells

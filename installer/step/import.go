@@ -106,6 +106,9 @@ func (s *ImportBackup) command(m *Machine) Command {
 		verb = []string{"restore", m.Import.File}
 	} else {
 		verb = append(verb, "--config", m.FS.Real(filepath.Join(machine.ConfigDir, "server.toml")))
+		if m.FS.Root == "" { // accounts of an image are not those of this machine
+			verb = append(verb, "--account", s.Account)
+		}
 		if m.Import.PasswordFile != "" {
 			verb = append(verb, "--password-file", m.Import.PasswordFile)
 		}

@@ -30,6 +30,8 @@ type Machine struct {
 	Generations string
 	// Own are more folders in which no VFS may lie.
 	Own []string
+	// Account is the one that the server runs as; with none nobody asks what it may do.
+	Account string
 	// PasswordFile has passwords of PFX certificates and encrypted keys, one a line, and
 	// Denylists are more lists of keys that everybody knows; both may be empty.
 	PasswordFile string
@@ -38,7 +40,7 @@ type Machine struct {
 
 // Options are those of an import for the machine.
 func Options(m Machine) (importer.Options, error) {
-	o := importer.Options{Files: daemon.DefaultFiles, NewNode: nodeName(), Folder: isFolder, Addresses: addresses()}
+	o := importer.Options{Files: daemon.DefaultFiles, NewNode: nodeName(), Folder: isFolder, Addresses: addresses(), Access: access(m.Account)}
 	var err error
 	if o.Own, err = m.own(); err != nil {
 		return o, err

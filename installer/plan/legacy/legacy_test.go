@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -127,5 +128,36 @@ func TestTheAgeOfACopiedBackupIsThatOfItsContent(t *testing.T) {
 	}
 	if found := Find(t.Context(), dir); len(found) != 1 || !found[0].Made.Equal(made) {
 		t.Errorf("%+v", found)
+	}
+}
+
+// TestAJudgementKnowsWhatTheServersAccountMayNotUse: version 6 ran as root.
+func TestAJudgementKnowsWhatTheServersAccountMayNotUse(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("access lists of Windows are not judged")
+	}
+	dir := t.TempDir()
+	vfs, err := json.Marshal([]map[string]string{{"id": "V1", "name": "Files", "type": "Disk", "target": dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "backup.zip")
+	backupAt(t, path, time.Now(),
+		[2]string{"sites/default/vfs.json", string(vfs)}, [2]string{"sites/default/users.json", `[{"id":"anna","home":{"vfsId":"V1"}}]`})
+	for account, lost := range map[string]bool{"no-such-account-here": true, "root": false} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		j, err := Judge(t.Context(), path, Machine{Account: account})
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := false
+		for _, l := range j.Report.Losses() {
+			told = told || strings.Contains(l.Cure, "setfacl") && l.Name == "Files"
+		}
+		if told != lost {
+			t.Errorf("as %s: %+v", account, j.Report.Losses())
+		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,6 +44,7 @@ func importCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "report", Usage: "write the report to a `FILE` as well: .html, .json, else text"},
 			&cli.StringFlag{Name: "password-file", Usage: "a `FILE` with passwords of PFX certificates and encrypted keys, one a line"},
 			&cli.StringSliceFlag{Name: "denylist", Usage: "a `FILE` of known host keys, besides those in the folder known-keys and of Debian's openssh-blacklist"},
+			&cli.StringFlag{Name: "account", Usage: "tell which folders the account `NAME` may not use, not the one that the server's data belong to"},
 			&cli.StringFlag{Name: "config", Usage: "the server's configuration `FILE`, beside which known-keys lies", Value: config.ServerPath},
 			homeFlag(), stateFlag(), controlFlag(), verbs.JSONFlag(),
 		},
@@ -100,6 +102,7 @@ func importOptions(c *cli.Context, home daemon.Home) (importer.Options, error) {
 	}
 	o, err := local.Options(local.Machine{
 		State: c.String("state"), Config: c.String("config"), Generations: generations, Own: []string{home.Dir, home.Data},
+		Account:      cmp.Or(c.String("account"), local.Owner(home.Data)),
 		PasswordFile: c.String("password-file"), Denylists: c.StringSlice("denylist"),
 	})
 	o.TakeSuperAdmins, o.SourceNode = c.Bool("take-superadmins"), c.String("node")

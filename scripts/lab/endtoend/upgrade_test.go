@@ -377,6 +377,26 @@ func TestAnUpgradeThatCannotBeIsRefusedBeforeAnythingStops(t *testing.T) {
 	}
 }
 
+// TestFilesThatVersion7MayNotUseAreToldBeforeAnythingStops: version 6 ran as root, and its
+// users' files are root's.
+func TestFilesThatVersion7MayNotUseAreToldBeforeAnythingStops(t *testing.T) {
+	b := oldMachine(t, lab.Options{}, "--closed")
+	hostKey := b.oldHostKey()
+	r := b.want(7, "7.0.0", upgradeArgs()...)
+	const cure = "setfacl -R -m u:ss-server:rwX,d:u:ss-server:rwX /srv/old-files"
+	if !strings.Contains(r.stderr, "may not read and write in its folder") {
+		t.Errorf("%s", r)
+	}
+	b.mustUnattended("cat /var/log/ss-setup/import-*.txt", cure)
+	if err := b.askOld(); err != nil {
+		t.Error(err)
+	}
+	b.must("7.0.0", upgradeArgs("--accept-drops")...)
+	b.serves(recoveryTime, "7.0.0")
+	b.MustExec("chmod", "777", "/srv/old-files") // the machine has no setfacl
+	b.annaLogsIn(hostKey)
+}
+
 // TestWhoIsLockedOutOfVersion6DuringItsUpgradeStaysOut: what was changed since the export
 // comes along.
 func TestWhoIsLockedOutOfVersion6DuringItsUpgradeStaysOut(t *testing.T) {

@@ -4,17 +4,17 @@
 // for tests alone.
 //
 //	ss6 install [--sftp-port N] [--sftp-ip IP] [--user-key FILE] [--lossy] [--wide] [--leaving USER]
-//	            [--mute] [--template]
+//	            [--closed] [--mute] [--template]
 //	                                 lay out and start
 //	ss6 webrest|worker [--service]   what the services run
 //	ss6 neighbour ADDRESS            an SSH server of somebody else
 //
 // Its SuperAdmin is sa with the password "an old secret", its user anna with "battery
 // staple" and the key of --user-key. --lossy adds a user whose files are encrypted, --wide
-// one with the whole machine, --leaving one who is disabled once a backup was given. --mute
-// has it refuse its backup, --template starts its worker by webrest, as an instance of a
-// template that nobody has enabled. The worker always waits for a transfer as well, at
-// another port each time it starts.
+// one with the whole machine, --leaving one who is disabled once a backup was given. --closed
+// lets nobody but root write users' files, --mute has it refuse its backup, --template starts
+// its worker by webrest, as an instance of a template that nobody has enabled. The worker
+// always waits for a transfer as well, at another port each time it starts.
 package main
 
 import (
@@ -100,6 +100,7 @@ func install(args []string) error {
 	lossy := set.Bool("lossy", false, "have a user that cannot come along")
 	wide := set.Bool("wide", false, "have a user whose files are the whole machine")
 	leaving := set.String("leaving", "", "have a `USER` who is disabled once a backup was given")
+	closed := set.Bool("closed", false, "let its own account alone use the files of users")
 	mute := set.Bool("mute", false, "refuse to give a backup")
 	idle := set.Bool("no-start", false, "only lay out")
 	if err := set.Parse(args); err != nil {
@@ -115,6 +116,11 @@ func install(args []string) error {
 	}
 	if err := layOut(*ip, *port, userKey, *leaving, *lossy, *wide); err != nil {
 		return err
+	}
+	if *closed {
+		if err := os.Chmod(userFiles, 0o755); err != nil {
+			return err
+		}
 	}
 	if err := writeJSON(data("config.json"), config{SFTPPort: *port, SFTPIP: *ip, Mute: *mute, Template: *template, Leaving: *leaving}); err != nil {
 		return err

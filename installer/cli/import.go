@@ -80,12 +80,39 @@ func (s *settings) takeImport(c *cli.Context) error {
 		}
 		*f.into = abs
 	}
+	if err := onlyPrivileged(s.imports.passwordFile); err != nil {
+		return usagef("", "--import-password-file: %w", err)
+	}
 	if file := c.String("v6-password-file"); file != "" {
-		line, err := firstLine(file)
+		err := onlyPrivileged(file)
+		line := ""
+		if err == nil {
+			line, err = firstLine(file)
+		}
 		if err != nil {
 			return usagef("", "--v6-password-file: %w", err)
 		}
 		s.imports.server.Password = line
+	}
+	return nil
+}
+
+// onlyPrivileged refuses a file with passwords that others may read, as answers are; the
+// other end of a pipe is nobody's file.
+func onlyPrivileged(file string) error {
+	if file == "" {
+		return nil
+	}
+	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if !machine.OnlyPrivileged(f) {
+		return fmt.Errorf("others than %s can read %s: take that right from them", machine.PrivilegedUser, file)
 	}
 	return nil
 }
@@ -115,7 +142,7 @@ func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *pla
 	}
 	file, err := s.stageBackup(ctx, sit)
 	if err != nil {
-		return err
+		return s.notPrepared(ctx, err)
 	}
 	server := legacy.Machine{
 		State: s.m.FS.Real(machine.ServerStateDir), Config: s.m.FS.Real(filepath.Join(machine.ConfigDir, "server.toml")),
@@ -125,13 +152,11 @@ func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *pla
 		server.Account = imports.Account
 	}
 	if server.PasswordFile, err = s.stagePasswords(); err != nil {
-		return err
+		return s.notPrepared(ctx, err)
 	}
 	judged, err := legacy.Judge(ctx, file, server)
 	if err != nil {
-		return &Failure{
-			Exit: CheckFailed, Err: fmt.Errorf("%s cannot be imported: %w; nothing was changed", s.importName(), withoutPath(err, file)),
-		}
+		return s.notPrepared(ctx, fmt.Errorf("%s cannot be imported: %w", s.importName(), withoutPath(err, file)))
 	}
 	if p.Action == plan.ActionUpgrade {
 		if err := s.fitsOld(sit, judged); err != nil {
@@ -147,6 +172,7 @@ func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *pla
 		s.m.Import.Again = s.importAgain(server, judged)
 	}
 	s.m.Import.Reports = s.writeReports(judged.Report)
+	s.judged = judged.Report
 	if err := s.tellLosses(ctx, judged.Report); err != nil {
 		return err
 	}
@@ -158,6 +184,18 @@ func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *pla
 // not, which somebody has agreed to, nobody need be greeted as before.
 func sameSites(r *report.Report) bool {
 	return !slices.ContainsFunc(r.Losses(), func(l report.Line) bool { return l.Kind == report.Site || l.Kind == report.Binding || l.Kind == "" })
+}
+
+// notPrepared is the failure of what comes before anything is changed: a check that failed,
+// unless somebody ended it.
+func (s *session) notPrepared(ctx context.Context, err error) error {
+	if f := cancelled(ctx); f != nil {
+		return f
+	}
+	if f, ok := errors.AsType[*Failure](err); ok {
+		return f
+	}
+	return &Failure{Exit: CheckFailed, Err: fmt.Errorf("%w; nothing was changed", err)}
 }
 
 // importOf is the step of a plan that imports; nil without one.
@@ -494,6 +532,9 @@ func (s *session) notExported(ctx context.Context, old plan.OldVersion, why erro
 	}
 }
 
+// importReports are the names of reports, among the logs.
+const importReports = "import-*"
+
 // writeReports writes the report of the dry run where the logs are, and tells where.
 // The import writes it there again, as what was done.
 func (s *session) writeReports(r *report.Report) []string {
@@ -507,25 +548,44 @@ func (s *session) writeReports(r *report.Report) []string {
 		return nil
 	}
 	var written []string
-	for suffix, write := range map[string]func(io.Writer) error{
-		".txt": r.WriteText, ".html": r.WriteHTML, ".json": func(w io.Writer) error { return json.NewEncoder(w).Encode(r) },
-	} {
-		if err := writeFile(base+suffix, write); err != nil {
+	for _, suffix := range []string{".html", ".json", ".txt"} {
+		if err := writeReport(base+suffix, r, os.O_EXCL); err != nil {
 			s.warn(fmt.Sprintf("the report of the import cannot be written: %v", err))
 			continue
 		}
 		written = append(written, base+suffix)
 	}
-	slices.Sort(written)
 	return written
 }
 
-func writeFile(path string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+// writeReport writes a report in the form that the file's name tells.
+func writeReport(path string, r *report.Report, how int) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|how, 0o600)
 	if err != nil {
 		return err
 	}
-	return errors.Join(write(f), f.Close())
+	switch filepath.Ext(path) {
+	case ".html":
+		err = r.WriteHTML(f)
+	case ".json":
+		err = json.NewEncoder(f).Encode(r)
+	default:
+		err = r.WriteText(f)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// notImported has the reports say again what an import would do: that of this run was put
+// back.
+func (s *session) notImported() {
+	if s.judged == nil {
+		return
+	}
+	for _, path := range s.m.Import.Reports {
+		if err := writeReport(path, s.judged, os.O_TRUNC); err != nil {
+			s.warn(fmt.Sprintf("%s says that something was imported, which was put back: %v", path, err))
+		}
+	}
 }
 
 // lossesShown is how many losses are told one by one.

@@ -3,6 +3,7 @@ package cli
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"ss-setup/installer/machine"
 	"ss-setup/installer/plan"
 	"ss-setup/installer/step"
+	"ss-setup/migrate/report"
 )
 
 // oldServer answers as a version 6, whose backups have these users one after the other, and
@@ -320,5 +322,75 @@ func TestWhatIsChangedInVersion6WhileSomebodyThinksComesAlong(t *testing.T) {
 			t.Errorf("%s, and then no more: %v, %v", name, changed, err)
 		}
 		s.close()
+	}
+}
+
+func TestAFileWithPasswordsThatOthersCanReadIsRefused(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root has files that nobody else can read")
+	}
+	path := filepath.Join(t.TempDir(), "password")
+	for mode, refused := range map[os.FileMode]bool{0o600: false, 0o640: true, 0o604: true} {
+		if err := errors.Join(os.WriteFile(path, []byte("secret\n"), 0o600), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		if err := onlyPrivileged(path); (err != nil) != refused {
+			t.Errorf("%o: %v", mode, err)
+		}
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	defer write.Close()
+	if err := onlyPrivileged(fmt.Sprintf("/proc/self/fd/%d", read.Fd())); err != nil {
+		t.Errorf("a pipe: %v", err)
+	}
+}
+
+// TestWhoEndsADryRunHasCancelledIt: it is no failed check.
+func TestWhoEndsADryRunHasCancelledIt(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errCancelled)
+	s, sit := oldSession(t, hereAs6(t), "", "")
+	s.options.Import = filepath.Join(t.TempDir(), "b.zip")
+	if err := os.WriteFile(s.options.Import, oldArchive(t, "6.2.60", ""), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.prepareImport(ctx, sit, upgrading()); failureOf(err, PutBack).Exit != Cancelled {
+		t.Errorf("%v", err)
+	}
+	s.options.Import += ".gone"
+	if err := s.prepareImport(t.Context(), sit, upgrading()); failureOf(err, PutBack).Exit != CheckFailed {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestTheReportOfAnImportThatWasPutBackDoesNotSayThatItWasDone: nor does a support bundle
+// name users.
+func TestTheReportOfAnImportThatWasPutBackDoesNotSayThatItWasDone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "import-1.txt")
+	if err := os.WriteFile(path, []byte("What was imported"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := oldSession(t, "", "", "")
+	s.judged = report.New(report.Source{Product: "old"})
+	s.judged.DryRun = true
+	s.m.Import = &step.Import{Reports: []string{path}}
+	s.notImported()
+	if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), "What an import would do") {
+		t.Errorf("%s, %v", text, err)
+	}
+	logs := s.m.FS.Real(machine.SetupLogDir)
+	for _, name := range []string{"import-1.txt", "setup.log"} {
+		if err := errors.Join(os.MkdirAll(logs, 0o755), os.WriteFile(filepath.Join(logs, name), nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &collection{s: s, files: s.m.FS}
+	c.newest("logs/ss-setup", machine.SetupLogDir, 20)
+	if len(c.list) != 1 || c.list[0].Name != "logs/ss-setup/setup.log" {
+		t.Errorf("the bundle has %+v", c.list)
 	}
 }

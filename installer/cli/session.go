@@ -23,6 +23,7 @@ import (
 	"ss-setup/installer/preflight"
 	"ss-setup/installer/step"
 	"ss-setup/installer/txn"
+	"ss-setup/migrate/report"
 )
 
 // session is one call of a verb: its settings, the machine it works on and what
@@ -60,6 +61,8 @@ type session struct {
 	moving *move.List
 	// old is the session with the version 6 that is taken over; nil without one.
 	old *legacy.Session
+	// judged is what the dry run of an import told.
+	judged *report.Report
 	// claimed is the folder for downloads while it is this run's.
 	claimed *os.File
 }

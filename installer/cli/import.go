@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,7 +39,7 @@ func importFlags() []cli.Flag {
 		textFlag("import", "fill the new server with the backup `FILE` of version 4, 5, 6 or 7"),
 		textFlag("import-password-file", "a `FILE` with passwords of PFX certificates and encrypted keys in the backup, one a line"),
 		boolFlag("accept-drops", "go on without asking when somebody cannot log in after an import, something does not serve, or is not understood"),
-		textFlag("v6-url", "ask the version 6 on this machine for its backup at `ADDRESS`; else https://127.0.0.1:6443"),
+		textFlag("v6-url", "ask the version 6 on this machine for its backup at `ADDRESS`; else where it answers"),
 		textFlag("v6-superadmin", "log in to version 6 as the SuperAdmin `NAME`; else sa"),
 		textFlag("v6-password-file", "the `FILE` whose first line is that SuperAdmin's password"),
 		textFlag("v6-code", "the `CODE` that the SuperAdmin's authenticator app shows"),
@@ -389,7 +390,7 @@ func (s *session) exportOld(ctx context.Context, old plan.OldVersion, file strin
 	}
 	server := s.imports.server
 	if server.URL == "" {
-		server.URL = "https://127.0.0.1:" + strconv.Itoa(plan.DefaultWebPort)
+		server.URL = "https://" + s.webOf(ctx, old)
 	}
 	if server.User == "" {
 		server.User = superAdmin6
@@ -412,6 +413,32 @@ func (s *session) exportOld(ctx context.Context, old plan.OldVersion, file strin
 		s.warn(err.Error())
 		server.Password, server.Code = "", ""
 	}
+}
+
+// webOf is where version 6 has its web interface: at the usual port if that is its own,
+// else wherever it answers.
+func (s *session) webOf(ctx context.Context, old plan.OldVersion) string {
+	const patience, whole = time.Second, 10 * time.Second
+	usual := "127.0.0.1:" + strconv.Itoa(plan.DefaultWebPort)
+	own, err := old.ListensNow(ctx, s.m)
+	if err != nil || slices.ContainsFunc(own, func(l machine.Listener) bool { return int(l.Addr.Port()) == plan.DefaultWebPort }) {
+		return usual
+	}
+	ctx, cancel := context.WithTimeout(ctx, whole)
+	defer cancel()
+	for _, l := range own {
+		at := l.Addr
+		if at.Addr().IsUnspecified() {
+			at = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), at.Port())
+		}
+		probe, cancel := context.WithTimeout(ctx, patience)
+		err := s.m.Prober.AnswersOld(probe, at.String())
+		cancel()
+		if err == nil {
+			return at.String()
+		}
+	}
+	return usual
 }
 
 // somebody tells whether a person can be asked.

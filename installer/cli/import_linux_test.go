@@ -394,3 +394,12 @@ func TestTheReportOfAnImportThatWasPutBackDoesNotSayThatItWasDone(t *testing.T) 
 		t.Errorf("the bundle has %+v", c.list)
 	}
 }
+
+func TestVersion6IsFoundWhereverItsPagesAre(t *testing.T) {
+	oldServer(t, nil)
+	s, sit := oldSession(t, hereAs6(t), "", "")
+	s.imports.server.Password = "right"
+	if _, err := s.stageBackup(t.Context(), sit); err != nil {
+		t.Error(err)
+	}
+}

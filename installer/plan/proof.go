@@ -15,6 +15,11 @@ import (
 // ErrStranger: it is not the older product that listens somewhere.
 var ErrStranger = errors.New("another program")
 
+// ListensNow are the sockets of its programs at this moment.
+func (o OldVersion) ListensNow(ctx context.Context, m *step.Machine) ([]machine.Listener, error) {
+	return o.product().Listeners(ctx, m)
+}
+
 // Prove says why the other end of a connection is no program of this version on this
 // machine; nil if it is one. It is for secrets of the version: its ports are nobody's own,
 // and anybody may listen there while it is down.
@@ -35,7 +40,7 @@ func (o OldVersion) Prove(ctx context.Context, m *step.Machine, conn net.Conn) e
 	if err != nil {
 		return err
 	}
-	own, err := o.product().Listeners(ctx, m)
+	own, err := o.ListensNow(ctx, m)
 	if err != nil {
 		return err
 	}

@@ -29,8 +29,8 @@ type Server struct {
 	// is one.
 	User, Password, Code string
 	// Fingerprint is the SHA-256 of its certificate, in hex with or without colons. Without
-	// one the certificate must be valid; on this machine itself any is taken, as old
-	// servers made their own. Anybody may listen there while the old server is down: there
+	// one the certificate must be valid; on this machine itself, and with Prove, any is
+	// taken, as old servers made their own. Anybody may listen there while the old server is down: there
 	// it takes Prove or a fingerprint to be sure.
 	Fingerprint string
 	// Prove, unless nil, is asked whether the other end of a connection is the old server,
@@ -137,8 +137,8 @@ func (s Server) client() (*client, error) {
 		return nil, fmt.Errorf("%q is not the SHA-256 of a certificate", s.Fingerprint)
 	}
 	// Certificates that an old server made for itself are compared below, or on this very
-	// machine only with that of the first connection.
-	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: local || want != ""}
+	// machine, and where the other end is proven, only with that of the first connection.
+	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: local || want != "" || s.Prove != nil}
 	if config.InsecureSkipVerify {
 		config.VerifyConnection = samePeer(want)
 	}

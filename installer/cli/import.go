@@ -218,7 +218,7 @@ func (s *session) importAgain(server legacy.Machine, judged legacy.Judgement) fu
 		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return false, err
 		}
-		if err := s.old.Export(ctx, file); err != nil {
+		if err := s.exportAgain(ctx, file); err != nil {
 			return false, s.notAgain(ctx, fmt.Errorf("ask version 6 whether it was changed meanwhile: %w", err))
 		}
 		now, err := legacy.Judge(ctx, file, server)
@@ -238,6 +238,22 @@ func (s *session) importAgain(server legacy.Machine, judged legacy.Judgement) fu
 		judged, s.m.Import.File = now, taken
 		return true, nil
 	}
+}
+
+// exportAgain has version 6 make another backup. A session that has ended meanwhile is
+// begun anew, which an authenticator's code of then does not allow.
+func (s *session) exportAgain(ctx context.Context, file string) error {
+	err := s.old.Export(ctx, file)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	session, failed := legacy.LogIn(ctx, s.imports.server)
+	if failed != nil {
+		return errors.Join(err, failed)
+	}
+	s.old.LogOut(ctx)
+	s.old = session
+	return session.Export(ctx, file)
 }
 
 // notAgain is the failure of a run before version 6 was stopped.
@@ -404,7 +420,7 @@ func (s *session) exportOld(ctx context.Context, old plan.OldVersion, file strin
 		s.log.Info("export", "from", server.URL, "superadmin", server.User)
 		session, err := legacy.LogIn(ctx, server)
 		if err == nil {
-			s.old = session
+			s.old, s.imports.server = session, server
 			return session.Export(ctx, file)
 		}
 		if !errors.Is(err, legacy.ErrRefused) || try == logIns || !s.somebody() {

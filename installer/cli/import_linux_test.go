@@ -403,3 +403,28 @@ func TestVersion6IsFoundWhereverItsPagesAre(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestASessionThatEndsWhileSomebodyThinksIsBegunAnew: sessions are shorter than some
+// reports.
+func TestASessionThatEndsWhileSomebodyThinksIsBegunAnew(t *testing.T) {
+	over, logIns := false, 0
+	url := oldServer(t, func(path string) int {
+		switch {
+		case path == "/sa/login":
+			over = false
+			logIns++
+		case path == "/sa/backup" && over:
+			return http.StatusUnauthorized
+		}
+		return 0
+	}).URL
+	s, sit := oldSession(t, hereAs6(t), url, "")
+	s.imports.server.Password, s.imports.acceptDrops = "right", true
+	if err := s.prepareImport(t.Context(), sit, upgrading()); err != nil {
+		t.Fatal(err)
+	}
+	over = true
+	if changed, err := s.m.Import.Again(t.Context()); changed || err != nil || logIns != 2 {
+		t.Errorf("%v, %v after %d log-ins", changed, err, logIns)
+	}
+}

@@ -379,7 +379,7 @@ func (s *session) clearImport() {
 func (s *session) export(ctx context.Context, sit *plan.Situation, file string) (named string, err error) {
 	old := sit.OldVersions[len(sit.OldVersions)-1]
 	err = s.exportOld(ctx, old, file)
-	if err == nil || ctx.Err() != nil {
+	if _, ended := errors.AsType[*Failure](err); err == nil || ended || ctx.Err() != nil {
 		return "", err
 	}
 	var found []legacy.Backup
@@ -545,9 +545,6 @@ func madeAt(made time.Time) string {
 // notExported is the failure of an upgrade whose old version does not give its
 // configuration, with all the ways that are left.
 func (s *session) notExported(ctx context.Context, old plan.OldVersion, why error, found []legacy.Backup) error {
-	if f, ok := errors.AsType[*Failure](why); ok {
-		return f
-	}
 	if found == nil {
 		found = legacy.Find(ctx, archivePlaces(old)...)
 	}

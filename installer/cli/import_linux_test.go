@@ -261,7 +261,7 @@ func TestOnlyABackupOfVersion6TakesThePlaceOfIt(t *testing.T) {
 		told    string
 	}{
 		"of version 6":   {"b.zip", oldArchive(t, "6.2.60", ""), ""},
-		"of version 4":   {"b.zip", packed(t, os.DirFS(others+"v4-minimum/backup")), "Syncplify.me Server! 4"},
+		"of version 4":   {"b.zip", packed(t, os.DirFS(others+"v4-minimum/backup")), "Syncplify.me Server!"},
 		"of FileZilla":   {"users.xml", filezilla, "FileZilla"},
 		"of version 7":   {"b.zip", packed(t, fstest.MapFS{"backup.json": {Data: []byte("{}")}, "manifest.json": {Data: []byte("{}")}}), "version 7"},
 		"of nobody here": {"b.zip", []byte("Dear Sir or Madam"), "cannot be imported"},

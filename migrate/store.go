@@ -149,12 +149,18 @@ func DryRunSum(ctx context.Context, s importer.Source, p *Present, o importer.Op
 	var sums []string
 	hostKeys := map[[2]string]string{}
 	r, err = dryRun(ctx, s, p, o, func(o model.Object) error {
+		k, isHostKey := o.(*model.HostKey)
+		if isHostKey { // a private key is written in another way each time
+			k = model.Clone(k)
+			k.Private = model.Secret{}
+			o = k
+		}
 		text, err := json.Marshal(o)
 		if err != nil {
 			return err
 		}
 		raw := sha256.Sum256(append([]byte(o.Key().Kind+" "), text...))
-		if k, ok := o.(*model.HostKey); ok {
+		if isHostKey {
 			hostKeys[[2]string{k.Site, k.Name}] = string(raw[:])
 		} else {
 			sums = append(sums, string(raw[:]))

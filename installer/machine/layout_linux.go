@@ -41,8 +41,8 @@ const (
 	DownloadDir = SetupDir + "/download"
 	// ImportDir holds what is imported while a run goes on; it goes with the run.
 	ImportDir = SetupDir + "/import"
-	// ImportedDir keeps stores as they were imported from an older product.
-	ImportedDir = SetupDir + "/imported"
+	// ImportedDir keeps stores as they were imported from an older product, where the server may read them.
+	ImportedDir = SnapshotsDir + "/imported"
 
 	// LockFile is locked, never deleted, by whoever changes the machine.
 	LockFile = "/run/ss-setup.lock"

@@ -45,8 +45,8 @@ var (
 	DownloadDir = filepath.Join(SetupDir, "download")
 	// ImportDir holds what is imported while a run goes on; it goes with the run.
 	ImportDir = filepath.Join(SetupDir, "import")
-	// ImportedDir keeps stores as they were imported from an older product.
-	ImportedDir = filepath.Join(SetupDir, "imported")
+	// ImportedDir keeps stores as they were imported from an older product, where the server may read them.
+	ImportedDir = filepath.Join(SnapshotsDir, "imported")
 
 	// BinDir is where commands for the PATH go; there is only one place.
 	BinDir         = ProgramDir

@@ -183,10 +183,18 @@ func (s *KeepImported) Do(_ context.Context, m *Machine) error {
 	if err := copyFile(m.FS, filepath.Join(s.to(), storeFile(s.Service)), filepath.Join(s.dir(), storeFile(s.Service))); err != nil {
 		return err
 	}
+	// The server that runs is asked what has changed, and reads it for that.
+	uid, gid, err := m.owner(s.Account)
+	if err != nil {
+		return err
+	}
+	if err := setOwners(m.FS, s.dir(), uid, gid); err != nil {
+		return err
+	}
 	return m.FS.SyncTree(filepath.Dir(s.dir()))
 }
 
-// copyFile copies a file for root alone.
+// copyFile copies a file for its owner alone.
 func copyFile(f *machine.FS, from, to string) error {
 	in, err := f.Open(from)
 	if err != nil {

@@ -191,7 +191,7 @@ func (s *ForgetState) String() string { return "remove the receipts" }
 
 // Do removes them. The journal's folder goes last, with the journal.
 func (s *ForgetState) Do(_ context.Context, m *Machine) error {
-	if err := removeTrees(m.FS, machine.ReceiptsDir, machine.OriginalsDir, machine.ImportedDir); err != nil {
+	if err := removeTrees(m.FS, machine.ReceiptsDir, machine.OriginalsDir); err != nil {
 		return err
 	}
 	for _, file := range []string{machine.StateFile, machine.TrustFile, machine.UpdatesFile} {

@@ -64,4 +64,4 @@ const (
 )
 
 // moveShare: at every how-manieth point a move-out is killed.
-const moveShare = 16
+const moveShare = 5

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -138,9 +140,51 @@ func (p *Present) options(o importer.Options) importer.Options {
 
 // DryRun tells what an import would do, and keeps nothing of it.
 func DryRun(ctx context.Context, s importer.Source, p *Present, o importer.Options) (*report.Report, error) {
+	return dryRun(ctx, s, p, o, func(model.Object) error { return nil })
+}
+
+// DryRunSum is DryRun, and gives a digest of all objects that there would be, in whatever
+// order they come. Host keys that an import makes anew are not in it.
+func DryRunSum(ctx context.Context, s importer.Source, p *Present, o importer.Options) (r *report.Report, sum string, err error) {
+	var sums []string
+	hostKeys := map[[2]string]string{}
+	r, err = dryRun(ctx, s, p, o, func(o model.Object) error {
+		k, isHostKey := o.(*model.HostKey)
+		if isHostKey { // a private key is written in another way each time
+			k = model.Clone(k)
+			k.Private = model.Secret{}
+			o = k
+		}
+		text, err := json.Marshal(o)
+		if err != nil {
+			return err
+		}
+		raw := sha256.Sum256(append([]byte(o.Key().Kind+" "), text...))
+		if isHostKey {
+			hostKeys[[2]string{k.Site, k.Name}] = string(raw[:])
+		} else {
+			sums = append(sums, string(raw[:]))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	for _, l := range r.Lines {
+		if l.Outcome == report.Made && l.Kind == report.HostKey {
+			delete(hostKeys, [2]string{l.Site, l.Name})
+		}
+	}
+	sums = slices.AppendSeq(sums, maps.Values(hostKeys))
+	slices.Sort(sums)
+	all := sha256.Sum256([]byte(strings.Join(sums, "")))
+	return r, hex.EncodeToString(all[:]), nil
+}
+
+func dryRun(ctx context.Context, s importer.Source, p *Present, o importer.Options, put func(model.Object) error) (*report.Report, error) {
 	r := report.New(s.About())
 	r.DryRun = true
-	t := &taker{present: p, report: r, put: func(model.Object) error { return nil }, keys: map[model.Key]bool{}}
+	t := &taker{present: p, report: r, put: put, keys: map[model.Key]bool{}}
 	if err := t.run(ctx, s, p.options(o)); err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ var Keys = []Key{
 	{Name: "import", Allowed: "a file", Standard: "none; of a version 6 on this machine its own configuration", Text: "The backup of version 4, 5, 6 or 7 that a new server is filled with."},
 	{Name: "import_password_file", Allowed: "a file", Standard: "none", Text: "Passwords of PFX certificates and encrypted keys in the backup, one a line."},
 	{Name: "accept_drops", Allowed: "true or false", Standard: "false", Text: "Go on when somebody cannot log in after an import, something does not serve, or is not understood.", kind: setup.Boolean},
-	{Name: "v6_url", Allowed: "an address, such as https://127.0.0.1:6443", Standard: "https://127.0.0.1:6443", Text: "Where the version 6 on this machine is asked for its backup."},
+	{Name: "v6_url", Allowed: "an address, such as https://127.0.0.1:6443", Standard: "where it answers", Text: "Where the version 6 on this machine is asked for its backup."},
 	{Name: "v6_superadmin", Allowed: "a name", Standard: "sa", Text: "The SuperAdmin of version 6 that asks for it."},
 	{Name: "v6_password", Allowed: "a password", Standard: "none", Text: "The password of that SuperAdmin.", secret: true},
 	{Name: "v6_password_file", Allowed: "a file", Standard: "none", Text: "A file whose first line is that password."},

@@ -162,6 +162,9 @@ func (s *session) run(ctx context.Context, sit *plan.Situation, p *plan.Proposal
 		// What was imported has a SuperAdmin.
 		Fresh: (p.Action == plan.ActionFresh || p.Action == plan.ActionForce) && s.m.Import == nil,
 	}}
+	if res.Outcome == txn.RolledBack {
+		s.notImported()
+	}
 	if res.Outcome != txn.Committed {
 		s.rememberFailure(p.Plan.Meta, res)
 		return end, s.failed(ctx, p, res, err)

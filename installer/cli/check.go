@@ -124,8 +124,11 @@ func (s *session) preflightInput(sit *plan.Situation, p *plan.Proposal, b *bundl
 	}
 	in.Demands = append(in.Demands, preflight.Stores(store, 0)...)
 	in.Leaving = leaving(sit, p)
-	if p.Action != plan.ActionUpgrade && !sit.Installed() {
+	if !sit.Installed() {
 		for _, old := range sit.OldInUse() {
+			if p.Action == plan.ActionUpgrade && old.Major == sit.OldVersions[len(sit.OldVersions)-1].Major {
+				continue // it is stopped and disabled by the run
+			}
 			in.Old = append(in.Old, preflight.Old{
 				Version: old.Major, Services: old.Names(), Cures: plan.StopOldCommands(s.m.Services.Name(), old.Services),
 			})

@@ -278,10 +278,9 @@ func (s *session) uninstall(ctx context.Context) (*ending, error) {
 func (s *session) rollback(ctx context.Context) (*ending, error) {
 	return s.change(ctx, func(ctx context.Context, sit *plan.Situation) (*plan.Proposal, error) {
 		p, err := plan.ForRollback(sit, s.options)
-		if err != nil || p.Generation == 0 {
-			return p, err // back to an older product, which has no generation
+		if err == nil && p.Generation != 0 { // else back to an older product, which has none
+			err = plan.CheckTarget(s.m, p)
 		}
-		err = plan.CheckTarget(s.m, p)
 		if err == nil {
 			err = s.tellUndone(ctx, sit, p)
 		}

@@ -13,6 +13,7 @@ import (
 	"ss-setup/installer/machine"
 	"ss-setup/installer/plan"
 	"ss-setup/installer/receipt"
+	"ss-setup/installer/step"
 	"ss-setup/installer/txn"
 )
 
@@ -105,6 +106,7 @@ var known = []struct {
 	{plan.ErrUnsupported, Unsupported},
 	{plan.ErrDamaged, CheckFailed},
 	{plan.ErrNotExported, CheckFailed},
+	{step.ErrNotAgreed, CheckFailed},
 	{machine.ErrNoServices, Unsupported},
 	{errors.ErrUnsupported, Unsupported},
 	{receipt.ErrNewer, NewerInstalled},

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -105,11 +107,56 @@ func (p *recordedProber) version(release string) (string, error) {
 	return manifest.Version, err
 }
 
-// Greets implements step.Prober. A Recorder knows no bindings.
-func (p *recordedProber) Greets(context.Context, string) error { return nil }
+// The services of a Recorder's version 6, and where they serve.
+const (
+	recordedWeb, recordedWebAddr   = "ss6-webrest", "127.0.0.1:6443"
+	recordedUsers, recordedSSHAddr = "ss6-worker", "127.0.0.1:2222"
+)
 
-// Listens implements step.Prober. A Recorder knows no ports.
-func (p *recordedProber) Listens(int) bool { return false }
+// Greets implements step.Prober. Version 6 and 7 have one port for users.
+func (p *recordedProber) Greets(_ context.Context, address string) error {
+	if address != recordedSSHAddr {
+		return fmt.Errorf("nobody greets at %s", address)
+	}
+	return p.runs(recordedUsers, machine.ServerService)
+}
+
+// AnswersOld implements step.Prober.
+func (p *recordedProber) AnswersOld(_ context.Context, address string) error {
+	if address != recordedWebAddr {
+		return fmt.Errorf("nobody answers at %s", address)
+	}
+	return p.runs(recordedWeb)
+}
+
+// runs wants one of some services to run.
+func (p *recordedProber) runs(services ...string) error {
+	now, err := p.recorder.Recorded()
+	if err != nil {
+		return err
+	}
+	for _, name := range services {
+		if _, ok := now.Running[name]; ok {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s does not run", strings.Join(services, " or "))
+}
+
+// Listeners implements step.Prober: those of version 6, as long as it runs.
+func (p *recordedProber) Listeners() ([]machine.Listener, error) {
+	now, err := p.recorder.Recorded()
+	if err != nil {
+		return nil, err
+	}
+	var found []machine.Listener
+	for name, addr := range map[string]string{recordedWeb: recordedWebAddr, recordedUsers: recordedSSHAddr} {
+		if _, ok := now.Running[name]; ok {
+			found = append(found, machine.Listener{Addr: netip.MustParseAddrPort(addr), Program: "/opt/Syncplify/ServerV6/bin/" + name})
+		}
+	}
+	return found, nil
+}
 
 // PortsFree implements step.Prober.
 func (p *recordedProber) PortsFree(_ context.Context, service string) error {

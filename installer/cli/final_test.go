@@ -155,10 +155,11 @@ func (a answering) Probe(_ context.Context, service string, n int) (step.Health,
 	return step.Health{Bindings: a.bindings}, nil
 }
 
-func (answering) Listens(int) bool { return false }
+func (answering) Listeners() ([]machine.Listener, error) { return nil, nil }
 
-func (answering) Greets(context.Context, string) error    { return nil }
-func (answering) PortsFree(context.Context, string) error { return nil }
+func (answering) Greets(context.Context, string) error     { return nil }
+func (answering) AnswersOld(context.Context, string) error { return nil }
+func (answering) PortsFree(context.Context, string) error  { return nil }
 
 func TestVerifyNamesWhatHelps(t *testing.T) {
 	failed := []DownService{{Service: "ss-server", State: "failed", Log: "journalctl -u ss-server", Start: "systemctl start ss-server"}}

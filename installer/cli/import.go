@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,7 +39,7 @@ func importFlags() []cli.Flag {
 		textFlag("import", "fill the new server with the backup `FILE` of version 4, 5, 6 or 7"),
 		textFlag("import-password-file", "a `FILE` with passwords of PFX certificates and encrypted keys in the backup, one a line"),
 		boolFlag("accept-drops", "go on without asking when somebody cannot log in after an import, something does not serve, or is not understood"),
-		textFlag("v6-url", "ask the version 6 on this machine for its backup at `ADDRESS`; else https://127.0.0.1:6443"),
+		textFlag("v6-url", "ask the version 6 on this machine for its backup at `ADDRESS`; else where it answers"),
 		textFlag("v6-superadmin", "log in to version 6 as the SuperAdmin `NAME`; else sa"),
 		textFlag("v6-password-file", "the `FILE` whose first line is that SuperAdmin's password"),
 		textFlag("v6-code", "the `CODE` that the SuperAdmin's authenticator app shows"),
@@ -80,12 +81,39 @@ func (s *settings) takeImport(c *cli.Context) error {
 		}
 		*f.into = abs
 	}
+	if err := onlyPrivileged(s.imports.passwordFile); err != nil {
+		return usagef("", "--import-password-file: %w", err)
+	}
 	if file := c.String("v6-password-file"); file != "" {
-		line, err := firstLine(file)
+		err := onlyPrivileged(file)
+		line := ""
+		if err == nil {
+			line, err = firstLine(file)
+		}
 		if err != nil {
 			return usagef("", "--v6-password-file: %w", err)
 		}
 		s.imports.server.Password = line
+	}
+	return nil
+}
+
+// onlyPrivileged refuses a file with passwords that others may read, as answers are; the
+// other end of a pipe is nobody's file.
+func onlyPrivileged(file string) error {
+	if file == "" {
+		return nil
+	}
+	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if !machine.OnlyPrivileged(f) {
+		return fmt.Errorf("others than %s can read %s: take that right from them", machine.PrivilegedUser, file)
 	}
 	return nil
 }
@@ -109,54 +137,157 @@ func firstLine(file string) (string, error) {
 // prepareImport gets the backup that a plan imports, tells what becomes of everything in
 // it, and asks whether what is lost may be. Nothing was changed until then.
 func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *plan.Proposal) error {
-	if !slices.ContainsFunc(p.Plan.Steps, func(st step.Step) bool { return st.Kind() == (*step.ImportBackup)(nil).Kind() }) {
+	imports := importOf(p)
+	if imports == nil {
 		return nil
 	}
 	file, err := s.stageBackup(ctx, sit)
 	if err != nil {
-		return err
+		return s.notPrepared(ctx, err)
 	}
-	passwords, err := s.importPasswords()
-	if err != nil {
-		return err
+	server := legacy.Machine{
+		State: s.m.FS.Real(machine.ServerStateDir), Config: s.m.FS.Real(filepath.Join(machine.ConfigDir, "server.toml")),
+		Generations: s.m.FS.Real(machine.GenerationsDir),
 	}
-	judged, err := legacy.Judge(ctx, file, s.m.FS.Real(filepath.Join(machine.ConfigDir, "server.toml")), passwords)
+	if s.root == "" { // accounts of an image are not those of this machine
+		server.Account = imports.Account
+	}
+	if server.PasswordFile, err = s.stagePasswords(); err != nil {
+		return s.notPrepared(ctx, err)
+	}
+	judged, err := legacy.Judge(ctx, file, server)
 	if err != nil {
-		return &Failure{
-			Exit: CheckFailed, Err: fmt.Errorf("%s cannot be imported: %w; nothing was changed", s.importName(), withoutPath(err, file)),
+		return s.notPrepared(ctx, fmt.Errorf("%s cannot be imported: %w", s.importName(), withoutPath(err, file)))
+	}
+	if p.Action == plan.ActionUpgrade {
+		if err := s.fitsOld(sit, judged); err != nil {
+			return err
 		}
 	}
-	s.m.Import = &step.Import{File: file, Own: judged.Own, PasswordFile: s.imports.passwordFile}
+	s.m.Import = &step.Import{File: file, Own: judged.Own, PasswordFile: server.PasswordFile}
 	if judged.Own {
 		return nil
 	}
+	s.m.Import.Losses = judged.Report.LossDigest()
+	if s.old != nil && s.options.Import == "" {
+		s.m.Import.Again = s.importAgain(server, judged)
+	}
 	s.m.Import.Reports = s.writeReports(judged.Report)
+	s.judged = judged.Report
 	if err := s.tellLosses(ctx, judged.Report); err != nil {
 		return err
 	}
-	if p.Action == plan.ActionUpgrade {
-		s.m.Import.Greets = s.greeting(ctx, sit, judged.Report)
+	s.m.Import.SameSites = sameSites(judged.Report)
+	return nil
+}
+
+// sameSites tells whether all sites and bindings come along as they were. Where one does
+// not, which somebody has agreed to, nobody need be greeted as before.
+func sameSites(r *report.Report) bool {
+	return !slices.ContainsFunc(r.Losses(), func(l report.Line) bool { return l.Kind == report.Site || l.Kind == report.Binding || l.Kind == "" })
+}
+
+// notPrepared is the failure of what comes before anything is changed: a check that failed,
+// unless somebody ended it.
+func (s *session) notPrepared(ctx context.Context, err error) error {
+	if f := cancelled(ctx); f != nil {
+		return f
+	}
+	if f, ok := errors.AsType[*Failure](err); ok {
+		return f
+	}
+	return &Failure{Exit: CheckFailed, Err: fmt.Errorf("%w; nothing was changed", err)}
+}
+
+// importOf is the step of a plan that imports; nil without one.
+func importOf(p *plan.Proposal) *step.ImportBackup {
+	for _, st := range p.Plan.Steps {
+		if i, ok := st.(*step.ImportBackup); ok {
+			return i
+		}
 	}
 	return nil
 }
 
-// greeting are the ports where version 6 speaks SSH now. Where a site or a binding does
-// not come along as it was, which somebody has agreed to, nothing is owed.
-func (s *session) greeting(ctx context.Context, sit *plan.Situation, r *report.Report) []int {
-	if slices.ContainsFunc(r.Losses(), func(l report.Line) bool { return l.Kind == report.Site || l.Kind == report.Binding || l.Kind == "" }) {
-		return nil
+// importAgain looks whether version 6 still has what it had when it was judged, and tells
+// whether that has changed and is to be imported once more. Somebody may have thought for
+// long, and who was locked out of version 6 meanwhile must not get in to version 7.
+func (s *session) importAgain(server legacy.Machine, judged legacy.Judgement) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		file := filepath.Join(s.m.FS.Real(machine.ImportDir), "again.zip")
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return false, err
+		}
+		if err := s.exportAgain(ctx, file); err != nil {
+			return false, s.notAgain(ctx, fmt.Errorf("ask version 6 whether it was changed meanwhile: %w", err))
+		}
+		now, err := legacy.Judge(ctx, file, server)
+		switch {
+		case err != nil:
+			return false, s.notAgain(ctx, fmt.Errorf("what version 6 has now cannot be imported: %w", withoutPath(err, file)))
+		case now.Objects == judged.Objects && now.Report.LossDigest() == judged.Report.LossDigest():
+			return false, nil
+		case now.Report.LossDigest() != judged.Report.LossDigest():
+			return false, s.notAgain(ctx, fmt.Errorf("%w: version 6 was changed meanwhile, and now there is lost or not as before: %s", step.ErrNotAgreed, now.Report.LossSummary()))
+		}
+		taken := filepath.Join(filepath.Dir(file), "backup.zip")
+		if err := os.Rename(file, taken); err != nil {
+			return false, err
+		}
+		s.warn("version 6 was changed meanwhile; its configuration is imported once more")
+		judged, s.m.Import.File = now, taken
+		return true, nil
 	}
-	const patience = 2 * time.Second
-	var ports []int
-	for _, port := range sit.OldVersions[len(sit.OldVersions)-1].Ports {
-		probe, cancel := context.WithTimeout(ctx, patience)
-		err := s.m.Prober.Greets(probe, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		cancel()
-		if err == nil {
-			ports = append(ports, port)
+}
+
+// exportAgain has version 6 make another backup. A session that has ended meanwhile is
+// begun anew, which an authenticator's code of then does not allow.
+func (s *session) exportAgain(ctx context.Context, file string) error {
+	err := s.old.Export(ctx, file)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	session, failed := legacy.LogIn(ctx, s.imports.server)
+	if failed != nil {
+		return errors.Join(err, failed)
+	}
+	s.old.LogOut(ctx)
+	s.old = session
+	return session.Export(ctx, file)
+}
+
+// notAgain is the failure of a run before version 6 was stopped.
+func (s *session) notAgain(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return &Failure{Exit: CheckFailed, Err: err, Cure: "version 6 serves as before; to try again run: " + s.command()}
+}
+
+// fitsOld refuses to put anything but a configuration of version 6 in the place of the
+// version 6 that serves here, and tells how old the one is that was named.
+func (s *session) fitsOld(sit *plan.Situation, judged legacy.Judgement) error {
+	if !judged.Of6 {
+		what := "version 7"
+		if !judged.Own {
+			what = strings.TrimSpace(judged.Report.Source.Product + " " + judged.Report.Source.Version)
+		}
+		old := sit.OldVersions[len(sit.OldVersions)-1]
+		return &Failure{
+			Exit: CheckFailed, Err: fmt.Errorf("%s is of %s, and version 6 is in use here; nothing was changed", s.importName(), what),
+			Cure: "to take over what version 6 has, leave out --import; to give it up: " +
+				strings.Join(plan.StopOldCommands(s.m.Services.Name(), old.Services), " && ") + ", then: " + s.command("-F"),
 		}
 	}
-	return ports
+	if s.options.Import == "" {
+		return nil
+	}
+	made, err := legacy.MadeAt(s.options.Import)
+	if err != nil {
+		return err
+	}
+	s.warn(fmt.Sprintf("%s of %s is taken; what was changed in version 6 since then does not come along", s.options.Import, madeAt(made)))
+	return nil
 }
 
 // importName is what is imported, for people.
@@ -175,24 +306,14 @@ func withoutPath(err error, file string) error {
 	return err
 }
 
-func (s *session) importPasswords() ([]string, error) {
+// stagePasswords makes a private copy of the file with passwords, which the dry run and the
+// import both read; empty without one.
+func (s *session) stagePasswords() (file string, err error) {
 	if s.imports.passwordFile == "" {
-		return nil, nil
+		return "", nil
 	}
-	const limit = 64 << 10
-	f, err := os.Open(s.imports.passwordFile)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, limit))
-	var out []string
-	for line := range strings.Lines(string(text)) {
-		if line = strings.TrimRight(line, "\r\n"); line != "" {
-			out = append(out, line)
-		}
-	}
-	return out, err
+	file = filepath.Join(s.m.FS.Real(machine.ImportDir), "passwords")
+	return file, copyInto(s.imports.passwordFile, file)
 }
 
 // stageBackup makes a private copy of what is imported: the backup that was named, or the
@@ -257,27 +378,87 @@ func (s *session) clearImport() {
 // be had, named is a backup that somebody has chosen instead.
 func (s *session) export(ctx context.Context, sit *plan.Situation, file string) (named string, err error) {
 	old := sit.OldVersions[len(sit.OldVersions)-1]
+	err = s.exportOld(ctx, old, file)
+	if _, ended := errors.AsType[*Failure](err); err == nil || ended || ctx.Err() != nil {
+		return "", err
+	}
+	var found []legacy.Backup
+	if !errors.Is(err, errNoPassword) && !errors.Is(err, legacy.ErrRefused) {
+		found = legacy.Find(ctx, archivePlaces(old)...)
+		if named, asked := s.chooseBackup(ctx, found); named != "" || asked != nil {
+			return named, asked
+		}
+	}
+	return "", s.notExported(ctx, old, err, found)
+}
+
+// errOldStopped: it cannot be asked.
+var errOldStopped = errors.New("it does not run")
+
+// logIns is how often somebody may mistype a password.
+const logIns = 3
+
+// exportOld logs in to version 6 and has it write its backup. Who mistypes the password is
+// asked again.
+func (s *session) exportOld(ctx context.Context, old plan.OldVersion, file string) error {
+	if !old.Runs() {
+		return errOldStopped
+	}
 	server := s.imports.server
 	if server.URL == "" {
-		server.URL = "https://127.0.0.1:" + strconv.Itoa(plan.DefaultWebPort)
+		server.URL = "https://" + s.webOf(ctx, old)
 	}
 	if server.User == "" {
 		server.User = superAdmin6
 	}
-	if err := s.askCredentials(ctx, &server); err != nil {
-		return "", s.notExported(ctx, old, err, nil)
+	// Its port is nobody's own: the password goes to its own programs alone.
+	server.Prove = func(conn net.Conn) error { return old.Prove(ctx, s.m, conn) }
+	for try := 1; ; try++ {
+		if err := s.askCredentials(ctx, &server); err != nil {
+			return err
+		}
+		s.log.Info("export", "from", server.URL, "superadmin", server.User)
+		session, err := legacy.LogIn(ctx, server)
+		if err == nil {
+			s.old, s.imports.server = session, server
+			return session.Export(ctx, file)
+		}
+		if !errors.Is(err, legacy.ErrRefused) || try == logIns || !s.somebody() {
+			return err
+		}
+		s.warn(err.Error())
+		server.Password, server.Code = "", ""
 	}
-	s.log.Info("export", "from", server.URL, "superadmin", server.User)
-	err = legacy.Export(ctx, server, file)
-	if err == nil || ctx.Err() != nil {
-		return "", err
-	}
-	found := legacy.Find(ctx, archivePlaces(old)...)
-	if named, asked := s.chooseBackup(ctx, found); named != "" || asked != nil {
-		return named, asked
-	}
-	return "", s.notExported(ctx, old, err, found)
 }
+
+// webOf is where version 6 has its web interface: at the usual port if that is its own,
+// else wherever it answers.
+func (s *session) webOf(ctx context.Context, old plan.OldVersion) string {
+	const patience, whole = time.Second, 10 * time.Second
+	usual := "127.0.0.1:" + strconv.Itoa(plan.DefaultWebPort)
+	own, err := old.ListensNow(ctx, s.m)
+	if err != nil || slices.ContainsFunc(own, func(l machine.Listener) bool { return int(l.Addr.Port()) == plan.DefaultWebPort }) {
+		return usual
+	}
+	ctx, cancel := context.WithTimeout(ctx, whole)
+	defer cancel()
+	for _, l := range own {
+		at := l.Addr
+		if at.Addr().IsUnspecified() {
+			at = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), at.Port())
+		}
+		probe, cancel := context.WithTimeout(ctx, patience)
+		err := s.m.Prober.AnswersOld(probe, at.String())
+		cancel()
+		if err == nil {
+			return at.String()
+		}
+	}
+	return usual
+}
+
+// somebody tells whether a person can be asked.
+func (s *session) somebody() bool { return s.streams.Ask != nil && !s.options.Silent }
 
 // errNoPassword: nobody has said it.
 var errNoPassword = errors.New("the password of a SuperAdmin of version 6 is needed, and nobody can be asked for it; " +
@@ -288,7 +469,7 @@ func (s *session) askCredentials(ctx context.Context, server *legacy.Server) err
 	if server.Password != "" {
 		return nil
 	}
-	if s.streams.Ask == nil || s.options.Silent {
+	if !s.somebody() {
 		return errNoPassword
 	}
 	var err error
@@ -332,7 +513,7 @@ func archivePlaces(old plan.OldVersion) []string {
 
 // chooseBackup asks a person whether the newest backup is to be taken instead.
 func (s *session) chooseBackup(ctx context.Context, found []legacy.Backup) (named string, err error) {
-	if len(found) == 0 || s.streams.Ask == nil || s.options.Silent {
+	if len(found) == 0 || !s.somebody() {
 		return "", nil
 	}
 	b := found[0]
@@ -364,13 +545,13 @@ func madeAt(made time.Time) string {
 // notExported is the failure of an upgrade whose old version does not give its
 // configuration, with all the ways that are left.
 func (s *session) notExported(ctx context.Context, old plan.OldVersion, why error, found []legacy.Backup) error {
-	if f, ok := errors.AsType[*Failure](why); ok {
-		return f
-	}
 	if found == nil {
 		found = legacy.Find(ctx, archivePlaces(old)...)
 	}
 	var cures []string
+	if errors.Is(why, errOldStopped) {
+		cures = append(cures, "start it and run it again: "+strings.Join(plan.StartOldCommands(s.m.Services.Name(), old.Services), " && "))
+	}
 	if errors.Is(why, legacy.ErrRefused) {
 		cures = append(cures, "give the right name and password of a SuperAdmin of version 6 and run it again")
 	}
@@ -391,6 +572,9 @@ func (s *session) notExported(ctx context.Context, old plan.OldVersion, why erro
 	}
 }
 
+// importReports are the names of reports, among the logs.
+const importReports = "import-*"
+
 // writeReports writes the report of the dry run where the logs are, and tells where.
 // The import writes it there again, as what was done.
 func (s *session) writeReports(r *report.Report) []string {
@@ -404,25 +588,44 @@ func (s *session) writeReports(r *report.Report) []string {
 		return nil
 	}
 	var written []string
-	for suffix, write := range map[string]func(io.Writer) error{
-		".txt": r.WriteText, ".html": r.WriteHTML, ".json": func(w io.Writer) error { return json.NewEncoder(w).Encode(r) },
-	} {
-		if err := writeFile(base+suffix, write); err != nil {
+	for _, suffix := range []string{".html", ".json", ".txt"} {
+		if err := writeReport(base+suffix, r, os.O_EXCL); err != nil {
 			s.warn(fmt.Sprintf("the report of the import cannot be written: %v", err))
 			continue
 		}
 		written = append(written, base+suffix)
 	}
-	slices.Sort(written)
 	return written
 }
 
-func writeFile(path string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+// writeReport writes a report in the form that the file's name tells.
+func writeReport(path string, r *report.Report, how int) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|how, 0o600)
 	if err != nil {
 		return err
 	}
-	return errors.Join(write(f), f.Close())
+	switch filepath.Ext(path) {
+	case ".html":
+		err = r.WriteHTML(f)
+	case ".json":
+		err = json.NewEncoder(f).Encode(r)
+	default:
+		err = r.WriteText(f)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// notImported has the reports say again what an import would do: that of this run was put
+// back.
+func (s *session) notImported() {
+	if s.judged == nil {
+		return
+	}
+	for _, path := range s.m.Import.Reports {
+		if err := writeReport(path, s.judged, os.O_TRUNC); err != nil {
+			s.warn(fmt.Sprintf("%s says that something was imported, which was put back: %v", path, err))
+		}
+	}
 }
 
 // lossesShown is how many losses are told one by one.
@@ -457,7 +660,7 @@ func (s *session) tellLosses(ctx context.Context, r *report.Report) error {
 	}
 	explain := "They are listed above; the report tells the reasons and what to do."
 	question := fmt.Sprintf("Lost or not as before: %s. Go on?", r.LossSummary())
-	if s.streams.Ask == nil || s.options.Silent {
+	if !s.somebody() {
 		return &Failure{
 			Exit: CheckFailed, Err: fmt.Errorf("nobody has agreed to what would be lost or not as before: %s; nothing was changed", r.LossSummary()),
 			Cure: "look at the report; to go on all the same, put accept_drops: true into the answers, or run: " + s.command("--accept-drops"),

@@ -19,9 +19,11 @@ import (
 	"ss-setup/installer/machine"
 	"ss-setup/installer/move"
 	"ss-setup/installer/plan"
+	"ss-setup/installer/plan/legacy"
 	"ss-setup/installer/preflight"
 	"ss-setup/installer/step"
 	"ss-setup/installer/txn"
+	"ss-setup/migrate/report"
 )
 
 // session is one call of a verb: its settings, the machine it works on and what
@@ -57,6 +59,10 @@ type session struct {
 	importing bool
 	// moving is what moves in; nil with every other verb.
 	moving *move.List
+	// old is the session with the version 6 that is taken over; nil without one.
+	old *legacy.Session
+	// judged is what the dry run of an import told.
+	judged *report.Report
 	// claimed is the folder for downloads while it is this run's.
 	claimed *os.File
 }
@@ -91,7 +97,7 @@ func (s *session) open() error {
 	}
 	s.m = &step.Machine{
 		FS: files, Accounts: machine.NewAccounts(files),
-		Prober: step.NewProber(files), Firewall: &lazyFirewall{fs: files},
+		Prober: step.NewProber(files), EndOwner: machine.EndOwner, Firewall: &lazyFirewall{fs: files},
 		SetupProgram: selfPath, PreDir: txn.PreDir(machine.TxnDir),
 		Offline: s.options.Offline, HealthTimeout: s.options.HealthTimeout,
 		Now: time.Now, Rand: rand.Reader, Log: s.log,
@@ -199,6 +205,9 @@ func (s *session) close() {
 	}
 	if s.importing {
 		s.clearImport()
+	}
+	if s.old != nil {
+		s.old.LogOut(context.Background())
 	}
 	s.unstage()
 	s.unclaim()

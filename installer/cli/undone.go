@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -29,16 +30,20 @@ const (
 // kept beside the generation that is left. A newer release that cannot tell it, perhaps
 // the very reason for going back, does not hold the rollback up.
 func (s *session) tellUndone(ctx context.Context, sit *plan.Situation, p *plan.Proposal) error {
+	since := fmt.Sprintf("since generation %d was left", p.Generation)
+	if p.Generation == 0 {
+		since = "since the upgrade"
+	}
 	lines, err := s.undone(ctx, sit, p)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
 		s.log.Warn("what this undoes cannot be listed", "error", err)
-		p.Notes = append(p.Notes, fmt.Sprintf("what was changed since generation %d was left cannot be listed: %v", p.Generation, withoutNewlines(err)))
+		p.Notes = append(p.Notes, fmt.Sprintf("what was changed %s cannot be listed: %v", since, withoutNewlines(err)))
 		return nil
 	case len(lines) == 0:
-		p.Notes = append(p.Notes, fmt.Sprintf("nothing was changed since generation %d was left: nothing is undone but the release", p.Generation))
+		p.Notes = append(p.Notes, fmt.Sprintf("nothing was changed %s: nothing is undone but the release", since))
 		return nil
 	}
 	shown := lines[:min(len(lines), undoneShown)]
@@ -54,7 +59,12 @@ func (s *session) tellUndone(ctx context.Context, sit *plan.Situation, p *plan.P
 	return nil
 }
 
+// undonePath is where the list is kept: with the generation that is left, or where all of
+// them go, with the logs.
 func undonePath(p *plan.Proposal) string {
+	if p.Generation == 0 {
+		return filepath.Join(machine.SetupLogDir, fmt.Sprintf("undone-%d.txt", p.Previous))
+	}
 	return filepath.Join(machine.Generation(p.Previous), undoneFile)
 }
 
@@ -64,7 +74,11 @@ func (s *session) keepUndone(p *plan.Proposal) error {
 		return nil
 	}
 	content := strings.Join(s.undoes, "\n") + "\n"
-	if err := s.m.FS.WriteFile(undonePath(p), []byte(content), machine.Attr{Mode: 0o600}); err != nil {
+	err := os.MkdirAll(s.m.FS.Real(filepath.Dir(undonePath(p))), 0o750)
+	if err == nil {
+		err = s.m.FS.WriteFile(undonePath(p), []byte(content), machine.Attr{Mode: 0o600})
+	}
+	if err != nil {
 		return fmt.Errorf("keep the list of what is undone: %w; nothing was changed", err)
 	}
 	return nil
@@ -76,7 +90,13 @@ func withoutNewlines(err error) string { return strings.ReplaceAll(err.Error(), 
 func (s *session) undone(ctx context.Context, sit *plan.Situation, p *plan.Proposal) (lines []string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, undoneTime, errors.New("it takes too long"))
 	defer cancel()
-	args := []string{"changes", "--since", s.m.FS.Real(machine.ServerData(p.Generation)), "--home", s.m.FS.Real(machine.Generation(p.Previous))}
+	since := machine.ServerData(p.Generation)
+	if p.Generation == 0 {
+		if since, err = s.imported(p.Previous); err != nil {
+			return nil, err
+		}
+	}
+	args := []string{"changes", "--since", s.m.FS.Real(since), "--home", s.m.FS.Real(machine.Generation(p.Previous))}
 	if s.root != "" {
 		args = append(args, "--control", s.m.FS.Real(filepath.Join(machine.SetupDir, "none")))
 	}
@@ -88,4 +108,14 @@ func (s *session) undone(ctx context.Context, sit *plan.Situation, p *plan.Propo
 		err = cause
 	}
 	return lines, err
+}
+
+// imported is the newest store as it was imported, of generation n or one before it.
+func (s *session) imported(n int) (dir string, err error) {
+	for ; n > 0; n-- {
+		if dir := machine.Imported(n); s.m.FS.Exists(dir) {
+			return dir, nil
+		}
+	}
+	return "", errors.New("the store as it was imported is not there any more")
 }

@@ -41,6 +41,8 @@ const (
 	DownloadDir = SetupDir + "/download"
 	// ImportDir holds what is imported while a run goes on; it goes with the run.
 	ImportDir = SetupDir + "/import"
+	// ImportedDir keeps stores as they were imported from an older product, where the server may read them.
+	ImportedDir = SnapshotsDir + "/imported"
 
 	// LockFile is locked, never deleted, by whoever changes the machine.
 	LockFile = "/run/ss-setup.lock"
@@ -64,6 +66,9 @@ func Generation(n int) string { return path.Join(GenerationsDir, strconv.Itoa(n)
 
 // ServerData is the store of ss-server in generation n.
 func ServerData(n int) string { return path.Join(ServerStateDir, strconv.Itoa(n)) }
+
+// Imported is where the store of generation n lies as it was imported.
+func Imported(n int) string { return path.Join(ImportedDir, strconv.Itoa(n)) }
 
 // LicensedData is the store of ss-licensed in generation n.
 func LicensedData(n int) string { return path.Join(LicensedStateDir, strconv.Itoa(n)) }

@@ -45,6 +45,8 @@ var (
 	DownloadDir = filepath.Join(SetupDir, "download")
 	// ImportDir holds what is imported while a run goes on; it goes with the run.
 	ImportDir = filepath.Join(SetupDir, "import")
+	// ImportedDir keeps stores as they were imported from an older product, where the server may read them.
+	ImportedDir = filepath.Join(SnapshotsDir, "imported")
 
 	// BinDir is where commands for the PATH go; there is only one place.
 	BinDir         = ProgramDir
@@ -89,6 +91,9 @@ func Generation(n int) string { return filepath.Join(GenerationsDir, strconv.Ito
 
 // ServerData is the store of ss-server in generation n.
 func ServerData(n int) string { return filepath.Join(ServerStateDir, strconv.Itoa(n)) }
+
+// Imported is where the store of generation n lies as it was imported.
+func Imported(n int) string { return filepath.Join(ImportedDir, strconv.Itoa(n)) }
 
 // LicensedData is the store of ss-licensed in generation n.
 func LicensedData(n int) string { return filepath.Join(LicensedStateDir, strconv.Itoa(n)) }

@@ -3,6 +3,8 @@ package machine
 import (
 	"fmt"
 	"net/netip"
+	"path/filepath"
+	"strings"
 )
 
 // Listener is a TCP socket that waits for connections, and who has it.
@@ -29,6 +31,54 @@ func (l Listener) Owner() string {
 
 // Own tells whether the listener is a program of an installed release.
 func (l Listener) Own() bool { return ownProgram(l.Program) }
+
+// Below tells whether the listener's program lies in a folder, which may be reached by a
+// link; an empty one holds nothing.
+func (l Listener) Below(dir string) bool {
+	if dir == "" {
+		return false
+	}
+	if below(dir, l.Program) {
+		return true
+	}
+	real, err := filepath.EvalSymlinks(dir)
+	return err == nil && below(real, l.Program)
+}
+
+func below(dir, program string) bool {
+	dir = strings.TrimRight(dir, `/\`) + string(filepath.Separator)
+	return len(program) > len(dir) && strings.EqualFold(program[:len(dir)], dir)
+}
+
+// Covers tells whether connections to an address reach the listener, unless another has
+// exactly that one.
+func (l Listener) Covers(a netip.AddrPort) bool {
+	if l.Addr.Port() != a.Port() {
+		return false
+	}
+	listens, asked := l.Addr.Addr(), a.Addr().Unmap()
+	// One of all addresses of version 6 has those of version 4 as well.
+	return listens == asked || listens.IsUnspecified() && (listens.Is6() || asked.Is4())
+}
+
+// At finds who is reached at an address of this machine.
+func At(listeners []Listener, a netip.AddrPort) (Listener, bool) {
+	var all Listener
+	var found bool
+	for _, l := range listeners {
+		if !l.Covers(a) {
+			continue
+		}
+		if !l.Addr.Addr().IsUnspecified() {
+			return l, true
+		}
+		// Who has all addresses of the version asked for comes first.
+		if !found || l.Addr.Addr().Is4() == a.Addr().Unmap().Is4() {
+			all, found = l, true
+		}
+	}
+	return all, found
+}
 
 // OnPort finds who listens on a port, on whatever address. Somebody else comes
 // before our own services, so that none is hidden by them.

@@ -127,6 +127,19 @@ func executable(pid int) string {
 	return strings.TrimSuffix(exe, " (deleted)")
 }
 
+// EndOwner ends the process that has a socket, if its program still is the one that was
+// seen.
+func EndOwner(l Listener) error {
+	p, err := findProcess(l.PID)
+	if err != nil || l.Program == "" || executable(l.PID) != l.Program {
+		return nil // it has just ended
+	}
+	if err := p.signal(unix.SIGKILL); err != nil {
+		return fmt.Errorf("end %s: %w", l.Owner(), err)
+	}
+	return nil
+}
+
 func arguments(pid int) []string {
 	line, err := os.ReadFile(procPath(pid, "cmdline"))
 	if err != nil || len(line) == 0 {

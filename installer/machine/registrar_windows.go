@@ -33,6 +33,11 @@ func (scm) Registered(name string) (Registration, error) {
 	switch c.StartType {
 	case windows.SERVICE_AUTO_START:
 		r.Start = StartAtBoot
+		if later, err := s.more(windows.SERVICE_CONFIG_DELAYED_AUTO_START_INFO); err != nil {
+			return Registration{}, fmt.Errorf("read when %s starts: %w", name, err)
+		} else if later != nil && *(*uint32)(unsafe.Pointer(&later[0])) != 0 {
+			r.Start = StartLater
+		}
 	case windows.SERVICE_DISABLED:
 		r.Start = StartDisabled
 	}
@@ -121,7 +126,7 @@ func text(s string) *uint16 {
 
 func startType(t StartType) uint32 {
 	switch t {
-	case StartAtBoot:
+	case StartAtBoot, StartLater:
 		return windows.SERVICE_AUTO_START
 	case StartByHand:
 		return windows.SERVICE_DEMAND_START
@@ -147,8 +152,11 @@ func (s *service) decorate(r Registration) error {
 			return fmt.Errorf("set the description: %w", err)
 		}
 	}
-	if r.Start == StartAtBoot {
-		var delayed uint32 // automatic, not delayed: users wait for it after a restart
+	if r.Start == StartAtBoot || r.Start == StartLater {
+		var delayed uint32
+		if r.Start == StartLater {
+			delayed = 1
+		}
 		if err := s.set(windows.SERVICE_CONFIG_DELAYED_AUTO_START_INFO, unsafe.Pointer(&delayed)); err != nil {
 			return fmt.Errorf("set the start: %w", err)
 		}

@@ -25,6 +25,7 @@ type StartType string
 // The ways in which a service starts.
 const (
 	StartAtBoot   StartType = "automatic"
+	StartLater    StartType = "delayed" // after all that start at once
 	StartByHand   StartType = "manual"
 	StartDisabled StartType = "disabled"
 )

@@ -36,6 +36,10 @@ type Services interface {
 	// StartLinks are the links by which a service starts with the machine, as they lie
 	// there, whoever made them; none where the manager keeps no files.
 	StartLinks(service string) ([]Link, error)
+	// Starters name what starts the service besides its links: timers, sockets, other units
+	// that want it and are in force. unlinked: its links have just been removed, which the
+	// manager may not know; else those that want it by such a link may be among them.
+	Starters(ctx context.Context, service string, unlinked bool) ([]string, error)
 	// Detach runs a program that outlives this process, its terminal and its
 	// login, and is started again when it dies of a signal. The program must be
 	// this one or a copy of it: where the manager cannot watch over it, it is

@@ -44,6 +44,7 @@ type conventions interface {
 	fileState(service string) (ServiceState, error)
 	Find(prefix string) ([]string, error)
 	StartLinks(service string) ([]Link, error)
+	Starters(ctx context.Context, service string, unlinked bool) ([]string, error)
 }
 
 // NewServices finds the machine's service manager. Below a root nothing runs, so

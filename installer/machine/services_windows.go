@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/windows"
+	"golang.org/x/sys/windows/svc"
+	"golang.org/x/sys/windows/svc/mgr"
 )
 
 // ErrNoServices is found in the error of NewServices on a machine whose service
@@ -254,10 +256,15 @@ func (s *service) stop(ctx context.Context) error {
 		return err
 	}
 	defer process.close()
-	asked := false
+	asked, needed := false, false
 	stopped := waitUntil(ctx, stopBound, func() bool {
 		if !asked {
-			if asked, err = s.askToStop(); err != nil {
+			asked, err = s.askToStop()
+			// Those that depend on it may be about to end as well.
+			if needed = errors.Is(err, windows.ERROR_DEPENDENT_SERVICES_RUNNING); needed {
+				err = nil
+			}
+			if err != nil {
 				return true
 			}
 		}
@@ -273,7 +280,21 @@ func (s *service) stop(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if needed {
+		return fmt.Errorf("services that depend on it go on running: %s; stop them first", strings.Join(s.dependents(), ", "))
+	}
 	return s.kill(process)
+}
+
+// dependents are the services that run and depend on it; none when nobody can tell.
+func (s *service) dependents() []string {
+	h, err := openService(s.name, windows.SERVICE_ENUMERATE_DEPENDENTS)
+	if err != nil {
+		return nil
+	}
+	defer h.close()
+	names, _ := (&mgr.Service{Name: s.name, Handle: h.handle}).ListDependentServices(svc.Active)
+	return names
 }
 
 // askToStop tells whether the service took it: one that begins or ends just now takes
@@ -319,6 +340,23 @@ func (s *service) kill(p process) error {
 		err = errors.New("its process has ended, but the service manager still says that it runs; restart the machine")
 	}
 	return err
+}
+
+// EndOwner ends the process that has a socket, if its program still is the one that was
+// seen.
+func EndOwner(l Listener) error {
+	p, err := openProcess(uint32(l.PID))
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if l.Program == "" || programOf(uint32(l.PID)) != l.Program {
+		return nil // another one has its number
+	}
+	if err := p.kill(); err != nil {
+		return fmt.Errorf("end %s: %w", l.Owner(), err)
+	}
+	return nil
 }
 
 // process is the process of a service; none when pid is 0.

@@ -13,7 +13,9 @@ type Startup struct {
 }
 
 // AtBoot tells whether the machine starts the service.
-func (s Startup) AtBoot() bool { return len(s.Links) > 0 || s.Start == StartAtBoot }
+func (s Startup) AtBoot() bool {
+	return len(s.Links) > 0 || s.Start == StartAtBoot || s.Start == StartLater
+}
 
 // InUse tells whether the service runs, or will after the next boot.
 func (s Startup) InUse() bool { return s.Active || s.AtBoot() }

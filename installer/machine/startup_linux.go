@@ -16,7 +16,12 @@ func (s systemdFiles) Find(prefix string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	instances, err := linksIn(s.fs, unitDir, isWants, func(name string) bool {
+	scripts, err := namesIn(s.fs, []string{initDir}, prefix, "") // systemd makes units of them
+	if err != nil {
+		return nil, err
+	}
+	names = append(names, scripts...)
+	instances, err := s.wants(func(name string) bool {
 		return strings.HasPrefix(name, prefix) && strings.Contains(name, "@") && strings.HasSuffix(name, ".service")
 	})
 	for _, l := range instances {
@@ -57,7 +62,7 @@ func listedUnits(out, prefix string) []string {
 }
 
 func isWants(dir string) bool {
-	return strings.HasSuffix(dir, ".wants") || strings.HasSuffix(dir, ".requires")
+	return strings.HasSuffix(dir, ".wants") || strings.HasSuffix(dir, ".requires") || strings.HasSuffix(dir, ".upholds")
 }
 
 // Find looks for scripts.
@@ -90,9 +95,98 @@ func namesIn(f *FS, dirs []string, prefix, suffix string) ([]string, error) {
 	return slices.Compact(found), nil
 }
 
-// StartLinks are those that systemctl enable makes, in whatever target.
+// StartLinks are those that systemctl enable makes, until the next boot or for good, or
+// that a package brings, in whatever target; and of a script, those of its runlevels.
 func (s systemdFiles) StartLinks(service string) ([]Link, error) {
-	return linksIn(s.fs, unitDir, isWants, func(name string) bool { return name == unitName(service) })
+	links, err := s.wants(func(name string) bool { return name == unitName(service) })
+	if err != nil || s.hasUnit(service) {
+		return links, err
+	}
+	scripts, err := sysvFiles(s).StartLinks(service)
+	return append(links, scripts...), err
+}
+
+// wants are the links of some units in the folders of what wants them.
+func (s systemdFiles) wants(isLink func(name string) bool) ([]Link, error) {
+	var found []Link
+	for _, dir := range unitPath {
+		if info, err := s.fs.Lstat(path.Dir(path.Dir(dir))); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			continue // /lib is /usr/lib, which was there already
+		}
+		links, err := linksIn(s.fs, dir, isWants, isLink)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, links...)
+	}
+	return found, nil
+}
+
+func (s systemdFiles) hasUnit(service string) bool {
+	return slices.ContainsFunc(unitPath, func(dir string) bool { return s.fs.Exists(path.Join(dir, unitName(service))) })
+}
+
+// Starters are known to a systemd that runs.
+func (systemdFiles) Starters(context.Context, string, bool) ([]string, error) { return nil, nil }
+
+// Starters are none: links are all there is.
+func (sysvFiles) Starters(context.Context, string, bool) ([]string, error) { return nil, nil }
+
+// Starters are none: a service that another needs is started with that alone.
+func (openrcFiles) Starters(context.Context, string, bool) ([]string, error) { return nil, nil }
+
+// Starters asks systemd, which reads its units again when it still knows of links that are
+// gone.
+func (s *systemd) Starters(ctx context.Context, service string, unlinked bool) ([]string, error) {
+	found, err := s.starters(ctx, service)
+	if err != nil || len(found) == 0 || !unlinked {
+		return found, err
+	}
+	if _, err := within(ctx, s.run, reloadBound, "systemctl", "daemon-reload"); err != nil {
+		return nil, fmt.Errorf("reload the definitions of systemd: %w", err)
+	}
+	return s.starters(ctx, service)
+}
+
+// starters are those units that systemd knows to want the service, and that are in force.
+func (s *systemd) starters(ctx context.Context, service string) ([]string, error) {
+	out, err := within(ctx, s.run, askBound, "systemctl", "show", "--property=WantedBy,RequiredBy,UpheldBy,BoundBy,TriggeredBy", unitName(service))
+	if err != nil {
+		return nil, fmt.Errorf("ask systemd what starts %s: %w", service, err)
+	}
+	var found []string
+	for _, unit := range listedStarters(out) {
+		out, err := within(ctx, s.run, askBound, "systemctl", "show", "--property=ActiveState,UnitFileState", unit)
+		if err != nil {
+			return nil, fmt.Errorf("ask systemd about %s: %w", unit, err)
+		}
+		if inForce(out) {
+			found = append(found, unit)
+		}
+	}
+	return found, nil
+}
+
+// listedStarters are the units in systemctl's properties, each once.
+func listedStarters(out string) []string {
+	var units []string
+	for line := range strings.Lines(out) {
+		_, names, _ := strings.Cut(line, "=")
+		units = append(units, strings.Fields(names)...)
+	}
+	slices.Sort(units)
+	return slices.Compact(units)
+}
+
+// inForce tells whether a unit runs, waits, or will after the next boot.
+func inForce(properties string) bool {
+	for line := range strings.Lines(properties) {
+		switch strings.TrimRight(line, "\r\n") {
+		case "ActiveState=active", "ActiveState=activating", "ActiveState=reloading", "UnitFileState=enabled", "UnitFileState=enabled-runtime":
+			return true
+		}
+	}
+	return false
 }
 
 // StartLinks are those of the runlevels in which the service starts.

@@ -1,9 +1,11 @@
 package machine
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -38,6 +40,14 @@ func TestServicesOfAnotherProductAreFoundByTheirFiles(t *testing.T) {
 		"/etc/systemd/system/multi-user.target.wants/ss6-webrest.service":        "/etc/systemd/system/ss6-webrest.service",
 		"/etc/systemd/system/multi-user.target.wants/ss6-worker@default.service": "/etc/systemd/system/ss6-worker@.service",
 	})}
+	others := systemdFiles{imageWith(t, []string{"/run/systemd/system/ss6-webrest.service", "/etc/init.d/ss6-old"}, map[string]string{
+		"/lib": "usr/lib",
+		"/run/systemd/system/multi-user.target.wants/ss6-webrest.service":     "../ss6-webrest.service",
+		"/usr/lib/systemd/system/multi-user.target.wants/ss6-webrest.service": "../ss6-webrest.service",
+		"/etc/systemd/system/ss6.target.upholds/ss6-webrest.service":          "../ss6-webrest.service",
+		"/etc/rc2.d/S20ss6-old":     "../init.d/ss6-old",
+		"/etc/rc2.d/S20ss6-webrest": "../init.d/ss6-webrest",
+	})}
 	sysv := sysvFiles{imageWith(t, []string{"/etc/init.d/ss6-webrest", "/etc/init.d/other"}, map[string]string{
 		"/etc/rc2.d/S20ss6-webrest": "../init.d/ss6-webrest", "/etc/rc3.d/S20ss6-webrest": "../init.d/ss6-webrest", "/etc/rc0.d/K01ss6-webrest": "../init.d/ss6-webrest",
 	})}
@@ -48,6 +58,7 @@ func TestServicesOfAnotherProductAreFoundByTheirFiles(t *testing.T) {
 		links int
 	}{
 		{systemd, "[ss6-idle ss6-webrest ss6-worker@default]", 1},
+		{others, "[ss6-old ss6-webrest]", 3},
 		{sysv, "[ss6-webrest]", 2},
 		{openrc, "[ss6-webrest]", 1},
 	} {
@@ -59,6 +70,45 @@ func TestServicesOfAnotherProductAreFoundByTheirFiles(t *testing.T) {
 		if err != nil || len(links) != c.links {
 			t.Errorf("%s: %v, %v", c.files.Name(), links, err)
 		}
+	}
+}
+
+// TestAScriptBelowSystemdIsStartedByTheLinksOfItsRunlevels: the unit that is made of it has
+// no others.
+func TestAScriptBelowSystemdIsStartedByTheLinksOfItsRunlevels(t *testing.T) {
+	s := systemdFiles{imageWith(t, []string{"/etc/init.d/ss6-old"}, map[string]string{"/etc/rc2.d/S20ss6-old": "../init.d/ss6-old"})}
+	links, err := s.StartLinks("ss6-old")
+	if err != nil || fmt.Sprint(links) != "[{/etc/rc2.d/S20ss6-old ../init.d/ss6-old}]" {
+		t.Errorf("%v, %v", links, err)
+	}
+}
+
+func TestWhatStartsAServiceWithoutItsLinksIsNamed(t *testing.T) {
+	states := map[string]string{
+		"multi-user.target": "ActiveState=active\nUnitFileState=static\n", "ss6-nightly.timer": "ActiveState=active\nUnitFileState=enabled\n",
+		"ss6.target": "ActiveState=inactive\nUnitFileState=static\n", "ss6-webrest.service": "ActiveState=inactive\nUnitFileState=disabled\n",
+	}
+	reloads := 0
+	s := &systemd{systemdFiles: systemdFiles{&FS{Root: t.TempDir()}}, run: func(_ context.Context, argv ...string) (string, error) {
+		switch {
+		case argv[1] == "daemon-reload":
+			reloads++
+			return "", nil
+		case strings.Contains(argv[2], "WantedBy") && argv[3] == "ss6-webrest.service":
+			return "WantedBy=\nRequiredBy=\nTriggeredBy=\n", nil
+		case strings.Contains(argv[2], "WantedBy") && reloads > 0:
+			return "WantedBy=ss6-webrest.service ss6.target\nTriggeredBy=ss6-nightly.timer\n", nil
+		case strings.Contains(argv[2], "WantedBy"):
+			return "WantedBy=ss6-webrest.service multi-user.target ss6.target\nTriggeredBy=ss6-nightly.timer\n", nil
+		}
+		return states[argv[3]], nil
+	}}
+	found, err := s.Starters(t.Context(), "ss6-worker", true)
+	if err != nil || fmt.Sprint(found) != "[ss6-nightly.timer]" || reloads != 1 {
+		t.Errorf("%v, %v, %d reloads", found, err, reloads)
+	}
+	if found, err = s.Starters(t.Context(), "ss6-webrest", true); err != nil || len(found) != 0 || reloads != 1 {
+		t.Errorf("%v, %v, %d reloads", found, err, reloads)
 	}
 }
 

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -43,3 +44,6 @@ func (scm) Find(prefix string) ([]string, error) {
 
 // StartLinks are none: when a service starts is in its entry.
 func (scm) StartLinks(string) ([]Link, error) { return nil, nil }
+
+// Starters are none: the manager does not start what is disabled.
+func (scm) Starters(context.Context, string, bool) ([]string, error) { return nil, nil }

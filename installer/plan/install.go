@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/mod/semver"
 
@@ -194,9 +195,13 @@ func (i *install) explain(p *Proposal) {
 		old, _ := i.s.newestOld()
 		p.Summary = fmt.Sprintf("upgrade version %d to SS Server %s", old.Major, version)
 		p.Notes = append(p.Notes,
-			fmt.Sprintf("Version %d stays on the disk, stopped and disabled; what is changed in it while this runs does not come along.", old.Major))
-		if i.s.dataFrom() != 0 {
-			p.Notes = append(p.Notes, fmt.Sprintf("The data of generation %d are set aside.", i.s.dataFrom()))
+			fmt.Sprintf("Version %d stays on the disk, stopped and disabled.", old.Major))
+		if kept := i.s.dataFrom(); kept != 0 {
+			p.Confirm = append(p.Confirm, Question{
+				Text: fmt.Sprintf("Start with the configuration of version %d and set the data of generation %d aside?", old.Major, kept),
+				Explain: fmt.Sprintf("Users, keys and settings of generation %d were kept here and would not be served; nothing is deleted. To take them over instead, stop and disable version %d and install again: %s.",
+					kept, old.Major, strings.Join(StopOldCommands(i.s.services.Name(), old.Services), " && ")),
+			})
 		}
 		p.GoBack = "ss-setup rollback"
 	case ActionForce:
@@ -294,6 +299,12 @@ func (i *install) plan() step.Plan {
 	}
 	if what := i.imports(); what != "" {
 		add(&step.ImportBackup{Store: i.stores()[0], Release: i.release, What: what})
+		if i.action == ActionUpgrade && i.o.Import == "" {
+			add(&step.RefreshImport{Store: i.stores()[0], Release: i.release})
+		}
+		if i.action == ActionUpgrade {
+			add(&step.KeepImported{Store: i.stores()[0]})
+		}
 	}
 	add(i.leaveOld()...)
 	p.Gate = len(p.Steps)
@@ -301,7 +312,7 @@ func (i *install) plan() step.Plan {
 	if len(i.run) > 0 {
 		add(&step.StartServices{Services: i.run})
 	}
-	add(&step.WaitHealth{Services: i.run, Generation: i.generation, Version: i.b.Manifest.Version, From: i.s.served(), Ports: i.servedByOld()})
+	add(&step.WaitHealth{Services: i.run, Generation: i.generation, Version: i.b.Manifest.Version, From: i.s.served(), AfterOld: i.action == ActionUpgrade})
 	if f := i.o.FirstSetUp; f != nil && i.setsUp() {
 		add(&step.SetUp{Release: i.release, Node: f.Node, SuperAdmin: f.SuperAdmin, Site: f.Site, User: f.User, Folder: f.Folder})
 	}

@@ -261,6 +261,7 @@ func (s fakeServices) StartLinks(name string) ([]machine.Link, error) {
 	return s.Definition(name).Enable, nil
 }
 
+func (fakeServices) Starters(context.Context, string, bool) ([]string, error) { return nil, nil }
 func (fakeServices) Reload(context.Context) error                             { return errChange }
 func (fakeServices) Start(context.Context, string) error                      { return errChange }
 func (fakeServices) Stop(context.Context, string) error                       { return errChange }
@@ -270,6 +271,14 @@ func (fakeServices) BootJob(machine.BootJob) machine.Definition               { 
 
 // errChange must not be seen: plans are made without changing anything.
 var errChange = fmt.Errorf("a plan changed the machine")
+
+// fakeProber knows who listens.
+type fakeProber struct {
+	step.Prober
+	listeners []machine.Listener
+}
+
+func (p fakeProber) Listeners() ([]machine.Listener, error) { return p.listeners, nil }
 
 // fakeAccounts has every account, with the numbers of this process.
 type fakeAccounts struct{}

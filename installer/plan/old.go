@@ -22,8 +22,6 @@ type OldVersion struct {
 	// Where is its folder; empty where only its services are known.
 	Where    string            `json:"where"`
 	Services []machine.Startup `json:"services,omitempty"`
-	// Ports are those that its programs listen on.
-	Ports []int `json:"ports,omitempty"`
 
 	listeners []machine.Listener
 }
@@ -36,7 +34,7 @@ func (o OldVersion) Runs() bool {
 	return slices.ContainsFunc(o.Services, func(s machine.Startup) bool { return s.Active })
 }
 
-// Listeners are the sockets of its programs.
+// Listeners are the sockets of its programs, some of which it may have for a moment alone.
 func (o OldVersion) Listeners() []machine.Listener { return o.listeners }
 
 // Names are those of its services.
@@ -109,8 +107,11 @@ func oldVersions(ctx context.Context, m *step.Machine) ([]OldVersion, error) {
 	var out []OldVersion
 	for major := 1; major <= 6; major++ {
 		if o := byMajor[major]; o != nil {
-			if err := o.listen(ctx, m); err != nil {
-				return nil, err
+			if o.Runs() && m.Prober != nil {
+				var err error
+				if o.listeners, err = o.product().Listeners(ctx, m); err != nil {
+					return nil, err
+				}
 			}
 			out = append(out, *o)
 		}
@@ -118,41 +119,9 @@ func oldVersions(ctx context.Context, m *step.Machine) ([]OldVersion, error) {
 	return out, nil
 }
 
-// listen finds where its programs listen: those in its folder, and those of its services.
-func (o *OldVersion) listen(ctx context.Context, m *step.Machine) error {
-	if !o.Runs() || m.FS.Root != "" {
-		return nil
-	}
-	listeners, err := machine.Listeners()
-	if err != nil {
-		return err
-	}
-	var pids []int
-	for _, s := range o.Services {
-		state, err := m.Services.State(ctx, s.Service)
-		if err != nil {
-			return err
-		}
-		if state.PID != 0 {
-			pids = append(pids, state.PID)
-		}
-	}
-	for _, l := range listeners {
-		if !slices.Contains(pids, l.PID) && !below(o.Where, l.Program) {
-			continue
-		}
-		o.listeners = append(o.listeners, l)
-		if port := int(l.Addr.Port()); !slices.Contains(o.Ports, port) {
-			o.Ports = append(o.Ports, port)
-		}
-	}
-	slices.Sort(o.Ports)
-	return nil
-}
-
-// below tells whether a program lies in a folder.
-func below(dir, program string) bool {
-	return dir != "" && len(program) > len(dir) && strings.EqualFold(program[:len(dir)], dir)
+// product is what the steps know of it.
+func (o OldVersion) product() step.OldProduct {
+	return step.OldProduct{Services: o.Names(), Where: o.Where}
 }
 
 // newestOld is the newest old version; false when there is none.
@@ -175,6 +144,8 @@ func checkOld(s *Situation, o Options) (action string, err error) {
 	switch {
 	case !found:
 		return "", nil
+	case s.dataFrom() != 0 && !old.InUse():
+		return "", nil // what version 7 has here already
 	case old.Major <= 3:
 		return "", fmt.Errorf("%w: %s, which is too old to come from; install beside it with: ss-setup install -F", ErrUnsupported, old.place())
 	case old.Major < 6 && o.Import != "":
@@ -184,7 +155,7 @@ func checkOld(s *Situation, o Options) (action string, err error) {
 			"ss-setup install --import FILE; to do so on this one, stop and disable its services first; without its configuration: ss-setup install -F", ErrUnsupported, old.place())
 	case old.InUse():
 		return ActionUpgrade, nil
-	case s.dataFrom() != 0 || o.Import != "":
+	case o.Import != "":
 		return "", nil
 	}
 	return "", fmt.Errorf("%w: %s, but none of its services runs, so its configuration cannot be had from it%s; to import a backup of it run: "+
@@ -218,16 +189,70 @@ type Predecessor struct {
 	Major    int               `json:"major"`
 	Where    string            `json:"where,omitempty"`
 	Services []machine.Startup `json:"services"`
-	Ports    []int             `json:"ports,omitempty"`
+	// Served is where it served when it was stopped. The ports that older receipts have
+	// instead are not looked at: some were those of transfers and never come again.
+	Served step.Served `json:"served,omitzero"`
 }
 
-// predecessor is that of the generation in force; nil if it has none.
-func (s *Situation) predecessor() *Predecessor {
-	if s.Receipt == nil || len(s.Receipt.Predecessor) == 0 {
-		return nil
+// stoodStill tells that nothing of it ran when it was stopped.
+func (p *Predecessor) stoodStill() bool {
+	return !slices.ContainsFunc(p.Services, func(s machine.Startup) bool { return s.Active })
+}
+
+// starting is what starts it again: what ran, and where nothing did, what was to start with
+// the machine. What ran without that somebody else had started, a worker that is there as
+// long as it is needed; it may come by itself.
+func (p *Predecessor) starting() *step.StartOld {
+	start := &step.StartOld{OldProduct: step.OldProduct{Where: p.Where}, Served: p.Served}
+	for _, s := range p.Services {
+		switch {
+		case s.AtBoot() && (s.Active || p.stoodStill()):
+			start.Services = append(start.Services, s.Service)
+		case s.Active:
+			start.Others = append(start.Others, s.Service)
+		}
 	}
+	return start
+}
+
+// gone names a service without which there is no way back: one that started with the
+// machine and is not there any more, or any when none is; empty when there is a way.
+func (s *Situation) gone(before *Predecessor) string {
+	old, found := s.newestOld()
+	if !found {
+		return before.Services[0].Service
+	}
+	for _, service := range before.Services {
+		if service.AtBoot() && !slices.Contains(old.Names(), service.Service) {
+			return service.Service
+		}
+	}
+	return ""
+}
+
+// before is what receipts say of an older product: that of the generation in force, or
+// whose data are kept. Where that receipt is lost, the newest that is there speaks for it.
+func (s *Situation) before() json.RawMessage {
+	if s.Receipt != nil {
+		return s.Receipt.Predecessor
+	}
+	from := s.dataFrom()
+	if g, ok := s.generation(from); from == 0 || ok && g.receipt {
+		return g.predecessor
+	}
+	var newest json.RawMessage
+	for _, g := range s.Generations { // in the order of their numbers
+		if g.Number <= from && g.receipt {
+			newest = g.predecessor
+		}
+	}
+	return newest
+}
+
+// predecessor is the product that there is a way back to; nil if there is none.
+func (s *Situation) predecessor() *Predecessor {
 	p := &Predecessor{}
-	if json.Unmarshal(s.Receipt.Predecessor, p) != nil || len(p.Services) == 0 {
+	if json.Unmarshal(s.before(), p) != nil || len(p.Services) == 0 {
 		return nil
 	}
 	return p
@@ -236,13 +261,10 @@ func (s *Situation) predecessor() *Predecessor {
 // predecessorFor is what the receipt of a new generation says of it.
 func (i *install) predecessorFor() json.RawMessage {
 	if i.action != ActionUpgrade {
-		if i.s.Receipt != nil {
-			return i.s.Receipt.Predecessor
-		}
-		return nil
+		return i.s.before()
 	}
 	old, _ := i.s.newestOld()
-	text, _ := json.Marshal(Predecessor{Major: old.Major, Where: old.Where, Services: old.Services, Ports: old.Ports}) // plain fields: it cannot fail
+	text, _ := json.Marshal(Predecessor{Major: old.Major, Where: old.Where, Services: old.Services}) // plain fields: it cannot fail
 	return text
 }
 
@@ -259,15 +281,6 @@ func (i *install) imports() string {
 	return ""
 }
 
-// servedByOld are the ports on which users are to be served as before.
-func (i *install) servedByOld() []int {
-	if i.action != ActionUpgrade {
-		return nil
-	}
-	old, _ := i.s.newestOld()
-	return old.Ports
-}
-
 // leaveOld stops and disables the older product: the last thing before the switch, so that
 // it serves until then.
 func (i *install) leaveOld() []step.Step {
@@ -276,7 +289,7 @@ func (i *install) leaveOld() []step.Step {
 	}
 	old, _ := i.s.newestOld()
 	return []step.Step{
-		&step.StopOld{Services: old.Names(), Ports: old.Ports},
+		&step.StopOld{OldProduct: old.product()},
 		&step.DisableServices{Services: old.Names()},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -336,15 +337,104 @@ func TestTheWayBackToAnOldVersionLastsAsLongAsItIsThere(t *testing.T) {
 	if !strings.Contains(kept, "ss6-webrest") {
 		t.Errorf("the update's receipt knows %q of it", kept)
 	}
-	delete(w.services, "ss6-worker")
-	if _, err := ForRollback(w.look(), Options{}); !errors.Is(err, ErrNothingInstalled) || !strings.Contains(err.Error(), "ss6-worker is gone") {
+	delete(w.services, "ss6-worker") // which something else started, if it was needed
+	if _, err := ForRollback(w.look(), Options{}); err != nil {
+		t.Error(err)
+	}
+	w.services["ss6-worker"] = machine.ServiceState{Installed: true}
+	delete(w.services, "ss6-webrest")
+	if _, err := ForRollback(w.look(), Options{}); !errors.Is(err, ErrNothingInstalled) || !strings.Contains(err.Error(), "ss6-webrest is gone") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestTheWayBackToAnOldVersionOutlivesAnUninstall: the data are kept, and so is what is known
+// of the version before.
+func TestTheWayBackToAnOldVersionOutlivesAnUninstall(t *testing.T) {
+	w, _ := situation(t, "upgraded", 0)
+	for _, gone := range []string{machine.Current, machine.GenerationsDir, machine.ReleasesDir} {
+		must(t, os.RemoveAll(w.FS.Real(gone)))
+	}
+	w.state.Installed = false
+	w.kept(2)
+	kept := func(o Options) string {
+		t.Helper()
+		p, err := ForInstall(w.look(), bundleOf(t, "7.0.2", "third"), o)
+		must(t, err)
+		for _, st := range p.Plan.Steps {
+			if r, ok := st.(*step.WriteReceipt); ok {
+				return string(r.Predecessor)
+			}
+		}
+		return ""
+	}
+	for _, o := range []Options{{}, {Force: true}} {
+		if is := kept(o); !strings.Contains(is, "ss6-webrest") {
+			t.Errorf("%+v: the receipt knows %q of it", o, is)
+		}
+	}
+	p, err := ForUninstall(w.look(), Options{Purge: true})
+	must(t, err)
+	if !strings.Contains(text(p), "systemctl enable --now ss6-webrest ss6-worker") {
+		t.Error(text(p))
+	}
+	must(t, os.Remove(w.FS.Real(machine.Receipt(2))))
+	if is := kept(Options{}); is != "" {
+		t.Errorf("no receipt is there, and it knows %q", is)
+	}
+}
+
+// TestALostReceiptDoesNotCloseTheWayBack: the one before it tells the same.
+func TestALostReceiptDoesNotCloseTheWayBack(t *testing.T) {
+	w, _ := situation(t, "upgraded", 0)
+	w.installed(3, 2, bundleOf(t, "7.0.2", "third"))
+	must(t, os.Remove(w.FS.Real(machine.Receipt(3))))
+	if s := w.look(); s.predecessor() == nil {
+		t.Error("nothing is known of version 6 any more")
+	}
+}
+
+// TestTheWayBackStartsWhatRanOrWasToStart: a version that only was to start with the machine
+// serves again at once, and one of which nothing was to run is no way back.
+func TestTheWayBackStartsWhatRanOrWasToStart(t *testing.T) {
+	const link = `"links":[{"path":"/etc/systemd/system/multi-user.target.wants/ss6-webrest.service","target":"/x"}]`
+	for name, c := range map[string]struct {
+		services string
+		start    string // what is started, and others
+		note     bool
+	}{
+		"it ran":               {`{"service":"ss6-webrest",` + link + `,"active":true},{"service":"ss6-worker","active":true}`, "[ss6-webrest] [ss6-worker]", false},
+		"it was to start":      {`{"service":"ss6-webrest",` + link + `},{"service":"ss6-worker"}`, "[ss6-webrest] []", true},
+		"only a part ran":      {`{"service":"ss6-webrest",` + link + `},{"service":"ss6-worker","active":true}`, "[] [ss6-worker]", false},
+		"nothing was to start": {`{"service":"ss6-webrest"}`, "", false},
+	} {
+		w := newWorld(t)
+		w.old(false)
+		w.predecessor = `{"major":6,"where":"/opt/Syncplify/ServerV6","services":[` + c.services + `],"ports":[22,64012]}`
+		w.installed(2, 0, bundleOf(t, "7.0.1", "second"))
+		p, err := ForRollback(w.look(), Options{})
+		if c.start == "" {
+			if !errors.Is(err, ErrNothingInstalled) || !strings.Contains(err.Error(), "nothing to go back to") {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		must(t, err)
+		for _, st := range p.Plan.Steps {
+			if s, ok := st.(*step.StartOld); ok && fmt.Sprint(s.Services, s.Others) != c.start {
+				t.Errorf("%s: %v %v are started", name, s.Services, s.Others)
+			}
+		}
+		if strings.Contains(text(p), "did not run at the upgrade") != c.note {
+			t.Errorf("%s: %s", name, text(p))
+		}
 	}
 }
 
 func TestWhatIsThereDecidesWhetherAnOldVersionIsUpgraded(t *testing.T) {
 	for name, c := range map[string]struct {
 		inUse, kept bool
+		folder      string
 		services    []string
 		o           Options
 		action      string
@@ -358,6 +448,9 @@ func TestWhatIsThereDecidesWhetherAnOldVersionIsUpgraded(t *testing.T) {
 		"disabled, data of 7 are kept":     {kept: true, action: ActionAdopt},
 		"data are kept, and a backup":      {kept: true, o: Options{Import: "/x.zip"}, err: ErrUsage},
 		"forced":                           {inUse: true, o: Options{Force: true}, action: ActionFresh},
+		"version 5, data of 7 are kept":    {services: []string{"SMWebRestServicev5"}, kept: true, action: ActionAdopt},
+		"version 3, data of 7 are kept":    {folder: "/opt/Syncplify/ServerV3", services: []string{}, kept: true, action: ActionAdopt},
+		"version 5 in use, data are kept":  {services: []string{"SMWebRestServicev5"}, inUse: true, kept: true, err: ErrUnsupported},
 		"version 5":                        {services: []string{"SMWebRestServicev5"}, inUse: true, err: ErrUnsupported},
 		"version 5, a backup is named":     {services: []string{"SMWebRestServicev5"}, inUse: true, o: Options{Import: "/x.zip"}, action: ActionFresh},
 		"a backup, and nothing is started": {inUse: true, o: Options{Import: "/x.zip", Offline: true}, err: ErrUsage},
@@ -370,12 +463,57 @@ func TestWhatIsThereDecidesWhetherAnOldVersionIsUpgraded(t *testing.T) {
 		if c.services == nil {
 			w.old(c.inUse)
 		}
+		if c.folder != "" {
+			w.file(c.folder+"/program", "")
+		}
 		for _, name := range c.services {
 			w.services[name] = machine.ServiceState{Installed: true, Enabled: c.inUse, Active: c.inUse}
 		}
 		p, err := ForInstall(w.look(), bundleOf(t, "7.0.1", "second"), c.o)
 		if !errors.Is(err, c.err) || (c.err == nil) != (err == nil) || err == nil && p.Action != c.action {
 			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+	}
+}
+
+// TestATransferDoesNotChangeThePlanOfAnUpgrade: the port on which it waits for data is none
+// at which anybody is served.
+func TestATransferDoesNotChangeThePlanOfAnUpgrade(t *testing.T) {
+	w, _ := situation(t, "version 6", 0)
+	program := "/opt/Syncplify/ServerV6/bin/ss6-worker"
+	sockets := []machine.Listener{
+		{Addr: netip.MustParseAddrPort("[::]:22"), Program: program},
+		{Addr: netip.MustParseAddrPort("[::]:8443"), Program: program + "-copy/other"},
+		{Addr: netip.MustParseAddrPort("[::]:9443"), Program: "/opt/Syncplify/ServerV6-copy/bin/ss6-worker"},
+	}
+	var hashes []string
+	for _, transfer := range []string{"[::]:64012", "127.0.0.1:41234"} {
+		w.Prober = fakeProber{listeners: append(slices.Clone(sockets), machine.Listener{Addr: netip.MustParseAddrPort(transfer), Program: program})}
+		s := w.look()
+		if n := len(s.OldVersions[0].Listeners()); n != 3 {
+			t.Errorf("%d listeners are its own", n)
+		}
+		p, err := ForInstall(s, bundleOf(t, "7.0.1", "second"), Options{})
+		hashes = append(hashes, hashOf(t, p, err))
+	}
+	if hashes[0] != hashes[1] {
+		t.Errorf("the hashes are %v", hashes)
+	}
+}
+
+// TestAnUpgradeAsksBeforeItSetsKeptDataAside: somebody may only have looked something up in
+// version 6.
+func TestAnUpgradeAsksBeforeItSetsKeptDataAside(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		w := newWorld(t)
+		if kept {
+			w.kept(2)
+		}
+		w.old(true)
+		p, err := ForInstall(w.look(), bundleOf(t, "7.0.1", "second"), Options{})
+		must(t, err)
+		if asks := len(p.Confirm) == 1 && strings.Contains(p.Confirm[0].Text, "generation 2") && strings.Contains(p.Confirm[0].Explain, "ss6-webrest"); asks != kept {
+			t.Errorf("data are kept: %v, asks %+v", kept, p.Confirm)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"ss-setup/installer/machine"
@@ -46,12 +45,13 @@ func ForRollback(s *Situation, o Options) (*Proposal, error) {
 // rollbackToOld proposes going back to the older product that the first generation took
 // over from. Version 7 goes as by an uninstall that keeps its data.
 func rollbackToOld(s *Situation, before *Predecessor, o Options) (*Proposal, error) {
-	old, found := s.newestOld()
-	names := OldVersion{Services: before.Services}.Names()
-	for _, name := range names {
-		if !found || !slices.Contains(old.Names(), name) {
-			return nil, fmt.Errorf("%w: version %d was here before, but its service %s is gone, so there is nothing to go back to", ErrNothingInstalled, before.Major, name)
-		}
+	if gone := s.gone(before); gone != "" {
+		return nil, fmt.Errorf("%w: version %d was here before, but its service %s is gone, so there is nothing to go back to", ErrNothingInstalled, before.Major, gone)
+	}
+	start := before.starting()
+	if len(start.Services)+len(start.Others) == 0 {
+		return nil, fmt.Errorf("%w: version %d neither ran nor started with the machine before, so there is nothing to go back to%s",
+			ErrNothingInstalled, before.Major, startOld(s.services.Name(), before.Services))
 	}
 	p := &Proposal{
 		Action: ActionRollback, From: s.Version, To: fmt.Sprint(before.Major), Previous: s.Current,
@@ -63,31 +63,27 @@ func rollbackToOld(s *Situation, before *Predecessor, o Options) (*Proposal, err
 				s.Version, s.Current, s.Current, before.Major),
 		}},
 	}
-	p.Plan = rollbackToOldPlan(s, before, o)
+	if before.stoodStill() {
+		p.Notes = append(p.Notes, fmt.Sprintf("Version %d did not run at the upgrade, but was to start with the machine: %s is started now.", before.Major, strings.Join(start.Services, " and ")))
+	}
+	p.Plan = rollbackToOldPlan(s, before, start, o)
 	return p.seal(o, s.Release)
 }
 
-func rollbackToOldPlan(s *Situation, before *Predecessor, o Options) step.Plan {
+func rollbackToOldPlan(s *Situation, before *Predecessor, start *step.StartOld, o Options) step.Plan {
 	p := step.Plan{Verb: "rollback"}
 	add := func(steps ...step.Step) { p.Steps = append(p.Steps, steps...) }
 	own := []string{machine.ServerService, machine.LicensedService}
-	var run []string
-	for _, service := range before.Services {
-		if service.Active {
-			run = append(run, service.Service)
-		}
-	}
-
 	add(&step.StopServices{Services: own, Generation: s.Current})
 	add(&step.DisableServices{Services: own}, &step.EnableServices{Services: before.Services})
 	p.Gate = len(p.Steps)
-	add(&step.LeaveGeneration{From: s.Current}, &step.StartOld{Services: run, Ports: before.Ports})
+	add(&step.LeaveGeneration{From: s.Current}, start)
 	p.Commit = len(p.Steps)
 	add(&step.BeginRemoval{})
 	add(&step.StopServices{Services: own}) // a machine that went down here may have started them again
 	add(s.removePrograms(o)...)
 	add(s.restoreFolders(machine.ProgramDir)...)
-	add(step.NewRemoveTree(machine.OriginalsDir))
+	add(step.NewRemoveTree(machine.OriginalsDir), step.NewRemoveTree(machine.ImportedDir))
 	add(&step.WriteState{Ended: s.Current, EndedBy: ActionRollback, Kept: s.Current})
 	return p
 }

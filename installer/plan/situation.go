@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -79,6 +80,9 @@ type GenerationInfo struct {
 	DataOnly bool `json:"data_only,omitempty"`
 
 	digest string
+	// receipt: it has one that can be read. predecessor is what that says of an older product.
+	receipt     bool
+	predecessor json.RawMessage
 }
 
 // Installed tells whether a release is in force.
@@ -304,6 +308,7 @@ func generations(m *step.Machine, s *Situation) ([]GenerationInfo, error) {
 		}
 		if r != nil {
 			g.Version, g.Created, g.Previous, g.digest = r.Version, r.Created, r.Previous, r.ManifestDigest
+			g.receipt, g.predecessor = true, r.Predecessor
 		}
 		out = append(out, g)
 	}

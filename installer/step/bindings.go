@@ -107,13 +107,11 @@ func bindingsAt(list []Binding, ports []int) []Binding {
 	return found
 }
 
-// waitGreetings waits until an SSH server greets at all ports of this machine.
-func waitGreetings(ctx context.Context, m *Machine, ports []int, end time.Time) error {
-	for _, port := range ports {
+// waitGreetings waits until an SSH server greets at all addresses.
+func waitGreetings(ctx context.Context, m *Machine, addresses []string, end time.Time) error {
+	for _, address := range addresses {
 		for {
-			probe, cancel := context.WithTimeout(ctx, probePatience)
-			err := m.Prober.Greets(probe, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-			cancel()
+			err := withinProbe(ctx, func(ctx context.Context) error { return m.Prober.Greets(ctx, address) })
 			if err == nil {
 				break
 			}
@@ -121,7 +119,7 @@ func waitGreetings(ctx context.Context, m *Machine, ports []int, end time.Time) 
 				return context.Cause(ctx)
 			}
 			if time.Until(end) < 0 {
-				return fmt.Errorf("users were served at port %d before and are not within %s: %w", port, m.HealthTimeout, err)
+				return fmt.Errorf("users were served at %s before and are not within %s: %w", address, m.HealthTimeout, err)
 			}
 			select {
 			case <-ctx.Done():

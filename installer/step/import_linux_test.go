@@ -1,9 +1,10 @@
 package step
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	"ss-setup/installer/machine"
@@ -19,8 +20,8 @@ func TestAnImportReachesOnlyItsOwnGeneration(t *testing.T) {
 		want []string
 	}{
 		"of an older product": {
-			Import{File: "/b.zip", PasswordFile: "/p", Reports: []string{"/r.html"}},
-			[]string{"import", "/b.zip", "--accept-drops", "--password-file", "/p", "--report", "/r.html", "--yes"},
+			Import{File: "/b.zip", PasswordFile: "/p", Losses: "abcd", Reports: []string{"/r.html"}},
+			[]string{"import", "/b.zip", "--accept-losses", "abcd", "--password-file", "/p", "--report", "/r.html", "--yes"},
 		},
 		"of version 7": {Import{File: "/b.zip", Own: true}, []string{"restore", "/b.zip", "--yes"}},
 	} {
@@ -34,12 +35,34 @@ func TestAnImportReachesOnlyItsOwnGeneration(t *testing.T) {
 			if at < 0 || run.Args[at+1] != k.FS.Real(machine.Generation(2)) || !slices.Contains(run.Args, k.FS.Real(machine.SetupDir+"/none")) {
 				t.Errorf("ran %q", run.Args)
 			}
+			if at := slices.Index(run.Args, "--state"); at < 0 || run.Args[at+1] != k.FS.Real(machine.ServerStateDir) || slices.Contains(run.Args, "--accept-drops") {
+				t.Errorf("ran %q", run.Args)
+			}
 			for _, w := range c.want {
 				if !slices.Contains(run.Args, w) {
 					t.Errorf("%q has not %q", run.Args, w)
 				}
 			}
 		})
+	}
+}
+
+// refusing is a program that ends with an exit code.
+type refusing int
+
+func (r refusing) Run(context.Context, Command) error { return r }
+func (r refusing) Error() string                      { return fmt.Sprintf("it ends with %d", int(r)) }
+func (r refusing) ExitCode() int                      { return int(r) }
+
+func TestAnImportOfOtherLossesThanThoseAgreedToIsToldFromOneThatFails(t *testing.T) {
+	for code, refused := range map[int]bool{exitNotAgreed: true, 1: false} {
+		k := newKit(t)
+		withGeneration2(k)
+		k.Import = &Import{File: "/b.zip", Losses: "abcd"}
+		k.Programs = refusing(code)
+		if err := k.do(importing()); err == nil || errors.Is(err, ErrNotAgreed) != refused {
+			t.Errorf("exit code %d: %v", code, err)
+		}
 	}
 }
 
@@ -52,15 +75,41 @@ func TestARecoveryHasNothingToImport(t *testing.T) {
 	}
 }
 
-func TestAnUpgradeEndsWellOnlyWhereUsersAreGreetedAsBefore(t *testing.T) {
+// TestWhatWasChangedMeanwhileIsImportedIntoAnEmptyStore: one with a configuration would
+// keep its SuperAdmins.
+func TestWhatWasChangedMeanwhileIsImportedIntoAnEmptyStore(t *testing.T) {
 	k := newKit(t)
-	prober := k.Prober.(*fakeProber)
-	prober.version = "7.0.0"
-	k.Import = &Import{Greets: []int{22, 2222}}
-	s := &WaitHealth{Services: []string{"ss-server"}, Generation: 1, Version: "7.0.0", Ports: []int{22, 2222, 6443}}
-	must(t, k.do(s))
-	prober.silent = "127.0.0.1:2222"
-	if err := k.do(s); !errors.Is(err, ErrReleaseFailed) || !strings.Contains(err.Error(), "port 2222") {
+	withGeneration2(k)
+	k.file(machine.ServerData(2)+"/of-the-first-import", "")
+	left := 1
+	k.Import = &Import{File: "/b.zip", Losses: "abcd", Again: func(context.Context) (bool, error) {
+		left--
+		return left >= 0, nil
+	}}
+	refresh := &RefreshImport{Store: server(0, 2), Release: newRelease}
+	must(t, k.do(refresh))
+	var verbs []string
+	for _, run := range k.Programs.(*fakePrograms).runs {
+		verbs = append(verbs, run.Args[0])
+	}
+	if !slices.Equal(verbs, []string{"migrate", "import"}) || left != -1 {
+		t.Errorf("ran %q; looked %d times more", verbs, -left)
+	}
+	if k.FS.Exists(machine.ServerData(2) + "/of-the-first-import") {
+		t.Error("the store of the first import is left")
+	}
+	// Something that never rests is imported a few times, and then taken.
+	k.Import.Again = func(context.Context) (bool, error) { return true, nil }
+	must(t, k.do(refresh))
+	refused := errors.New("no")
+	k.Import.Again = func(context.Context) (bool, error) { return false, refused }
+	if err := k.do(refresh); !errors.Is(err, refused) {
+		t.Errorf("%v", err)
+	}
+	k.Import.Again = nil
+	must(t, k.do(refresh))
+	k.Import = nil
+	if err := k.do(refresh); !errors.Is(err, errImportGone) {
 		t.Errorf("%v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -267,9 +268,16 @@ type fakeServices struct {
 	mu      sync.Mutex
 	active  map[string]bool
 	reloads int
-	// broken do not start.
-	broken map[string]bool
-	fs     *machine.FS
+	// starters start services without a link.
+	starters map[string][]string
+	// broken do not start, failed are between two tries to.
+	broken, failed map[string]bool
+	fs             *machine.FS
+}
+
+// Starters are those that a test has made.
+func (s *fakeServices) Starters(_ context.Context, name string, _ bool) ([]string, error) {
+	return s.starters[name], nil
 }
 
 // StartLinks are those in the folders of units that are there.
@@ -306,7 +314,7 @@ func (s *fakeServices) Stop(_ context.Context, name string) error {
 func (s *fakeServices) State(_ context.Context, name string) (machine.ServiceState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return machine.ServiceState{Installed: true, Active: s.active[name]}, nil
+	return machine.ServiceState{Installed: true, Active: s.active[name], Failed: s.failed[name]}, nil
 }
 
 func (s *fakeServices) Reload(context.Context) error {
@@ -393,11 +401,22 @@ type fakeProber struct {
 	// bindings are what the server tells, silent those that do not greet.
 	bindings []Binding
 	silent   string
+	// others listen besides the old service. left: it leaves a process behind; webDown: its
+	// web interface does not answer.
+	others        []machine.Listener
+	left, webDown bool
 }
 
 func (p *fakeProber) Greets(_ context.Context, address string) error {
-	if address == p.silent {
+	if address == p.silent || address == oldWeb || address == oldTransfer {
 		return errors.New("nothing was said")
+	}
+	return nil
+}
+
+func (p *fakeProber) AnswersOld(_ context.Context, address string) error {
+	if address != oldWeb || p.webDown || !p.services.active["ss6-web"] {
+		return errors.New("no answer")
 	}
 	return nil
 }
@@ -410,13 +429,29 @@ func (p *fakeProber) Probe(ctx context.Context, service string, _ int) (Health, 
 	return Health{Version: p.version, Generation: n, Ready: true, Bindings: p.bindings}, err
 }
 
-// Listens: the old services have a port each.
-func (p *fakeProber) Listens(port int) bool {
-	return port == oldWebPort && p.services.active["ss6-web"]
+// Listeners are those of the old service, while it runs or leaves something behind, and
+// others that run all the time.
+func (p *fakeProber) Listeners() ([]machine.Listener, error) {
+	found := slices.Clone(p.others)
+	if p.services.active["ss6-web"] || p.left {
+		for _, addr := range []string{"[::]:4711", "0.0.0.0:2222", "0.0.0.0:64012"} {
+			found = append(found, machine.Listener{Addr: netip.MustParseAddrPort(addr), PID: 99, Process: "ss6-web", Program: oldPlace + "/bin/ss6-web"})
+		}
+	}
+	return found, nil
 }
 
-// oldWebPort is where ss6-web listens.
-const oldWebPort = 4711
+// Where an old product lies, and where ss6-web is reached: its web interface, its users,
+// and the data of a transfer.
+const (
+	oldPlace    = "/opt/Syncplify/ServerV6"
+	oldWeb      = "127.0.0.1:4711"
+	oldUsers    = "127.0.0.1:2222"
+	oldTransfer = "127.0.0.1:64012"
+)
+
+// oldProduct is the one of ss6-web.
+var oldProduct = OldProduct{Services: []string{"ss6-web", "ss6-idle"}, Where: oldPlace}
 
 func (p *fakeProber) PortsFree(ctx context.Context, service string) error {
 	if state, _ := p.services.State(ctx, service); state.Active {

@@ -24,7 +24,9 @@ type Plan = txn.Plan[*Machine]
 var ErrReleaseFailed = errors.New("the release failed")
 
 // Causes are the failures that a journal keeps by name.
-func Causes() map[string]error { return map[string]error{"release_failed": ErrReleaseFailed} }
+func Causes() map[string]error {
+	return map[string]error{"release_failed": ErrReleaseFailed, "not_agreed": ErrNotAgreed}
+}
 
 // Machine is what steps act on.
 type Machine struct {
@@ -80,6 +82,8 @@ type Machine struct {
 	// ReplaceAtRestart has the system put one file in the place of another when the
 	// machine restarts; nil where no file has to wait for that.
 	ReplaceAtRestart func(from, to string) error
+	// EndOwner ends the process that has a socket; nil where none may be ended.
+	EndOwner func(machine.Listener) error
 	// Stopped and Healthy, when set, are told when users lost and got back the service.
 	Stopped, Healthy func()
 
@@ -134,8 +138,10 @@ type Prober interface {
 	Probe(ctx context.Context, service string, n int) (Health, error)
 	// Greets tells whether what listens at HOST:PORT says first that it speaks SSH.
 	Greets(ctx context.Context, address string) error
-	// Listens tells whether anybody listens on a port of this machine.
-	Listens(port int) bool
+	// AnswersOld tells whether the web interface of an older product answers at HOST:PORT.
+	AnswersOld(ctx context.Context, address string) error
+	// Listeners are the sockets of this machine that wait for connections, and whose.
+	Listeners() ([]machine.Listener, error)
 	// PortsFree tells whether nothing listens any more where the service does.
 	PortsFree(ctx context.Context, service string) error
 }
@@ -226,6 +232,8 @@ func Kinds() txn.Kinds[*Machine] {
 		func() Step { return &WriteState{} },
 		func() Step { return &ForgetState{} },
 		func() Step { return &ImportBackup{} },
+		func() Step { return &RefreshImport{} },
+		func() Step { return &KeepImported{} },
 		func() Step { return &StopOld{} },
 		func() Step { return &StartOld{} },
 		func() Step { return &DisableServices{} },

@@ -260,11 +260,15 @@ func (s *WriteReceipt) Do(_ context.Context, m *Machine) error {
 	if err != nil {
 		return err
 	}
+	before, err := s.predecessor(m)
+	if err != nil {
+		return err
+	}
 	r := receipt.Receipt{
 		Schema: receipt.Schema, Generation: s.Generation, Version: s.Version, Release: s.Release,
 		ManifestDigest: s.Digest, Previous: s.Previous, Created: m.Now().UTC(), Verb: s.Verb, Options: s.Options,
 		Offline: s.Offline, ManagedBy: s.ManagedBy, Plan: plan, Accounts: s.Accounts,
-		Predecessor: s.Predecessor,
+		Predecessor: before,
 	}
 	if r.Services, err = s.services(m); err != nil {
 		return err
@@ -281,6 +285,28 @@ func (s *WriteReceipt) Do(_ context.Context, m *Machine) error {
 	}
 	return m.FS.WriteFile(machine.Receipt(s.Generation), content, machine.Attr{Mode: 0o600})
 }
+
+// predecessor is that of the plan, with where it served when it was stopped.
+func (s *WriteReceipt) predecessor(m *Machine) (json.RawMessage, error) {
+	if len(s.Predecessor) == 0 {
+		return nil, nil
+	}
+	left, err := leftOld(m)
+	if err != nil || left.none() {
+		return s.Predecessor, err
+	}
+	var before map[string]json.RawMessage
+	if err := json.Unmarshal(s.Predecessor, &before); err != nil {
+		return nil, err
+	}
+	if before[ServedKey], err = json.Marshal(left.Served); err != nil {
+		return nil, err
+	}
+	return json.Marshal(before)
+}
+
+// ServedKey is where a predecessor in a receipt tells where it served.
+const ServedKey = "served"
 
 // services are those of the plan, with the accounts that their entries have, where
 // there are entries: an administrator may have chosen others.

@@ -159,8 +159,9 @@ type WaitHealth struct {
 	Version    string   `json:"version"`
 	// From is the generation whose server ran until now; 0 is none.
 	From int `json:"from_generation,omitempty"`
-	// Ports are those on which an older product served users until now.
-	Ports []int `json:"ports,omitempty"`
+	// AfterOld: an older product served until now, and users are to be greeted where it
+	// did.
+	AfterOld bool `json:"after_old,omitempty"`
 }
 
 // Kind implements Step.
@@ -203,18 +204,22 @@ func (s *WaitHealth) Do(ctx context.Context, m *Machine) error {
 
 // waitBindings waits until users are served wherever they were.
 func (s *WaitHealth) waitBindings(ctx context.Context, m *Machine, end time.Time) error {
-	if m.Import != nil {
-		if err := waitGreetings(ctx, m, m.Import.Greets, end); err != nil {
+	owed := owedBindings(m, s.From)
+	if s.AfterOld {
+		left, err := leftOld(m)
+		if err != nil {
 			return err
 		}
-	}
-	owed := owedBindings(m, s.From)
-	if len(s.Ports) > 0 {
+		if left.Owed {
+			if err := waitGreetings(ctx, m, left.SSH, end); err != nil {
+				return err
+			}
+		}
 		h, err := m.Prober.Probe(ctx, machine.ServerService, s.Generation)
 		if err != nil {
 			return err
 		}
-		owed = bindingsAt(h.Bindings, s.Ports)
+		owed = bindingsAt(h.Bindings, ports(left.SSH))
 	}
 	return waitBindings(ctx, m, s.Generation, owed, end)
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"ss-setup/installer/machine"
 )
@@ -107,14 +106,46 @@ func (s *DisableServices) Prepare(ctx context.Context, m *Machine) (any, error) 
 	return startupsOf(ctx, m, s.Services)
 }
 
-// Do takes away what starts them.
+// Do takes away what starts them, and looks whether they are still started all the same.
 func (s *DisableServices) Do(ctx context.Context, m *Machine) error {
 	for _, name := range s.Services {
 		if err := setStartup(ctx, m, machine.Startup{Service: name, Start: machine.StartDisabled}); err != nil {
 			return fmt.Errorf("keep %s from starting: %w", name, err)
 		}
 	}
+	if m.Offline {
+		return nil
+	}
+	for _, name := range s.Services {
+		starters, err := startersOf(ctx, m, name, s.Services, true)
+		if err != nil {
+			return err
+		}
+		if len(starters) > 0 {
+			return stillStarted(name, starters[0])
+		}
+		state, err := m.Services.State(ctx, name)
+		if err != nil {
+			return err
+		}
+		if state.Enabled {
+			return fmt.Errorf("%s still starts with the machine; disable it by hand first", name)
+		}
+	}
 	return nil
+}
+
+// startersOf are what starts a service without its links, but for services that are
+// disabled with it.
+func startersOf(ctx context.Context, m *Machine, name string, disabled []string, unlinked bool) ([]string, error) {
+	starters, err := m.Services.Starters(ctx, name, unlinked)
+	return slices.DeleteFunc(starters, func(unit string) bool {
+		return slices.Contains(disabled, strings.TrimSuffix(unit, ".service"))
+	}), err
+}
+
+func stillStarted(service, starter string) error {
+	return fmt.Errorf("%s starts %s; disable it first, with: systemctl disable --now %[1]s", starter, service)
 }
 
 // Undo gives it back.
@@ -190,142 +221,6 @@ func (s *EnableServices) Undo(ctx context.Context, m *Machine, undo json.RawMess
 
 // Transient implements txn.Transient: a boot may start what was stopped on the way back.
 func (s *EnableServices) Transient() {}
-
-// StopOld stops the services of an older product, and waits until nobody listens where
-// they did.
-type StopOld struct {
-	Services []string `json:"services"`
-	// Ports are those that they listen on.
-	Ports []int `json:"ports,omitempty"`
-}
-
-// Kind implements Step.
-func (s *StopOld) Kind() string { return "stop_old_services" }
-
-func (s *StopOld) String() string { return "stop " + strings.Join(s.Services, " and ") }
-
-// Prepare notes which of them run.
-func (s *StopOld) Prepare(ctx context.Context, m *Machine) (any, error) {
-	u := stopUndo{}
-	for _, name := range s.Services {
-		state, err := m.Services.State(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		u[name] = serviceWas{Active: state.Active}
-	}
-	return u, nil
-}
-
-// Transient implements txn.Transient.
-func (s *StopOld) Transient() {}
-
-// Do stops them.
-func (s *StopOld) Do(ctx context.Context, m *Machine) error {
-	if m.Stopped != nil {
-		m.Stopped()
-	}
-	if err := machine.StopAll(ctx, m.Services, s.Services...); err != nil || m.Offline {
-		return err
-	}
-	if port := waitPorts(ctx, m, s.Ports, false, portsPatience); port != 0 {
-		return fmt.Errorf("%s have stopped, but port %d is still in use; end the program that has it", strings.Join(s.Services, ", "), port)
-	}
-	return nil
-}
-
-// Undo starts those that ran.
-func (s *StopOld) Undo(ctx context.Context, m *Machine, undo json.RawMessage) error {
-	u := stopUndo{}
-	if err := json.Unmarshal(undo, &u); err != nil {
-		return err
-	}
-	var ran []string
-	for _, name := range s.Services {
-		if u[name].Active {
-			ran = append(ran, name)
-		}
-	}
-	if err := machine.StartAll(ctx, m.Services, ran...); err != nil || m.Offline || len(ran) == 0 {
-		return err
-	}
-	if port := waitPorts(ctx, m, s.Ports, true, m.HealthTimeout); port != 0 {
-		m.warn(fmt.Sprintf("%s run again, but nothing listens on port %d yet; look at their log", strings.Join(ran, ", "), port))
-	}
-	if m.Healthy != nil {
-		m.Healthy()
-	}
-	return nil
-}
-
-// portsPatience bounds the wait for ports of services that have stopped: the kernel lets
-// go of them with the process.
-const portsPatience = 10 * time.Second
-
-// portsPause is the pause between two looks, which cost more than a probe.
-const portsPause = 100 * time.Millisecond
-
-// waitPorts waits until somebody, or nobody, listens on all ports, and returns the first
-// for which that is not so; 0 if there is none.
-func waitPorts(ctx context.Context, m *Machine, ports []int, wanted bool, bound time.Duration) int {
-	end := time.Now().Add(bound)
-	for {
-		other := 0
-		for _, port := range ports {
-			if m.Prober.Listens(port) != wanted {
-				other = port
-				break
-			}
-		}
-		if other == 0 || time.Now().After(end) || ctx.Err() != nil {
-			return other
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(portsPause):
-		}
-	}
-}
-
-// StartOld starts the services of an older product that is returned to, and waits until
-// it listens where it did.
-type StartOld struct {
-	Services []string `json:"services"`
-	Ports    []int    `json:"ports,omitempty"`
-}
-
-// Kind implements Step.
-func (s *StartOld) Kind() string { return "start_old_services" }
-
-func (s *StartOld) String() string { return "start " + strings.Join(s.Services, " and ") }
-
-// Prepare needs nothing: the plan starts only what ran.
-func (s *StartOld) Prepare(context.Context, *Machine) (any, error) { return nil, nil }
-
-// Transient implements txn.Transient.
-func (s *StartOld) Transient() {}
-
-// Do starts them.
-func (s *StartOld) Do(ctx context.Context, m *Machine) error {
-	if err := machine.StartAll(ctx, m.Services, s.Services...); err != nil || m.Offline {
-		return err
-	}
-	if port := waitPorts(ctx, m, s.Ports, true, m.HealthTimeout); port != 0 {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return fmt.Errorf("%s run, but nothing listens on port %d within %s", strings.Join(s.Services, ", "), port, m.HealthTimeout)
-	}
-	if m.Healthy != nil {
-		m.Healthy()
-	}
-	return nil
-}
-
-// Undo stops them.
-func (s *StartOld) Undo(ctx context.Context, m *Machine, _ json.RawMessage) error {
-	return machine.StopAll(ctx, m.Services, s.Services...)
-}
 
 // LeaveGeneration puts no generation in force: an older product serves instead.
 type LeaveGeneration struct {

@@ -244,8 +244,24 @@ var undoable = map[string]stepCase{
 			k.Programs.(*fakePrograms).makes = machine.SnapshotsDir + "/store-20261122T080000Z-schema1-restore.db.zst"
 		},
 	},
-	"old services that end":  {step: &StopOld{Services: []string{"ss6-web", "ss6-idle"}, Ports: []int{oldWebPort}}, setup: withOld},
-	"old services that come": {step: &StartOld{Services: []string{"ss6-web"}, Ports: []int{oldWebPort}}},
+	"a store as it was imported": {
+		step: &KeepImported{server(0, 2)},
+		setup: func(k *kit) {
+			withGeneration2(k)
+			k.file(machine.Imported(1)+"/store.db", "of an upgrade before")
+		},
+	},
+	"the first store as it was imported": {step: &KeepImported{server(0, 2)}, setup: withGeneration2},
+	"an import of what was changed meanwhile": {
+		step: &RefreshImport{Store: server(0, 2), Release: newRelease},
+		setup: func(k *kit) {
+			k.Import = &Import{File: "/backup.zip", Again: func(context.Context) (bool, error) { return true, nil }}
+			k.file(machine.SnapshotsDir+"/store-20261121T030000Z-schema1-restore.db.zst", "of before")
+			k.Programs.(*fakePrograms).makes = machine.SnapshotsDir + "/store-20261122T080000Z-schema1-restore.db.zst"
+		},
+	},
+	"old services that end":  {step: &StopOld{OldProduct: oldProduct}, setup: withOld},
+	"old services that come": {step: &StartOld{OldProduct: OldProduct{Services: []string{"ss6-web"}, Where: oldPlace}, Served: oldServed}},
 	"services that do not start with the machine any more": {
 		step: &DisableServices{Services: []string{"ss6-web", "ss6-idle"}}, setup: withOld,
 	},

@@ -63,6 +63,21 @@ func PlanOf(f *machine.FS, dir string) (json.RawMessage, error) {
 	return recs[0].Plan, nil
 }
 
+// UndoOf reads what the first step of a kind noted for its undo in the open transaction;
+// nil when none has begun.
+func UndoOf(f *machine.FS, dir, kind string) (json.RawMessage, error) {
+	recs, err := readJournal(f, dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, rec := range recs {
+		if rec.Type == recBegin && rec.Kind == kind {
+			return rec.Undo, nil
+		}
+	}
+	return nil, nil
+}
+
 // Recover finishes or undoes the open transaction. found is false when there is
 // none. An abandoned one is taken up only when explicit. The caller holds the lock.
 func (e *Engine[M]) Recover(ctx context.Context, m M, explicit bool) (res Result, found bool, err error) {

@@ -109,6 +109,10 @@ func (s *Site) folder(item *report.Item, became *storage, root string) {
 			"copy the files, and change the folder of the VFS")
 	case s.c.opt.Folder != nil && !s.c.opt.Folder(root):
 		item.Action(report.VFSType, fmt.Sprintf("its folder %.200q is not there on this machine", root), "make it and copy the files, or change the folder of the VFS")
+	case s.c.opt.Access != nil:
+		if why, cure := s.c.opt.Access(root); why != "" {
+			item.Lose(report.Action, report.VFSType, why, cure)
+		}
 	}
 }
 

@@ -66,6 +66,9 @@ type Options struct {
 	// Own says why no VFS may lie in a folder of this machine: it is the server's own, or
 	// above one. nil asks nobody.
 	Own func(path string) error
+	// Access says why the account that the server runs as may not use a folder of this
+	// machine with what is in it, and what to do; "" where it may. nil asks nobody.
+	Access func(path string) (why, cure string)
 	// Files is the folder in which VFSs have their usual place; others are told.
 	Files string
 	// Weak are host keys whose private half everybody knows.

@@ -18,6 +18,8 @@ type document struct {
 	DryRun bool    `json:"dry_run"`
 	Counts []Count `json:"counts"`
 	Lines  []Line  `json:"lines"`
+	// Losses is the LossDigest.
+	Losses string `json:"losses_sha256"`
 	// More is how many lines had no place.
 	More    int     `json:"more,omitempty"`
 	Fields  []Field `json:"fields"`
@@ -29,7 +31,7 @@ const formatVersion = 1
 
 // MarshalJSON is the report for programs.
 func (r *Report) MarshalJSON() ([]byte, error) {
-	d := document{formatVersion, r.Source, r.DryRun, r.Counts(), r.Lines, r.more, r.Fields(), r.Review()}
+	d := document{formatVersion, r.Source, r.DryRun, r.Counts(), r.Lines, r.LossDigest(), r.more, r.Fields(), r.Review()}
 	if d.Lines == nil {
 		d.Lines = []Line{}
 	}

@@ -10,6 +10,8 @@ package report
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -373,6 +375,19 @@ func (r *Report) Losses() []Line {
 		}
 	}
 	return out
+}
+
+// LossDigest is the SHA-256, in hexadecimal, of all Losses in whatever order: who has
+// agreed to them has agreed to exactly these.
+func (r *Report) LossDigest() string {
+	losses := r.Losses()
+	lines := make([]string, len(losses))
+	for i, l := range losses {
+		lines[i] = fmt.Sprintf("%q", []string{string(l.Rule), string(l.Outcome), string(l.Kind), l.Site, l.Name, l.What, l.Cure})
+	}
+	slices.Sort(lines)
+	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	return hex.EncodeToString(sum[:])
 }
 
 // LossSummary says of how many objects there are Losses, such as "2 users and one site";

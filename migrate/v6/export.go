@@ -29,9 +29,9 @@ type Server struct {
 	// is one.
 	User, Password, Code string
 	// Fingerprint is the SHA-256 of its certificate, in hex with or without colons. Without
-	// one the certificate must be valid; on this machine itself any is taken, as old
-	// servers made their own. Anybody may listen there while the old server is down, so
-	// who has its certificate gives the fingerprint all the same.
+	// one the certificate must be valid; on this machine itself, and with Prove, any is
+	// taken, as old servers made their own. Anybody may listen there while the old server is down: there
+	// it takes Prove or a fingerprint to be sure.
 	Fingerprint string
 	// Prove, unless nil, is asked whether the other end of a connection is the old server,
 	// before anything is said on it.
@@ -60,25 +60,60 @@ const base = "/api/v1"
 // to w. It returns the server's version, "" if that is not told. What was written when it
 // fails is of no use.
 func Export(ctx context.Context, s Server, w io.Writer) (version string, err error) {
+	session, err := LogIn(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	defer session.LogOut(ctx)
+	return session.Version, session.Backup(ctx, w)
+}
+
+// Session is a SuperAdmin's on a running server of version 6. The code of an authenticator
+// app opens one alone, so who needs several backups makes them in one.
+type Session struct {
+	// Version is the server's, "" if that is not told.
+	Version string
+
+	client *client
+	token  string
+}
+
+// LogIn begins a session, which LogOut ends.
+func LogIn(ctx context.Context, s Server) (*Session, error) {
 	c, err := s.client()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	defer c.http.CloseIdleConnections()
-	proven := s.Fingerprint != "" || s.Prove != nil
-	if version, err = c.version(ctx, proven); err != nil {
-		return "", err
+	session := &Session{client: c}
+	if err = session.begin(ctx, s); err != nil {
+		c.http.CloseIdleConnections()
+		return nil, err
 	}
-	if major, ok := archive.Major(version); ok && major != 6 {
-		return version, fmt.Errorf("%w: %s answers as version %s", ErrNoAnswer, s.URL, version)
+	return session, nil
+}
+
+func (s *Session) begin(ctx context.Context, server Server) (err error) {
+	proven := server.Fingerprint != "" || server.Prove != nil
+	if s.Version, err = s.client.version(ctx, proven); err != nil {
+		return err
 	}
-	token, err := c.logIn(ctx, s)
-	if err != nil {
-		return version, err
+	if major, ok := archive.Major(s.Version); ok && major != 6 {
+		return fmt.Errorf("%w: %s answers as version %s", ErrNoAnswer, server.URL, s.Version)
 	}
-	err = c.backup(ctx, token, w)
-	c.logOut(ctx, token)
-	return version, err
+	s.token, err = s.client.logIn(ctx, server)
+	return err
+}
+
+// Backup has the server make a backup, and writes that to w. What was written when it fails
+// is of no use.
+func (s *Session) Backup(ctx context.Context, w io.Writer) error {
+	return s.client.backup(ctx, s.token, w)
+}
+
+// LogOut ends the session.
+func (s *Session) LogOut(ctx context.Context) {
+	s.client.logOut(ctx, s.token)
+	s.client.http.CloseIdleConnections()
 }
 
 // client speaks to one server.
@@ -102,8 +137,8 @@ func (s Server) client() (*client, error) {
 		return nil, fmt.Errorf("%q is not the SHA-256 of a certificate", s.Fingerprint)
 	}
 	// Certificates that an old server made for itself are compared below, or on this very
-	// machine only with that of the first connection.
-	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: local || want != ""}
+	// machine, and where the other end is proven, only with that of the first connection.
+	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: local || want != "" || s.Prove != nil}
 	if config.InsecureSkipVerify {
 		config.VerifyConnection = samePeer(want)
 	}
@@ -209,8 +244,11 @@ func (c *client) version(ctx context.Context, proven bool) (version string, err 
 		var info struct {
 			Version string `json:"version"`
 		}
-		if answer.StatusCode != http.StatusOK {
+		if answer.StatusCode != http.StatusOK && proven {
 			return nil // some builds ask for a log-in first
+		}
+		if answer.StatusCode != http.StatusOK {
+			return fmt.Errorf("%w at %s: asked for its version it answers %s; if it is the old server, give the fingerprint of its certificate", ErrNoAnswer, c.base, answer.Status)
 		}
 		if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&info); err != nil {
 			if proven {
@@ -238,6 +276,8 @@ func (c *client) logIn(ctx context.Context, s Server) (token string, err error) 
 		case http.StatusOK:
 		case http.StatusUnauthorized, http.StatusForbidden:
 			return fmt.Errorf("%w: name, password or code of the SuperAdmin %q is wrong, or it may not log in from here", ErrRefused, s.User)
+		case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable:
+			return fmt.Errorf("%w: asked to log in it answers %s", ErrNoBackup, answer.Status)
 		default:
 			return fmt.Errorf("%w: it answers %s", ErrRefused, answer.Status)
 		}

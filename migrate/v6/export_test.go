@@ -81,6 +81,7 @@ func TestWhatHindersAnExportIsToldExactly(t *testing.T) {
 		"another version":        {at("/version", "application/json", 200, `{"version":"7.0.1"}`), Server{}, ErrNoAnswer, "version 7.0.1"},
 		"another program":        {at("/version", "text/html", 200, `<html>`), Server{}, ErrNoAnswer, "something else"},
 		"a log-in without token": {at("/sa/login", "application/json", 200, `{}`), Server{User: "sa", Password: "secret"}, ErrRefused, "no token"},
+		"an error for a log-in":  {at("/sa/login", "application/json", 503, `{}`), Server{User: "sa", Password: "secret"}, ErrNoBackup, "503"},
 		"an error for a backup":  {at("/sa/backup", "application/json", 500, `{}`), Server{User: "sa", Password: "secret"}, ErrNoBackup, "500"},
 		"a page for a backup":    {at("/sa/backup", "text/html; charset=utf-8", 200, `<html>`), Server{User: "sa", Password: "secret"}, ErrNoBackup, "text/html"},
 		"an empty backup":        {at("/sa/backup", "application/zip", 200, ``), Server{User: "sa", Password: "secret"}, ErrNoBackup, "cut"},
@@ -154,6 +155,29 @@ func TestAServerThatDoesNotTellItsVersionIsAskedOnIfItIsProven(t *testing.T) {
 	version, err := Export(context.Background(), Server{URL: s.URL, User: "sa", Password: "secret", Fingerprint: hex.EncodeToString(sum[:])}, &bytes.Buffer{})
 	if err != nil || version != "" {
 		t.Errorf("%q, %v", version, err)
+	}
+}
+
+// TestWhoDoesNotTellItsVersionGetsNoPasswordUnproven: anybody can answer with an error.
+func TestWhoDoesNotTellItsVersionGetsNoPasswordUnproven(t *testing.T) {
+	for _, status := range []int{http.StatusNotFound, http.StatusUnauthorized, http.StatusFound} {
+		said := ""
+		s := old(t, func(w http.ResponseWriter, r *http.Request) bool {
+			said += r.Header.Get("Authorization")
+			if r.URL.Path != "/api/v1/version" {
+				return false
+			}
+			w.WriteHeader(status)
+			return true
+		})
+		server := Server{URL: s.URL, User: "sa", Password: "secret"}
+		if _, err := Export(context.Background(), server, &bytes.Buffer{}); !errors.Is(err, ErrNoAnswer) || said != "" {
+			t.Errorf("%d, unproven: it was told %q, %v", status, said, err)
+		}
+		server.Prove = func(net.Conn) error { return nil }
+		if _, err := Export(context.Background(), server, &bytes.Buffer{}); err != nil {
+			t.Errorf("%d, proven: %v", status, err)
+		}
 	}
 }
 

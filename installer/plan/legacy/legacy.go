@@ -4,12 +4,11 @@
 package legacy
 
 import (
+	"archive/zip"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,11 +17,9 @@ import (
 
 	"ss-setup/migrate"
 	"ss-setup/migrate/archive"
-	"ss-setup/migrate/convert"
-	"ss-setup/migrate/importer"
+	"ss-setup/migrate/local"
 	"ss-setup/migrate/report"
 	"ss-setup/migrate/v6"
-	"ss-setup/runtime/hostkey"
 )
 
 // Server is a running version 6 with the credentials of a SuperAdmin.
@@ -31,30 +28,54 @@ type Server = v6.Server
 // ErrRefused: a running version 6 does not take the credentials.
 var ErrRefused = v6.ErrRefused
 
-// Export has a running version 6 write a backup into a new file for root alone.
-func Export(ctx context.Context, s Server, path string) (err error) {
+// Session is a SuperAdmin's on a running version 6.
+type Session struct{ session *v6.Session }
+
+// LogIn begins a session, which LogOut ends.
+func LogIn(ctx context.Context, s Server) (*Session, error) {
+	session, err := v6.LogIn(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{session}, nil
+}
+
+// Export has version 6 write a backup into a new file for root alone. There is none when it
+// fails.
+func (s *Session) Export(ctx context.Context, path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("make room for the backup: %w", err)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	_, err = v6.Export(ctx, s, f)
+	err = s.session.Backup(ctx, f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		err = errors.Join(err, os.Remove(path))
+	}
 	return err
 }
+
+// LogOut ends the session.
+func (s *Session) LogOut(ctx context.Context) { s.session.LogOut(ctx) }
 
 // Judgement is what an import would do.
 type Judgement struct {
 	// Own: the file is a backup of version 7, which is restored as it is.
 	Own bool
+	// Of6: it is one of version 6.
+	Of6 bool
 	// Report of the dry run; nil for an own one.
 	Report *report.Report
+	// Objects is a digest of everything that would be there.
+	Objects string
 }
 
-// Judge tells what the import of a file into an empty server would do. configuration is
-// the server's configuration file, beside which lists of known keys lie; passwords are
-// tried at what is encrypted in it. The errors are those of package migrate/archive, which
-// say what the file is and what to do.
-func Judge(ctx context.Context, path, configuration string, passwords []string) (j Judgement, err error) {
+// Machine is the server that an import is for.
+type Machine = local.Machine
+
+// Judge tells what the import of a file into an empty server would do: what ss-server's own
+// dry run of it says, since both ask the machine alike. The errors are those of package
+// migrate/archive, which say what the file is and what to do.
+func Judge(ctx context.Context, path string, m Machine) (j Judgement, err error) {
 	source, err := migrate.Open(ctx, path)
 	if errors.Is(err, archive.ErrOwn) {
 		return Judgement{Own: true}, nil
@@ -63,51 +84,23 @@ func Judge(ctx context.Context, path, configuration string, passwords []string) 
 		return j, err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
+	j.Of6 = source.About().Product == v6.Product
 	present, err := migrate.ReadPresent(ctx, nil)
 	if err != nil {
 		return j, err
 	}
-	lists, err := hostkey.DenylistFiles(configuration)
+	options, err := local.Options(m)
 	if err != nil {
 		return j, err
 	}
-	weak, err := hostkey.LoadDenylist(lists...)
-	if err != nil {
-		return j, err
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "node"
-	}
-	node := convert.Slug(strings.SplitN(host, ".", 2)[0])
-	j.Report, err = migrate.DryRun(ctx, source, present, importer.Options{
-		NewNode: node, Passwords: passwords, Weak: weak, Folder: isFolder, Addresses: ownAddresses(),
-	})
+	j.Report, j.Objects, err = migrate.DryRunSum(ctx, source, present, options)
 	return j, err
-}
-
-func isFolder(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
-}
-
-// ownAddresses are those of the machine; none if it does not say.
-func ownAddresses() (out []netip.Addr) {
-	list, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
-	}
-	for _, a := range list {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			out = append(out, p.Addr().Unmap())
-		}
-	}
-	return out
 }
 
 // Backup is one that lies about.
 type Backup struct {
 	Path string
+	// Made is when its content was written, as far as it says so: the file may be a copy.
 	Made time.Time
 	// Version that made it, as far as it says so.
 	Version string
@@ -172,5 +165,38 @@ func look(ctx context.Context, path string, d fs.DirEntry) (Backup, bool) {
 	if !strings.HasPrefix(source.About().Product, oldProduct) {
 		return Backup{}, false // another product's
 	}
-	return Backup{Path: path, Made: info.ModTime(), Version: source.About().Version}, true
+	return Backup{Path: path, Made: madeAt(path, info.ModTime()), Version: source.About().Version}, true
 }
+
+// MadeAt is when the content of a backup was written, as far as it says so; else when the
+// file was.
+func MadeAt(path string) (time.Time, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return madeAt(path, info.ModTime()), nil
+}
+
+// madeAt is the time of the newest part of an archive that was written before it was, or
+// was copied.
+func madeAt(path string, written time.Time) time.Time {
+	z, err := zip.OpenReader(path)
+	if err != nil {
+		return written
+	}
+	defer z.Close()
+	var newest time.Time
+	for _, part := range z.File {
+		if part.Modified.After(newest) && !part.Modified.After(written) {
+			newest = part.Modified
+		}
+	}
+	if newest.Year() < firstYear {
+		return written // the parts have none
+	}
+	return newest
+}
+
+// firstYear is before any backup.
+const firstYear = 2000

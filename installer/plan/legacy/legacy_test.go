@@ -2,9 +2,12 @@ package legacy
 
 import (
 	"archive/zip"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,14 +67,97 @@ func TestAJudgementTellsLossesAndWhatIsNoBackup(t *testing.T) {
 	backupAt(t, path, time.Now(),
 		[2]string{"sites/default/vfs.json", `[{"id":"V1","name":"Sealed","type":"Disk","target":"/srv/x","encrypt":true}]`},
 		[2]string{"sites/default/users.json", `[{"id":"anna","home":{"vfsId":"V1"}}]`})
-	j, err := Judge(t.Context(), path, filepath.Join(t.TempDir(), "server.toml"), nil)
+	j, err := Judge(t.Context(), path, Machine{})
 	if err != nil || j.Own || len(j.Report.Losses()) == 0 || !j.Report.DryRun {
 		t.Errorf("%+v, %v", j, err)
 	}
 	if err := os.WriteFile(path, []byte("Dear Sir or Madam"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Judge(t.Context(), path, "", nil); !errors.Is(err, archive.ErrNotBackup) {
+	if _, err := Judge(t.Context(), path, Machine{}); !errors.Is(err, archive.ErrNotBackup) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestAJudgementKnowsTheServersOwnFolders: the import refuses VFSs in and above them, so the
+// dry run that is agreed to must say so.
+func TestAJudgementKnowsTheServersOwnFolders(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	m := Machine{State: at("lib/ss-server"), Config: at("etc/server.toml"), Generations: at("opt/ss-server/generations")}
+	for _, target := range []string{dir, at("lib"), at("lib/ss-server/keyring"), at("etc"), at("opt"), filepath.VolumeName(dir) + string(filepath.Separator)} {
+		vfs, err := json.Marshal([]map[string]string{{"id": "V1", "name": "Files", "type": "Disk", "target": target}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "backup.zip")
+		backupAt(t, path, time.Now(),
+			[2]string{"sites/default/vfs.json", string(vfs)}, [2]string{"sites/default/users.json", `[{"id":"anna","home":{"vfsId":"V1"}}]`})
+		j, err := Judge(t.Context(), path, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if told := j.Report.LossSummary(); !strings.Contains(told, "one user") || !strings.Contains(told, "one VFS") {
+			t.Errorf("a VFS in %s: the losses are %q", target, told)
+		}
+	}
+}
+
+// TestTheAgeOfACopiedBackupIsThatOfItsContent: a copy of last year's is not from today.
+func TestTheAgeOfACopiedBackupIsThatOfItsContent(t *testing.T) {
+	dir := t.TempDir()
+	made := time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
+	path := filepath.Join(dir, "copy.zip")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := zip.NewWriter(f)
+	w, err := z.CreateHeader(&zip.FileHeader{Name: "version.json", Modified: made})
+	if err == nil {
+		_, err = w.Write([]byte(`{"version":"6.2.60"}`))
+	}
+	if err == nil {
+		w, err = z.CreateHeader(&zip.FileHeader{Name: "vsites.json", Modified: made.Add(-time.Hour)})
+	}
+	if err == nil {
+		_, err = w.Write([]byte(`[{"id":"default"}]`))
+	}
+	if err := errors.Join(err, z.Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if found := Find(t.Context(), dir); len(found) != 1 || !found[0].Made.Equal(made) {
+		t.Errorf("%+v", found)
+	}
+}
+
+// TestAJudgementKnowsWhatTheServersAccountMayNotUse: version 6 ran as root.
+func TestAJudgementKnowsWhatTheServersAccountMayNotUse(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("access lists of Windows are not judged")
+	}
+	dir := t.TempDir()
+	vfs, err := json.Marshal([]map[string]string{{"id": "V1", "name": "Files", "type": "Disk", "target": dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "backup.zip")
+	backupAt(t, path, time.Now(),
+		[2]string{"sites/default/vfs.json", string(vfs)}, [2]string{"sites/default/users.json", `[{"id":"anna","home":{"vfsId":"V1"}}]`})
+	for account, lost := range map[string]bool{"no-such-account-here": true, "root": false} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		j, err := Judge(t.Context(), path, Machine{Account: account})
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := false
+		for _, l := range j.Report.Losses() {
+			told = told || strings.Contains(l.Cure, "setfacl") && l.Name == "Files"
+		}
+		if told != lost {
+			t.Errorf("as %s: %+v", account, j.Report.Losses())
+		}
 	}
 }

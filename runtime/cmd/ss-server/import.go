@@ -2,13 +2,12 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -18,17 +17,15 @@ import (
 	"golang.org/x/term"
 
 	"ss-setup/migrate"
-	"ss-setup/migrate/convert"
 	"ss-setup/migrate/importer"
+	"ss-setup/migrate/local"
 	"ss-setup/migrate/report"
 	"ss-setup/runtime/backup"
 	"ss-setup/runtime/backup/node"
 	"ss-setup/runtime/config"
 	"ss-setup/runtime/daemon"
-	"ss-setup/runtime/hostkey"
 	"ss-setup/runtime/store"
 	"ss-setup/runtime/verbs"
-	"ss-setup/runtime/vfs/volume"
 )
 
 func importCommand() *cli.Command {
@@ -40,12 +37,14 @@ func importCommand() *cli.Command {
 			&cli.StringFlag{Name: "from", Usage: "what it is, if its content does not tell: one of " + strings.Join(migrate.Products(), ", ")},
 			&cli.BoolFlag{Name: "dry-run", Usage: "only tell what would be imported, changed and dropped"},
 			&cli.BoolFlag{Name: "accept-drops", Usage: "go on without asking when somebody cannot log in afterwards, something does not serve, or is not understood"},
+			&cli.StringFlag{Name: "accept-losses", Usage: "go on if the losses are exactly those with this `DIGEST`, which a report in JSON has as losses_sha256, and refuse otherwise"},
 			&cli.BoolFlag{Name: "take-superadmins", Usage: "put the backup's SuperAdmins in the place of those of the same name here"},
 			&cli.StringFlag{Name: "node", Usage: "of several nodes in the backup the `NAME` of the one whose place this machine takes"},
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask whether the configuration may be replaced"},
 			&cli.StringSliceFlag{Name: "report", Usage: "write the report to a `FILE` as well: .html, .json, else text"},
 			&cli.StringFlag{Name: "password-file", Usage: "a `FILE` with passwords of PFX certificates and encrypted keys, one a line"},
 			&cli.StringSliceFlag{Name: "denylist", Usage: "a `FILE` of known host keys, besides those in the folder known-keys and of Debian's openssh-blacklist"},
+			&cli.StringFlag{Name: "account", Usage: "tell which folders the account `NAME` may not use, not the one that the server's data belong to"},
 			&cli.StringFlag{Name: "config", Usage: "the server's configuration `FILE`, beside which known-keys lies", Value: config.ServerPath},
 			homeFlag(), stateFlag(), controlFlag(), verbs.JSONFlag(),
 		},
@@ -56,6 +55,9 @@ func importCommand() *cli.Command {
 // errNotAccepted: nobody said that what is lost may be.
 var errNotAccepted = fmt.Errorf("there are losses that nobody has agreed to; look at the report, then give --accept-drops; %w", verbs.ErrRefused)
 
+// errOtherLosses: somebody has agreed to losses, and these are others.
+var errOtherLosses = fmt.Errorf("the losses are not those that were agreed to; look at the report; %w", verbs.ErrRefused)
+
 // importGC is how late an import collects what it read and wrote: its own memory is
 // small, and collecting costs time.
 const importGC = 120
@@ -65,12 +67,12 @@ func importFile(c *cli.Context) (err error) {
 	if !c.Bool("dry-run") && !c.Bool("yes") && !somebody(c) {
 		return fmt.Errorf("%w: nobody can be asked whether the configuration may be replaced; say so with --yes, or look first with --dry-run", verbs.ErrUsage)
 	}
-	options, err := importOptions(c.String("config"), c.StringSlice("denylist"))
+	home, err := daemon.Find(c.String("home"), dataLink)
 	if err != nil {
 		return err
 	}
-	options.TakeSuperAdmins, options.SourceNode = c.Bool("take-superadmins"), c.String("node")
-	if options.Passwords, err = passwordsIn(c.String("password-file")); err != nil {
+	options, err := importOptions(c, home)
+	if err != nil {
 		return err
 	}
 	source, err := migrate.OpenFrom(c.Context, c.Args().First(), c.String("from"))
@@ -78,13 +80,6 @@ func importFile(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
-	home, err := daemon.Find(c.String("home"), dataLink)
-	if err != nil {
-		return err
-	}
-	if options.Own, err = foldersOfUsers(c.String("state"), filepath.Dir(c.String("config")), home.Dir, home.Data); err != nil {
-		return err
-	}
 	present, err := presentOf(c, home.Data)
 	if err != nil {
 		return err
@@ -99,20 +94,19 @@ func importFile(c *cli.Context) (err error) {
 	return importSource(c, source, present, options, placeOf(home.Data, c.String("state")))
 }
 
-// foldersOfUsers says why a VFS may not lie in a folder: one of the server's own, which
-// whoever made the backup could read then.
-func foldersOfUsers(dirs ...string) (func(string) error, error) {
-	own, err := absolute(dirs...)
-	if err != nil {
-		return nil, err
+// importOptions are what the import knows of this machine.
+func importOptions(c *cli.Context, home daemon.Home) (importer.Options, error) {
+	generations := filepath.Dir(home.Dir)
+	if given := c.String("home"); filepath.Base(given) == filepath.Base(home.Dir) {
+		generations = filepath.Dir(given) // as it was named: a report names it so
 	}
-	own = append(own, daemon.DefaultLogs)
-	return func(path string) error {
-		if !filepath.IsAbs(path) {
-			return nil // it is not of this system
-		}
-		return volume.Apart(path, own)
-	}, nil
+	o, err := local.Options(local.Machine{
+		State: c.String("state"), Config: c.String("config"), Generations: generations, Own: []string{home.Dir, home.Data},
+		Account:      cmp.Or(c.String("account"), local.Owner(home.Data)),
+		PasswordFile: c.String("password-file"), Denylists: c.StringSlice("denylist"),
+	})
+	o.TakeSuperAdmins, o.SourceNode = c.Bool("take-superadmins"), c.String("node")
+	return o, err
 }
 
 // importSource builds the new store, asks, and puts it in force. What is told before that
@@ -195,64 +189,6 @@ func tellReplaced(w io.Writer, s backup.Summary, r store.Replaced) {
 	}
 }
 
-func isFolder(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
-}
-
-// ownAddresses are those of the machine; none if it does not say.
-func ownAddresses() (out []netip.Addr) {
-	list, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
-	}
-	for _, a := range list {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			out = append(out, p.Addr().Unmap())
-		}
-	}
-	return out
-}
-
-// maxPasswords bounds the file with passwords.
-const maxPasswords = 64 << 10
-
-// passwordsIn are the lines of a file; none if there is no file.
-func passwordsIn(file string) (out []string, err error) {
-	if file == "" {
-		return nil, nil
-	}
-	text, err := readAtMost(file, maxPasswords)
-	if err != nil {
-		return nil, fmt.Errorf("read the passwords: %w", err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if line = strings.TrimRight(line, "\r\n"); line != "" {
-			out = append(out, line)
-		}
-	}
-	return out, nil
-}
-
-// importOptions are what an import knows of this machine. Lists of known host keys lie
-// beside the configuration file, too.
-func importOptions(configuration string, denylists []string) (importer.Options, error) {
-	var o importer.Options
-	host, err := os.Hostname()
-	if err != nil {
-		host = "node"
-	}
-	o.Files = daemon.DefaultFiles
-	o.NewNode = convert.Slug(strings.SplitN(host, ".", 2)[0])
-	o.Folder, o.Addresses = isFolder, ownAddresses()
-	lists, err := hostkey.DenylistFiles(configuration)
-	if err != nil {
-		return o, err
-	}
-	o.Weak, err = hostkey.LoadDenylist(append(lists, denylists...)...)
-	return o, err
-}
-
 // presentOf reads the configuration in force, of a server that runs or not, through a
 // backup of it.
 func presentOf(c *cli.Context, data string) (p *migrate.Present, err error) {
@@ -320,19 +256,28 @@ func somebody(c *cli.Context) bool { return !c.Bool("json") && term.IsTerminal(i
 
 // acceptImport asks a person; where there is none the flags must have said it.
 func acceptImport(c *cli.Context, r *report.Report) error {
-	losses := r.LossSummary()
-	if losses != "" && !c.Bool("accept-drops") {
-		if !somebody(c) {
-			return errNotAccepted
-		}
-		if !agreed("Lost or not as before: " + losses + "; the report says why.") {
-			return errCancelled
-		}
+	if err := acceptLosses(c, r); err != nil {
+		return err
 	}
 	if c.Bool("yes") || agreed("Everything that is configured here will be replaced.") {
 		return nil
 	}
 	return errCancelled
+}
+
+func acceptLosses(c *cli.Context, r *report.Report) error {
+	losses := r.LossSummary()
+	switch digest := c.String("accept-losses"); {
+	case digest != "" && !strings.EqualFold(digest, r.LossDigest()):
+		return errOtherLosses
+	case digest != "" || losses == "" || c.Bool("accept-drops"):
+		return nil
+	case !somebody(c):
+		return errNotAccepted
+	case !agreed("Lost or not as before: " + losses + "; the report says why."):
+		return errCancelled
+	}
+	return nil
 }
 
 func agreed(what string) bool {

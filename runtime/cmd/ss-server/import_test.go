@@ -114,6 +114,27 @@ func TestImportAsksBeforeUsersAreLost(t *testing.T) {
 	}
 }
 
+// TestAnImportIsHeldToTheLossesThatSomebodyAgreedTo: with others nothing comes into force.
+func TestAnImportIsHeldToTheLossesThatSomebodyAgreedTo(t *testing.T) {
+	flags, dir := importHome(t)
+	lossy := oldBackup(t, `[{"id":"anna","home":{"vfsId":"V1"}},{"id":"cloudy","home":{"vfsId":"V2"}}]`)
+	lossier := oldBackup(t, `[{"id":"anna","home":{"vfsId":"V2"}},{"id":"cloudy","home":{"vfsId":"V2"}}]`)
+	var r struct {
+		Losses string `json:"losses_sha256"`
+	}
+	code, out := runVerbOf(t, append([]string{"import", lossy, "--dry-run", "--json"}, flags...)...)
+	if code != 0 || json.Unmarshal([]byte(out), &r) != nil || len(r.Losses) != 64 {
+		t.Fatalf("%d %s", code, out)
+	}
+	code, out = runVerbOf(t, append([]string{"import", lossier, "--yes", "--accept-losses", r.Losses}, flags...)...)
+	if code != verbs.ExitRefused || !strings.Contains(out, "not those that were agreed to") || objectsOf(t, flags, dir, "before.zip") != 0 {
+		t.Errorf("%d %s", code, out)
+	}
+	if code, out = runVerbOf(t, append([]string{"import", lossy, "--yes", "--accept-losses", r.Losses}, flags...)...); code != 0 {
+		t.Errorf("%d %s", code, out)
+	}
+}
+
 // TestAnImportHasNoVFSInTheServersOwnFolders: its user would read the keys of the machine.
 func TestAnImportHasNoVFSInTheServersOwnFolders(t *testing.T) {
 	flags, dir := importHome(t)

@@ -10,6 +10,7 @@ import (
 	"ss-setup/migrate"
 	"ss-setup/migrate/archive"
 	"ss-setup/migrate/importer"
+	"ss-setup/migrate/local"
 	"ss-setup/migrate/report"
 	"ss-setup/runtime/audit"
 	"ss-setup/runtime/backup"
@@ -144,10 +145,10 @@ func (r restorer) openOther(ctx context.Context, f web.Incoming) (source importe
 	if source, err = migrate.OpenFrom(ctx, f.Path, from); err != nil {
 		return nil, nil, o, refused(err)
 	}
-	o, err = importOptions(r.at.config, nil)
-	if err == nil {
-		o.Own, err = foldersOfUsers(r.at.state, filepath.Dir(r.at.config), r.instance.Home.Dir, r.instance.Home.Data)
-	}
+	home := r.instance.Home
+	o, err = local.Options(local.Machine{
+		State: r.at.state, Config: r.at.config, Generations: filepath.Dir(home.Dir), Own: []string{home.Dir, home.Data}, Account: local.Owner(home.Data),
+	})
 	if err == nil {
 		o.TakeSuperAdmins, o.Passwords, o.SourceNode = f.TakeSuperAdmins, f.Passwords, f.Node
 		present, err = r.present(ctx)

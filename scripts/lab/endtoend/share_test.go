@@ -60,8 +60,8 @@ const objectCuts = 4
 // upgradeCuts is how often it loses its power.
 const (
 	upgradeShare = 19
-	upgradeCuts  = 2
+	upgradeCuts  = 3
 )
 
 // moveShare: at every how-manieth point a move-out is killed.
-const moveShare = 16
+const moveShare = 5

@@ -9,12 +9,13 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -144,7 +145,8 @@ func (b *box) oldServes(within time.Duration) {
 	b.t.Fatalf("version 6 does not serve within %s: %v\n%s", within, err, b.Logs())
 }
 
-// eitherServes waits until version 6 or 7 serves, and tells which.
+// eitherServes waits until version 6 or 7 serves, and tells which: its web interface
+// answers, and anna logs in.
 func (b *box) eitherServes(within time.Duration) string {
 	b.t.Helper()
 	var old, now error
@@ -154,7 +156,9 @@ func (b *box) eitherServes(within time.Duration) string {
 		}
 		var h lab.Health
 		if h, now = b.health(); now == nil && h.Ready && h.Open {
-			return h.Version
+			if _, now = b.sftp(oldPort, ssh.Password(oldUserPassword), writeLetter); now == nil {
+				return h.Version
+			}
 		}
 	}
 	b.t.Fatalf("neither version 6 (%v) nor 7 (%v) serves within %s\n%s", old, now, within, b.Logs())
@@ -241,9 +245,22 @@ func TestVersion6IsUpgradedInPlaceAndGoneBackTo(t *testing.T) {
 	b.Stop()
 	b.Start()
 	b.serves(recoveryTime, "7.0.0")
+	// What that undoes is told first, and kept.
+	a := b.api()
+	site := regexp.MustCompile(`"name":\s*"([^"]+)"`).FindStringSubmatch(a.do("GET", "/sites", ""))
+	if site == nil {
+		t.Fatal("there is no site")
+	}
+	a.do("PATCH", "/sites/"+site[1]+"/users/anna", `{"disabled":true}`)
 	r = b.must("7.0.0", "rollback", "--yes", "--health-timeout", healthTimeout.String())
 	if !strings.Contains(r.stdout, "ersion 6 serves again") {
 		t.Errorf("%s", r)
+	}
+	kept := b.MustExec("cat", "/var/log/ss-setup/undone-1.txt")
+	for _, want := range []string{`user "anna"`, "disabled true"} {
+		if !strings.Contains(r.stdout+r.stderr, want) || !strings.Contains(kept, want) {
+			t.Errorf("no %q in %s\nnor in what is kept: %s", want, r, kept)
+		}
 	}
 	b.oldServes(recoveryTime)
 	if err := b.oldLogin(ssh.PublicKeys(b.key)); err != nil {
@@ -258,7 +275,10 @@ func TestVersion6IsUpgradedInPlaceAndGoneBackTo(t *testing.T) {
 	b.oldServes(recoveryTime)
 
 	// And forward again, as often as somebody likes; an uninstall leaves 6 as it is.
-	b.must("7.0.0", upgradeArgs()...)
+	if r := b.want(2, "7.0.0", upgradeArgs()...); !strings.Contains(r.stderr, "set the data of generation 1 aside?") {
+		t.Errorf("what version 7 had is set aside unasked: %s", r)
+	}
+	b.must("7.0.0", upgradeArgs("--yes")...)
 	b.serves(recoveryTime, "7.0.0")
 	b.annaLogsIn(hostKey)
 	if out := b.must("7.0.0", "uninstall").stdout; !strings.Contains(out, "systemctl enable --now ss6-webrest ss6-worker") {
@@ -267,6 +287,42 @@ func TestVersion6IsUpgradedInPlaceAndGoneBackTo(t *testing.T) {
 	b.oldLeft()
 	b.MustExec("systemctl", "enable", "--now", "ss6-webrest", "ss6-worker")
 	b.oldServes(recoveryTime)
+}
+
+// TestAVersion6OfWorkersBesideAnotherServerIsUpgradedAndGoneBackTo: its worker is the
+// instance of a template that its other service starts, it waits for a transfer at another
+// port each time, and somebody else's SSH server has its port of another address.
+func TestAVersion6OfWorkersBesideAnotherServerIsUpgradedAndGoneBackTo(t *testing.T) {
+	b := oldMachine(t, lab.Options{}, "--template", "--sftp-ip", "127.0.0.1")
+	b.MustExec("systemd-run", "--unit=neighbour", "/old/ss6", "neighbour", fmt.Sprintf("127.0.0.2:%d", oldPort))
+	hostKey := b.oldHostKey()
+	before := b.look()
+	hash := func() string {
+		t.Helper()
+		out := b.must("7.0.0", upgradeArgs("--plan", "--output", "json")...).stdout
+		_, rest, _ := strings.Cut(out, `"hash":"`)
+		is, _, _ := strings.Cut(rest, `"`)
+		return is
+	}
+	first := hash()
+	b.MustExec("systemctl", "restart", "ss6-worker@default")
+	b.oldServes(recoveryTime)
+	if again := hash(); first == "" || again != first {
+		t.Errorf("the hash of the plan was %q and is %q", first, again)
+	}
+
+	b.must("7.0.0", upgradeArgs()...)
+	b.serves(recoveryTime, "7.0.0")
+	b.annaLogsIn(hostKey)
+	if out, _, _ := b.Exec(context.Background(), "systemctl", "is-active", "ss6-webrest", "ss6-worker@default"); strings.Contains(out, "\nactive") || strings.HasPrefix(out, "active") {
+		t.Errorf("version 6 is %s", out)
+	}
+	b.must("7.0.0", "rollback", "--yes", "--health-timeout", healthTimeout.String())
+	b.oldServes(recoveryTime)
+	b.settled(recoveryTime)
+	if d := oldDifference(snapshot.Diff(before, b.look())); len(d) > 0 {
+		t.Errorf("after the rollback:\n%s", strings.Join(d, "\n"))
+	}
 }
 
 // oldDifference leaves out what a rollback keeps: data, configuration and users' files.
@@ -285,7 +341,7 @@ func oldDifference(d []string) []string {
 }
 
 func TestAnUpgradeThatCannotBeIsRefusedBeforeAnythingStops(t *testing.T) {
-	b := oldMachine(t, lab.Options{}, "--lossy")
+	b := oldMachine(t, lab.Options{}, "--lossy", "--wide")
 	before := b.look()
 	refused := func(what string, code int, args []string, words ...string) {
 		t.Helper()
@@ -300,7 +356,7 @@ func TestAnUpgradeThatCannotBeIsRefusedBeforeAnythingStops(t *testing.T) {
 		}
 		b.same(before, what)
 	}
-	refused("losses", 7, upgradeArgs(), "lost or not as before", "secretive", "accept_drops: true")
+	refused("losses", 7, upgradeArgs(), "lost or not as before", "secretive", "everywhere", "accept_drops: true")
 	b.MustExec("sh", "-c", "sed 's/an old secret/a wrong one/' /root/answers.yaml > /root/wrong.yaml; chmod 600 /root/wrong.yaml")
 	before = b.look()
 	refused("a wrong password", 7, []string{"install", "-S", "--answers", "/root/wrong.yaml"}, "refuses the log-in", "--import FILE", "systemctl disable --now ss6-webrest ss6-worker", "-F")
@@ -318,6 +374,47 @@ func TestAnUpgradeThatCannotBeIsRefusedBeforeAnythingStops(t *testing.T) {
 	b.oldLeft()
 	if _, err := b.sftp(oldPort, ssh.Password(oldUserPassword), writeLetter); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestFilesThatVersion7MayNotUseAreToldBeforeAnythingStops: version 6 ran as root, and its
+// users' files are root's.
+func TestFilesThatVersion7MayNotUseAreToldBeforeAnythingStops(t *testing.T) {
+	b := oldMachine(t, lab.Options{}, "--closed")
+	hostKey := b.oldHostKey()
+	r := b.want(7, "7.0.0", upgradeArgs()...)
+	const cure = "setfacl -R -m u:ss-server:rwX,d:u:ss-server:rwX /srv/old-files"
+	if !strings.Contains(r.stderr, "may not read and write in its folder") {
+		t.Errorf("%s", r)
+	}
+	b.mustUnattended("cat /var/log/ss-setup/import-*.txt", cure)
+	if err := b.askOld(); err != nil {
+		t.Error(err)
+	}
+	b.must("7.0.0", upgradeArgs("--accept-drops")...)
+	b.serves(recoveryTime, "7.0.0")
+	b.MustExec("chmod", "777", "/srv/old-files") // the machine has no setfacl
+	b.annaLogsIn(hostKey)
+}
+
+// TestWhoIsLockedOutOfVersion6DuringItsUpgradeStaysOut: what was changed since the export
+// comes along.
+func TestWhoIsLockedOutOfVersion6DuringItsUpgradeStaysOut(t *testing.T) {
+	b := oldMachine(t, lab.Options{}, "--leaving", "bert")
+	hostKey := b.oldHostKey()
+	b.must("7.0.0", upgradeArgs()...)
+	b.serves(recoveryTime, "7.0.0")
+	b.annaLogsIn(hostKey)
+	conn, err := b.Dial(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", oldPort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _, _, err = ssh.NewClientConn(conn, "new", &ssh.ClientConfig{
+		User: "bert", Auth: []ssh.AuthMethod{ssh.Password(oldUserPassword)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
+	})
+	if err == nil {
+		t.Error("bert, who was disabled in version 6, logs in")
 	}
 }
 
@@ -427,7 +524,7 @@ func TestAKilledWayBackToVersion6LeavesVersion6Or7Serving(t *testing.T) {
 	cases := 0
 	for point := 1; point <= total; point += upgradeShare {
 		if b.eitherServes(recoveryTime) == oldVersion {
-			b.must("7.0.0", upgradeArgs()...)
+			b.must("7.0.0", upgradeArgs("--yes")...)
 			b.serves(recoveryTime, "7.0.0")
 		}
 		if code := b.killed(backToOld, point); code == 0 {
@@ -452,37 +549,74 @@ func TestAKilledWayBackToVersion6LeavesVersion6Or7Serving(t *testing.T) {
 	count(t, "rollbacks to version 6 killed", cases)
 }
 
-// TestAPowerCutDuringAnUpgradeLeavesVersion6Or7 cuts upgrades.
+// TestAPowerCutDuringAnUpgradeLeavesVersion6Or7 cuts upgrades and ways back, while they write
+// and at points of the plan. Every second machine has a disk of its own for the programs.
 func TestAPowerCutDuringAnUpgradeLeavesVersion6Or7(t *testing.T) {
-	probe := fromOld(t)
-	total, _ := probe.points(upgrade)
-	probe.Remove()
+	rng := mathrand.New(mathrand.NewPCG(20261122, 1))
 	for cut := range upgradeCuts {
-		n, err := rand.Int(rand.Reader, big.NewInt(int64(total)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		point := 1 + int(n.Int64())
-		t.Run(fmt.Sprintf("%d", cut), func(t *testing.T) {
-			b := fromOld(t)
-			b.Sync()
-			before := b.look()
-			b.killed(upgrade, point)
-			b.Kill9(lab.SystemFirst, 0)
-			b.Start()
-			b.eitherServes(recoveryTime + 10*time.Second)
-			b.settled(recoveryTime)
-			served := b.eitherServes(recoveryTime)
-			t.Logf("cut at point %d of %d: %s serves", point, total, served)
-			if served == oldVersion {
-				b.same(before, fmt.Sprintf("power cut at point %d", point))
-				return
+		c := upgradeCut{back: cut%3 == 2, atPoint: cut%2 == 1, part: rng.Float64(), order: lab.SystemFirst}
+		o := lab.Options{}
+		if cut%4 >= 2 {
+			o.OptDisk = "320M"
+			c.gap = time.Duration(rng.IntN(5)) * time.Millisecond
+			if rng.IntN(2) == 0 {
+				c.order = lab.OptFirst
 			}
-			b.oldLeft()
-			b.must("7.0.0", "verify")
-		})
+		}
+		t.Run(fmt.Sprint(cut), func(t *testing.T) { c.run(t, o) })
 	}
 	if !t.Failed() {
 		count(t, "power cuts of upgrades of version 6", upgradeCuts)
+	}
+}
+
+// upgradeCut is one power cut.
+type upgradeCut struct {
+	// back: of the way back to version 6, not of the upgrade.
+	back bool
+	// atPoint: the run is killed at a point before, and its guard is at work; else it is
+	// writing itself.
+	atPoint bool
+	// part of the run after which it happens.
+	part  float64
+	order lab.Order
+	gap   time.Duration
+}
+
+func (c upgradeCut) run(t *testing.T, o lab.Options) {
+	b := oldMachine(t, o)
+	v := upgrade
+	if c.back {
+		b.must("7.0.0", upgradeArgs()...)
+		b.serves(recoveryTime, "7.0.0")
+		v = backToOld
+	}
+	b.Sync()
+	before := b.look()
+	var how string
+	if c.atPoint {
+		const points = 150 // about as many as an upgrade has
+		point := 1 + int(c.part*points)
+		how = fmt.Sprintf("at point %d", point)
+		b.killed(v, point)
+	} else {
+		const length = 4 * time.Second // about as long as an upgrade takes
+		after := time.Duration(c.part * float64(length))
+		how = fmt.Sprintf("after %s", after.Round(time.Millisecond))
+		b.Spawn(append([]string{program(v.release)}, v.args...)...)
+		time.Sleep(after)
+	}
+	b.Kill9(c.order, c.gap)
+	b.Start()
+	b.eitherServes(recoveryTime + 10*time.Second)
+	b.settled(recoveryTime)
+	served := b.eitherServes(recoveryTime)
+	t.Logf("%s cut %s: %s serves", v.name, how, served)
+	switch {
+	case served != oldVersion:
+		b.oldLeft()
+		b.must("7.0.0", "verify")
+	case !c.back:
+		b.same(before, v.name+" cut "+how)
 	}
 }

@@ -50,19 +50,27 @@ func newImage(dir string) error {
 	return nil
 }
 
-// addOld puts a version 6 on the machine, whose one service runs.
+// addOld puts a version 6 on the machine, whose services run.
 func addOld(dir string) error {
 	for path, content := range map[string]string{
 		"opt/Syncplify/ServerV6/bin/ss6-webrest": "#!/bin/sh\n",
+		"opt/Syncplify/ServerV6/bin/ss6-worker":  "#!/bin/sh\n",
 		"etc/systemd/system/ss6-webrest.service": "# version 6\n",
-		"run/recorded-services.json":             `{"running":{"ss6-webrest":{"generation":"","release":"","definition":""}},"detached":{}}` + "\n",
+		"etc/systemd/system/ss6-worker.service":  "# version 6\n",
+		"run/recorded-services.json": `{"running":{"ss6-webrest":{"generation":"","release":"","definition":""},` +
+			`"ss6-worker":{"generation":"","release":"","definition":""}},"detached":{}}` + "\n",
 	} {
 		path = filepath.Join(dir, path)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o755)); err != nil {
 			return err
 		}
 	}
-	return os.Symlink("/etc/systemd/system/ss6-webrest.service", filepath.Join(dir, "etc/systemd/system/multi-user.target.wants/ss6-webrest.service"))
+	for _, unit := range []string{"ss6-webrest.service", "ss6-worker.service"} {
+		if err := os.Symlink("/etc/systemd/system/"+unit, filepath.Join(dir, "etc/systemd/system/multi-user.target.wants", unit)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // newBackup makes a backup of a small version 6.

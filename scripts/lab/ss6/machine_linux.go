@@ -24,18 +24,35 @@ After=network.target
 [Service]
 ExecStart=%[2]s %[1]s
 Restart=on-failure
+%[3]s`
 
+const enabling = `
 [Install]
 WantedBy=multi-user.target
 `
 
-// register makes the services, enables them and starts them.
-func register(start bool) error {
+// instance is the worker of the only site, where it is one of a template.
+const instance = "ss6-worker@default.service"
+
+// startWorker does not wait: systemd may be starting both.
+func startWorker() error {
+	if out, err := exec.Command("systemctl", "start", "--no-block", instance).CombinedOutput(); err != nil {
+		return fmt.Errorf("start the worker: %w: %s", err, out)
+	}
+	return nil
+}
+
+// register makes the services, enables them and starts them. A template is not enabled.
+func register(start, template bool) error {
 	var units []string
 	for _, name := range []string{webrest, worker} {
-		file := "ss6-" + name + ".service"
-		units = append(units, file)
-		if err := os.WriteFile("/etc/systemd/system/"+file, fmt.Appendf(nil, unit, name, programPath(name)), 0o644); err != nil {
+		file, enabled := "ss6-"+name+".service", enabling
+		if template && name == worker {
+			file, enabled = "ss6-"+name+"@.service", ""
+		} else {
+			units = append(units, file)
+		}
+		if err := os.WriteFile("/etc/systemd/system/"+file, fmt.Appendf(nil, unit, name, programPath(name), enabled), 0o644); err != nil {
 			return err
 		}
 	}

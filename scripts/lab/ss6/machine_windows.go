@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,8 +18,14 @@ var (
 
 func programPath(name string) string { return filepath.Join(home, "bin", "ss6-"+name+".exe") }
 
+// startWorker is for systemd's templates.
+func startWorker() error { return errors.ErrUnsupported }
+
 // register makes the services, which start with the machine, and starts them.
-func register(start bool) error {
+func register(start, template bool) error {
+	if template {
+		return errors.ErrUnsupported
+	}
 	m, err := mgr.Connect()
 	if err != nil {
 		return err

@@ -3,12 +3,18 @@
 // users, and a data folder that is nobody else's to read. It is ours from end to end and is
 // for tests alone.
 //
-//	ss6 install [--sftp-port N] [--user-key FILE] [--lossy] [--mute]    lay out and start
-//	ss6 webrest|worker [--service]                                      what the services run
+//	ss6 install [--sftp-port N] [--sftp-ip IP] [--user-key FILE] [--lossy] [--wide] [--leaving USER]
+//	            [--closed] [--mute] [--template]
+//	                                 lay out and start
+//	ss6 webrest|worker [--service]   what the services run
+//	ss6 neighbour ADDRESS            an SSH server of somebody else
 //
 // Its SuperAdmin is sa with the password "an old secret", its user anna with "battery
-// staple" and the key of --user-key. --lossy adds a user whose files are encrypted, --mute
-// has it refuse its backup.
+// staple" and the key of --user-key. --lossy adds a user whose files are encrypted, --wide
+// one with the whole machine, --leaving one who is disabled once a backup was given. --closed
+// lets nobody but root write users' files, --mute has it refuse its backup, --template starts
+// its worker by webrest, as an instance of a template that nobody has enabled. The worker
+// always waits for a transfer as well, at another port each time it starts.
 package main
 
 import (
@@ -58,7 +64,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return errors.New("install, webrest or worker?")
+		return errors.New("install, webrest, worker or neighbour?")
 	}
 	switch verb := args[0]; verb {
 	case "install":
@@ -67,14 +73,20 @@ func run(args []string) error {
 		return serve(verb, args[1:], serveWeb)
 	case worker:
 		return serve(verb, args[1:], serveUsers)
+	case "neighbour":
+		return neighbour(args[1:])
 	}
 	return fmt.Errorf("there is no %s", args[0])
 }
 
 // config is what the data folder holds besides what is in a backup.
 type config struct {
-	SFTPPort int  `json:"sftp_port"`
-	Mute     bool `json:"mute"`
+	SFTPPort int    `json:"sftp_port"`
+	SFTPIP   string `json:"sftp_ip"`
+	Mute     bool   `json:"mute"`
+	Template bool   `json:"template"`
+	// Leaving is a user who is disabled once a backup was given.
+	Leaving string `json:"leaving,omitempty"`
 }
 
 func data(name string) string { return filepath.Join(home, "data", name) }
@@ -82,8 +94,13 @@ func data(name string) string { return filepath.Join(home, "data", name) }
 func install(args []string) error {
 	set := flag.NewFlagSet("install", flag.ContinueOnError)
 	port := set.Int("sftp-port", 22, "where users log in")
+	ip := set.String("sftp-ip", "", "the one address at which users log in")
+	template := set.Bool("template", false, "have webrest start the worker")
 	keyFile := set.String("user-key", "", "the public key of anna")
 	lossy := set.Bool("lossy", false, "have a user that cannot come along")
+	wide := set.Bool("wide", false, "have a user whose files are the whole machine")
+	leaving := set.String("leaving", "", "have a `USER` who is disabled once a backup was given")
+	closed := set.Bool("closed", false, "let its own account alone use the files of users")
 	mute := set.Bool("mute", false, "refuse to give a backup")
 	idle := set.Bool("no-start", false, "only lay out")
 	if err := set.Parse(args); err != nil {
@@ -97,10 +114,15 @@ func install(args []string) error {
 		}
 		userKey = strings.TrimSpace(string(text))
 	}
-	if err := layOut(*port, userKey, *lossy); err != nil {
+	if err := layOut(*ip, *port, userKey, *leaving, *lossy, *wide); err != nil {
 		return err
 	}
-	if err := writeJSON(data("config.json"), config{SFTPPort: *port, Mute: *mute}); err != nil {
+	if *closed {
+		if err := os.Chmod(userFiles, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := writeJSON(data("config.json"), config{SFTPPort: *port, SFTPIP: *ip, Mute: *mute, Template: *template, Leaving: *leaving}); err != nil {
 		return err
 	}
 	self, err := os.Executable()
@@ -117,11 +139,11 @@ func install(args []string) error {
 			return err
 		}
 	}
-	return register(!*idle)
+	return register(!*idle, *template)
 }
 
 // layOut writes the configuration: what a backup holds is in the folder backup.
-func layOut(port int, userKey string, lossy bool) error {
+func layOut(ip string, port int, userKey, leaving string, lossy, wide bool) error {
 	hostKey, err := newHostKey()
 	if err != nil {
 		return err
@@ -152,12 +174,19 @@ func layOut(port int, userKey string, lossy bool) error {
 		users = append(users, user("secretive", "V2"))
 		vfs = append(vfs, object{"id": "V2", "name": "Sealed", "type": "Disk", "target": userFiles + "-sealed", "encrypt": true, "passPhrase": object{"status": "Plain", "payload": "x"}})
 	}
+	if leaving != "" {
+		users = append(users, user(leaving, "V1"))
+	}
+	if wide {
+		users = append(users, user("everywhere", "V3"))
+		vfs = append(vfs, object{"id": "V3", "name": "Machine", "type": "Disk", "target": filepath.VolumeName(userFiles) + string(filepath.Separator)})
+	}
 	for name, content := range map[string]any{
 		"version.json":    object{"version": "6.2.60"},
 		"superadmin.json": []object{{"id": "sa", "email": "sa@example.com", "password": object{"version": "V6", "salt": "", "payload": sa}}},
 		"nodes.json":      []object{{"id": "old-node", "description": "the machine"}},
 		"vsites.json": []object{{"id": "default", "name": "Main", "autoStart": true, "nodeBindings": []object{
-			{"nodeId": "old-node", "bindings": []object{{"service": "SSH", "ipVersion": "Any", "ip": "", "port": port}}},
+			{"nodeId": "old-node", "bindings": []object{{"service": "SSH", "ipVersion": "Any", "ip": ip, "port": port}}},
 		}}},
 		"sites/default/sshhostkeys.json": []object{{"id": "h1", "name": "ed25519", "type": "ED25519", "key": string(hostKey)}},
 		"sites/default/vfs.json":         vfs,
@@ -251,6 +280,11 @@ func serveWeb() (stop func(), failed <-chan error, err error) {
 		return nil, nil, err
 	}
 	server := &http.Server{Handler: rest(c), ReadHeaderTimeout: 10 * time.Second}
+	if c.Template {
+		if err := startWorker(); err != nil {
+			return nil, nil, err
+		}
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	return func() { _ = server.Close() }, ended, nil
@@ -293,9 +327,28 @@ func rest(c config) http.Handler {
 		default:
 			w.Header().Set("Content-Type", "application/zip")
 			_ = writeBackup(w)
+			_ = leave(c.Leaving)
 		}
 	})
 	return mux
+}
+
+// leave disables a user.
+func leave(name string) error {
+	if name == "" {
+		return nil
+	}
+	file := data(filepath.Join("backup", usersFile))
+	var users []map[string]any
+	if err := readJSON(file, &users); err != nil {
+		return err
+	}
+	for _, u := range users {
+		if u["id"] == name {
+			u["status"] = "Disabled"
+		}
+	}
+	return writeJSON(file, users)
 }
 
 func writeBackup(w http.ResponseWriter) error {
@@ -319,7 +372,11 @@ func serveUsers() (stop func(), failed <-chan error, err error) {
 	}
 	server := &ssh.ServerConfig{PasswordCallback: byPassword, PublicKeyCallback: byKey, ServerVersion: "SSH-2.0-Old_Server-6.2.60"}
 	server.AddHostKey(key)
-	l, err := net.Listen("tcp", fmt.Sprintf(":%d", c.SFTPPort))
+	l, err := net.Listen("tcp", net.JoinHostPort(c.SFTPIP, fmt.Sprint(c.SFTPPort)))
+	if err != nil {
+		return nil, nil, err
+	}
+	transfer, err := net.Listen("tcp", ":0")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -334,7 +391,26 @@ func serveUsers() (stop func(), failed <-chan error, err error) {
 			go letIn(conn, server)
 		}
 	}()
-	return func() { _ = l.Close() }, ended, nil
+	return func() { _, _ = l.Close(), transfer.Close() }, ended, nil
+}
+
+// neighbour is an SSH server that has nothing to do with version 6.
+func neighbour(args []string) error {
+	if len(args) != 1 {
+		return errors.New("neighbour of which address?")
+	}
+	l, err := net.Listen("tcp", args[0])
+	if err != nil {
+		return err
+	}
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		fmt.Fprint(conn, "SSH-2.0-Neighbour\r\n")
+		conn.Close()
+	}
 }
 
 const usersFile = "sites/default/users.json"

@@ -202,7 +202,7 @@ func TestEveryKilledUpgradeOfVersion6IsFinishedOrUndone(t *testing.T) {
 		at := 1 + (2*i+1)*points/(2*oldKills)
 		t.Run(fmt.Sprintf("killed at %d of %d", at, points), func(t *testing.T) {
 			b.t = t
-			r := b.setupWith([]string{oldSuperAdmin, fmt.Sprintf("SS_SETUP_FAULT=kill:point:%d", at)}, setupOf("7.0.0"), "install")
+			r := b.setupWith([]string{oldSuperAdmin, fmt.Sprintf("SS_SETUP_FAULT=kill:point:%d", at)}, setupOf("7.0.0"), "install", "--yes")
 			if r.code != killed {
 				t.Fatalf("it was not killed: %s", r)
 			}

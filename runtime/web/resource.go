@@ -452,9 +452,12 @@ func (v *visit) refuseForm(err error, f *form, show func(status int) error) erro
 	if !asProblem(err, &p) {
 		return err
 	}
-	if p.Sort() == problemExists {
+	switch p.Sort() {
+	case problemExists:
 		f.wrong["name"] = append(f.wrong["name"], sentence(p.Detail))
-	} else {
+	case problemProof: // the time for it ran out just now
+		f.General = append(f.General, unprovedForm)
+	default:
 		f.refuse(p)
 	}
 	f.forget()

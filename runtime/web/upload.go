@@ -48,13 +48,6 @@ func (w *patientWriter) Write(p []byte) (int, error) {
 // done lets the connection be used for more.
 func (w *patientWriter) done() { _ = w.deadline(time.Time{}) }
 
-// unhurried is the context of what takes longer than a request may: it goes on to its end
-// when the browser is gone. The deadline of the form's body, which was read, would end it, too.
-func (v *visit) unhurried() context.Context {
-	_ = http.NewResponseController(v.w).SetReadDeadline(time.Time{}) // a test's recorder knows none
-	return context.WithoutCancel(v.r.Context())
-}
-
 // readParts reads a form that ends with a file, up to that file: what stands before it tells
 // whether anybody wants it.
 func (p *Pages) readParts(w http.ResponseWriter, r *http.Request, most int64) error {

@@ -88,4 +88,4 @@ func (v *visit) proveFor(res resource) (ok bool, err error) {
 	return v.prove()
 }
 
-const unprovedForm = "Nothing was saved yet: show at the end of the form that it is you."
+const unprovedForm = "Show at the end of the form that it is you: your own password is asked for there."

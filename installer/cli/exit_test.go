@@ -21,7 +21,9 @@ func TestDocumentListsTheExitCodes(t *testing.T) {
 	for _, x := range exits {
 		fmt.Fprintf(&doc, "| %s | %d | %d |\n", x.meaning, x.linux, x.windows)
 	}
-	doc.WriteString("\nNo repository that answers ends with 7, too: the message names what was tried. A package\n" +
+	doc.WriteString("\nAn upgrade of version 6 that would lose other things than those that were agreed to, or that cannot\n" +
+		"ask version 6 again right before its stop, is put back and ends with 7, too.\n" +
+		"\nNo repository that answers ends with 7, too: the message names what was tried. A package\n" +
 		"that is not trusted ends with 9; the message names the check in brackets, and what to do.\n" +
 		"\n`ss-setup status` ends with 12 when nothing is installed, `ss-setup verify` with 7 when\n" +
 		"something differs from what was installed or a service failed. A service that somebody\n" +

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -23,6 +25,7 @@ import (
 	"ss-setup/installer/bundle"
 	"ss-setup/installer/machine"
 	"ss-setup/packaging/release"
+	"ss-setup/runtime/backup"
 )
 
 // The releases and generations of the machine under test: generation 1 of
@@ -386,11 +389,33 @@ func (p *fakePrograms) Run(_ context.Context, c Command) error {
 	if (c.Args[0] == "snapshot" || c.Args[0] == "import") && p.makes != "" {
 		return os.WriteFile(p.fs.Real(p.makes), []byte("a snapshot"), 0o600)
 	}
+	if p.err == nil && c.Args[0] == "backup" {
+		return emptyBackup(c.Args[1])
+	}
 	if p.err != nil || c.Args[0] != "migrate" {
 		return p.err
 	}
 	dir := c.Args[slices.Index(c.Args, "--data")+1]
 	return os.WriteFile(filepath.Join(dir, "schema"), []byte("new"), 0o600)
+}
+
+// emptyBackup writes what a server without objects backs up.
+func emptyBackup(file string) error {
+	return backup.WriteFile(file, func(w io.Writer) error {
+		_, err := backup.Write(context.Background(), w, backup.Header{Version: "7.0.0", Schema: 1, Node: "files-1"}, noObjects{}, backup.WriteOptions{})
+		return err
+	})
+}
+
+// noObjects is a backup.Source.
+type noObjects struct{}
+
+func (noObjects) Objects(context.Context) iter.Seq2[backup.Object, error] {
+	return func(func(backup.Object, error) bool) {}
+}
+
+func (noObjects) Files(context.Context) iter.Seq2[backup.File, error] {
+	return func(func(backup.File, error) bool) {}
 }
 
 // fakeProber answers for every service that runs, as the generation in force.

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"ss-setup/installer/machine"
+	"ss-setup/installer/move"
 	"ss-setup/installer/receipt"
 	"ss-setup/installer/txn"
 )
@@ -62,6 +64,24 @@ func withSetup(k *kit) {
 func newSetup() *InstallSetup {
 	return NewInstallSetup("/usr/bin/ss-setup", digest([]byte("the program")))
 }
+
+func withMove(k *kit) {
+	dir := k.t.TempDir()
+	must(k.t, os.MkdirAll(filepath.Dir(moved.In(dir)), 0o700))
+	must(k.t, os.WriteFile(moved.In(dir), []byte("of the old machine\n"), 0o600))
+	k.Moving = dir
+}
+
+var moved = move.File{Name: "server.toml"}
+
+func newPlaceFile() *PlaceFile {
+	return NewPlaceFile("/etc/ss-server/server.toml", moved.Name, digest([]byte("of the old machine\n")), "ss-server", 0o640)
+}
+
+// withState has the state as it is always written.
+func withState(k *kit) { must(k.t, (&NoteMove{Back: true}).Do(k.t.Context(), k.Machine)) }
+
+func withMoved(k *kit) { must(k.t, (&NoteMove{Folder: "/srv/move"}).Do(k.t.Context(), k.Machine)) }
 
 // undoable are all the steps that stand before or at the commit.
 var undoable = map[string]stepCase{
@@ -129,6 +149,17 @@ var undoable = map[string]stepCase{
 		step:  NewWriteFile("/etc/ss-server/server.toml", "new\n", "root", 0o644),
 		setup: func(k *kit) { k.fileMode("/etc/ss-server/server.toml", "mine\n", 0o600) },
 	},
+	"a configuration file that moves here": {
+		step:  newPlaceFile(),
+		setup: withMove,
+	},
+	"a configuration file that moves here and is there": {
+		step:  newPlaceFile(),
+		setup: func(k *kit) { withMove(k); k.fileMode("/etc/ss-server/server.toml", "mine\n", 0o600) },
+	},
+	"what moves":           {step: &PackMove{Folder: "/srv/move", Release: oldRelease, Generation: 1, Version: "7.0.0"}},
+	"the note of a move":   {step: &NoteMove{Folder: "/srv/move", Services: []machine.Startup{{Service: "ss-server"}}}, setup: withState},
+	"the end of that note": {step: &NoteMove{Back: true}, setup: withMoved},
 	"a configuration file that is a dangling link": {
 		step:  NewWriteFile("/etc/ss-server/server.toml", "new\n", "root", 0o644),
 		setup: func(k *kit) { k.link("/etc/ss-server/server.toml", "/elsewhere") },

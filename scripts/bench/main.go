@@ -94,6 +94,11 @@ func run(o options) error {
 	if err := errors.Join(os.Setenv("LAB_MACHINES", o.machines), removeOrphans(o.machines)); err != nil {
 		return err
 	}
+	if inOwnNetwork() {
+		if err := openNetwork(); err != nil {
+			return fmt.Errorf("set up a network for measuring: %w", err)
+		}
+	}
 	var rows []row
 	var failed error
 	for _, m := range measurements {
@@ -105,6 +110,9 @@ func run(o options) error {
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s could not be measured: %w", m.name, err))
 		}
+	}
+	if inOwnNetwork() {
+		return errors.Join(failed, handOver(rows))
 	}
 	printTable(os.Stdout, rows)
 	return errors.Join(failed, writeRows(o.out, rows))

@@ -135,6 +135,9 @@ func (s sftpServer) client(b *bench, batch string) time.Duration {
 // storage with our plain one.
 func sftpRows(b *bench) []row {
 	dir := sftpBench(b)
+	if !inOwnNetwork() {
+		return b.inNetwork("sftp")
+	}
 	big, small, back := filepath.Join(dir, "big"), filepath.Join(dir, "small"), filepath.Join(dir, "back")
 	b.must(randomFile(big, sftpSize))
 	b.must(randomFile(small, 1<<10))

@@ -61,15 +61,34 @@ func (b *Buffers) forData(n int) (buffer []byte, done func()) {
 	if n > plainData {
 		select {
 		case <-b.largeLeft:
-			large := b.large.Get().(*[maxData + dataHead]byte)
-			return large[:dataHead+n], func() {
-				b.large.Put(large)
-				b.largeLeft <- struct{}{}
-			}
+			return b.takeLarge(n)
 		default:
 			n = plainData
 		}
 	}
 	plain := b.plain.Get().(*[plainData + dataHead]byte)
 	return plain[:dataHead+n], func() { b.plain.Put(plain) }
+}
+
+// spare is a buffer for n bytes of data that a session could do without: there is none
+// while others may need what is left. What is small is not worth it.
+func (b *Buffers) spare(n int) (buffer []byte, done func(), ok bool) {
+	if n <= plainData || len(b.largeLeft) <= cap(b.largeLeft)/2 {
+		return nil, nil, false
+	}
+	select {
+	case <-b.largeLeft:
+		buffer, done = b.takeLarge(n)
+		return buffer, done, true
+	default:
+		return nil, nil, false
+	}
+}
+
+func (b *Buffers) takeLarge(n int) (buffer []byte, done func()) {
+	large := b.large.Get().(*[maxData + dataHead]byte)
+	return large[:dataHead+n], func() {
+		b.large.Put(large)
+		b.largeLeft <- struct{}{}
+	}
 }

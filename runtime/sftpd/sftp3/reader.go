@@ -49,6 +49,9 @@ func (r *reader) next(n int) ([]byte, error) {
 	return r.buf[r.r-n : r.r], nil
 }
 
+// waiting is what was read and not yet taken. It is valid until the next read.
+func (r *reader) waiting() []byte { return r.buf[r.r:r.w] }
+
 func (r *reader) take(n int) { r.r += n }
 
 // fill reads once, behind what is there.

@@ -1,6 +1,7 @@
 package sftp3
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -111,22 +112,14 @@ func (s *Session) read(id uint32, f *fields) error {
 	if offset > math.MaxInt64 {
 		return io.EOF
 	}
-	buffer, done := s.options.Buffers.forData(int(min(length, maxData)))
-	defer done()
-	n, err := h.file.ReadAt(buffer[dataHead:], int64(offset))
-	if n == 0 && length > 0 {
-		if err == nil {
-			err = io.EOF
-		}
-		return s.failed("read", h.name, err)
+	got := s.fetch(piece{h, int64(offset), length})
+	defer got.release()
+	if got.n == 0 && length > 0 {
+		return s.failed("read", h.name, cmp.Or(got.err, io.EOF))
 	}
-	s.moved(h, n, 0)
-	// Not through s.reply: the data are in their place already.
-	binary.BigEndian.PutUint32(buffer, uint32(dataHead-4+n))
-	buffer[4] = typeData
-	binary.BigEndian.PutUint32(buffer[5:], id)
-	binary.BigEndian.PutUint32(buffer[9:], uint32(n))
-	if _, err := s.out.Write(buffer[:dataHead+n]); err != nil {
+	s.moved(h, got.n, 0)
+	s.fetchAhead()
+	if _, err := s.out.Write(got.answer(id)); err != nil {
 		return &gone{err}
 	}
 	return errSent

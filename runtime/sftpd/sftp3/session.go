@@ -62,6 +62,7 @@ type Session struct {
 	out     io.Writer
 	reply   reply
 	ctx     context.Context
+	ahead   *fetched // the data of the request that comes next, or nil
 
 	running atomic.Bool
 
@@ -101,6 +102,7 @@ func (s *Session) Serve(ctx context.Context, stream io.ReadWriter) (err error) {
 	s.in.release()
 	defer s.in.release()
 	defer s.interruptAll()
+	defer s.dropAhead()
 	if err := s.greet(); err != nil {
 		return ended(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,7 +25,9 @@ const (
 	// maxDirty is how many segments of a file wait in memory to be completed: the one
 	// that is written to, and one more for clients whose writes overtake each other.
 	maxDirty = 2
-	// maxRun is how many segments are sealed or opened at a time.
+	// maxRun is how many segments are read or written at a time. They are sealed and
+	// opened one after the other: the cores have other sessions to serve, and in this
+	// one the SSH layer is at work meanwhile.
 	maxRun = 8
 	// maxGap is how far beyond the end a write may start, or a size be set. What lies
 	// between is sealed zeros, which take room and time.
@@ -99,32 +100,6 @@ type node struct {
 	base    int64    // segments that were promised: overwritten through the journal
 }
 
-// parallel calls do for 0 to n-1, on as many processors as there are.
-func parallel(n int, do func(i int) error) error {
-	workers := min(n, runtime.GOMAXPROCS(0))
-	if workers < 2 {
-		for i := range n {
-			if err := do(i); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	errs := make([]error, workers)
-	var wait sync.WaitGroup
-	work := func(w int) {
-		for i := w; i < n && errs[w] == nil; i += workers {
-			errs[w] = do(i)
-		}
-	}
-	for w := 1; w < workers; w++ {
-		wait.Go(func() { work(w) })
-	}
-	work(0)
-	wait.Wait()
-	return errors.Join(errs...)
-}
-
 // segLen is how many bytes of content segment i has on the disk.
 func (n *node) segLen(i int64) int { return int(max(0, min(segmentSize, n.diskPlain-i*segmentSize))) }
 
@@ -171,12 +146,14 @@ func (n *node) readRun(first int64, out [][]byte) error {
 	if err := readFull(n.file, sealed, offset(first)); err != nil {
 		return err
 	}
-	return parallel(len(out), func(i int) error {
+	for i := range out {
 		index := first + int64(i)
 		one := sealed[i*sealedSize : min((i+1)*sealedSize, len(sealed))]
-		_, err := n.open(out[i][:0], one, index, index == n.finalAt)
-		return err
-	})
+		if _, err := n.open(out[i][:0], one, index, index == n.finalAt); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeAt is a write of any place and length.
@@ -340,14 +317,12 @@ func (n *node) store(first int64, plain []byte, final bool) error {
 	raw := sealedBuffers.Get().(*[maxRun * sealedSize]byte)
 	defer sealedBuffers.Put(raw)
 	length := len(plain) + count*overhead
-	err := parallel(count, func(i int) error {
+	for i := range count {
 		one := plain[i*segmentSize : min((i+1)*segmentSize, len(plain))]
 		at := i * sealedSize
-		_, err := n.seal(raw[at:at], one, first+int64(i), final && i == count-1)
-		return err
-	})
-	if err != nil {
-		return err
+		if _, err := n.seal(raw[at:at], one, first+int64(i), final && i == count-1); err != nil {
+			return err
+		}
 	}
 	if err := n.protect(first, raw[:length]); err != nil {
 		return err

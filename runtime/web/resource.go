@@ -52,14 +52,14 @@ type filter struct {
 // filterOf is the filter of a list with what the address picks, put into the query; nil for
 // none.
 func (v *visit) filterOf(res resource, q *rest.ListQuery) (*filter, error) {
-	if res.filter == nil {
+	picked := v.r.URL.Query().Get("of")
+	if res.filter == nil || picked == "" && v.r.Header.Get("X-Part") != "" { // a part has no filter to show
 		return nil, nil
 	}
 	f, err := res.filter(v, v.site())
 	if err != nil || len(f.Options) < 3 { // all, and one that is all as well
 		return nil, err
 	}
-	picked := v.r.URL.Query().Get("of")
 	if picked != "" && slices.ContainsFunc(f.Options, func(o option) bool { return o.Value == picked }) {
 		f.Picked = picked
 		f.narrow(q, picked)

@@ -27,6 +27,12 @@ func TestTheListOf100000UsersFeelsLikeThatOf100(t *testing.T) {
 		}
 		w.write(batch...)
 	}
+	var groups []model.Object
+	for i := range 150 { // what a list can be narrowed by is looked up with each page
+		groups = append(groups, &model.Group{Head: model.Head{Name: fmt.Sprintf("group%03d", i)}, Site: "main"})
+	}
+	w.write(groups...)
+	w.pages.Facts = func() Facts { return Facts{Started: start} }
 	b := w.as("sa")
 	var took []time.Duration
 	for i := range rounds {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -175,13 +176,29 @@ func (v *visit) nav() []link {
 	add(v.who.Super() && v.Restorer != nil, "Restore", "/restore", "restore")
 	add(true, "Audit log", "/audit", "log")
 	add(true, "Help", "/help", "help")
-	at := v.r.URL.Path
-	for i, l := range list {
-		list[i].Here = at == l.Href || l.Href != "/" && strings.HasPrefix(at, l.Href+"/") && !(l.Href == "/sites" && (strings.Contains(at, "/users") || strings.HasSuffix(at, "/sessions"))) ||
-			l.Href == "/users" && strings.HasPrefix(at, "/sites/") && strings.Contains(at, "/users") ||
-			l.Href == "/sessions" && strings.HasPrefix(at, "/sites/") && strings.HasSuffix(at, "/sessions")
+	at := area(v.r.URL.Path)
+	for i := range list {
+		list[i].Here = list[i].Href == at
 	}
 	return list
+}
+
+// area is the address in the navigation that a page belongs to. What a site has lies below
+// the site; users and sessions have a place of their own.
+func area(at string) string {
+	parts := strings.Split(strings.Trim(at, "/"), "/")
+	if parts = slices.DeleteFunc(parts, func(p string) bool { return p == "new" }); len(parts) == 0 {
+		return "/"
+	}
+	if parts[0] == "sites" && len(parts) > 2 {
+		switch parts[2] {
+		case "users", "bulk-users", "import-users":
+			return "/users"
+		case "sessions":
+			return "/sessions"
+		}
+	}
+	return "/" + parts[0]
 }
 
 // mayAnywhere tells whether a kind may be seen in some site.

@@ -48,3 +48,11 @@ func TestTheOverviewWarnsOfACertificateThatEndsSoon(t *testing.T) {
 	w.write(&model.Certificate{Head: model.Head{Name: "next"}, Type: model.CertSelfSigned, NotAfter: start.Add(10 * 24 * time.Hour)}, &model.Certificate{Head: model.Head{Name: "later"}, Type: model.CertSelfSigned, NotAfter: start.Add(100 * 24 * time.Hour)})
 	w.as("sa").says(http.StatusOK, "The certificate next ends on 2 Dec 2026", `href="/certificates/next"`).keepsQuiet("The certificate later")
 }
+
+func TestAMissingSnapshotIsTakenForATroubleOnlyWhenOneIsOverdue(t *testing.T) {
+	w := furnished(t)
+	w.pages.Facts = func() Facts { return Facts{Started: start, Backup: start} }
+	w.as("sa").keepsQuiet("no fresh copy")
+	w.pass(3 * 24 * time.Hour)
+	w.as("sa").says(http.StatusOK, "no fresh copy")
+}

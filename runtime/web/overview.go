@@ -149,10 +149,12 @@ func (v *visit) bans(data *overviewData) error {
 	return nil
 }
 
-// soon is when the end of a certificate is told, staleBackup when a backup counts as old.
+// soon is when the end of a certificate is told, staleBackup when a backup counts as old, and
+// staleSnapshot when a snapshot does: one is made each day.
 const (
-	soon        = 30 * 24 * time.Hour
-	staleBackup = 30 * 24 * time.Hour
+	soon          = 30 * 24 * time.Hour
+	staleBackup   = 30 * 24 * time.Hour
+	staleSnapshot = 48 * time.Hour
 )
 
 func (v *visit) facts(data *overviewData) {
@@ -166,7 +168,11 @@ func (v *visit) facts(data *overviewData) {
 		data.Warnings = append(data.Warnings, warning{"The certificate of these pages ends on " + moment(facts.CertificateEnds) + ".", "/certificates", "Look at the certificates"})
 	}
 	v.endingCertificates(data)
-	if facts.Snapshot.IsZero() || now.Sub(facts.Snapshot) > 48*time.Hour {
+	last := facts.Snapshot
+	if last.IsZero() {
+		last = facts.Started // the first is on its way
+	}
+	if now.Sub(last) > staleSnapshot {
 		data.Warnings = append(data.Warnings, warning{"There is no fresh copy of the configuration on this machine.", "/backup", "Make a snapshot"})
 	}
 	if v.Backups == nil {

@@ -227,7 +227,6 @@ var words = map[string][]map[string]string{
 		"type":   "What it was there.",
 		"data":   "What it said there, without what is secret.",
 		"whole":  "All of it, kept encrypted, where it had something secret.",
-		"whole":  "All of it, kept encrypted, where it had something secret.",
 	}},
 	"Secret": {{
 		"clear": "The secret, to set it. It is never told.",

@@ -377,6 +377,31 @@ func TestAnUpgradeThatCannotBeIsRefusedBeforeAnythingStops(t *testing.T) {
 	}
 }
 
+// TestAUserOfTheWholeMachineIsNotLostUnasked: version 7 lets no user into its own folders,
+// so that one whose files are the whole machine cannot come along.
+func TestAUserOfTheWholeMachineIsNotLostUnasked(t *testing.T) {
+	b := oldMachine(t, lab.Options{}, "--wide")
+	hostKey := b.oldHostKey()
+	before := b.look()
+	r := b.want(7, "7.0.0", upgradeArgs()...)
+	for _, words := range []string{"everywhere", "accept_drops: true"} {
+		if !strings.Contains(r.stderr, words) {
+			t.Errorf("it does not say %q: %s", words, r)
+		}
+	}
+	if err := b.askOld(); err != nil {
+		t.Errorf("version 6: %v", err)
+	}
+	b.same(before, "a loss that nobody agreed to")
+
+	b.must("7.0.0", upgradeArgs("--accept-drops")...)
+	b.serves(recoveryTime, "7.0.0")
+	b.annaLogsIn(hostKey)
+	if err := b.newLogin("everywhere"); err == nil {
+		t.Error("a user of the whole machine logs in to version 7")
+	}
+}
+
 // TestFilesThatVersion7MayNotUseAreToldBeforeAnythingStops: version 6 ran as root, and its
 // users' files are root's.
 func TestFilesThatVersion7MayNotUseAreToldBeforeAnythingStops(t *testing.T) {
@@ -405,17 +430,26 @@ func TestWhoIsLockedOutOfVersion6DuringItsUpgradeStaysOut(t *testing.T) {
 	b.must("7.0.0", upgradeArgs()...)
 	b.serves(recoveryTime, "7.0.0")
 	b.annaLogsIn(hostKey)
-	conn, err := b.Dial(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", oldPort))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_, _, _, err = ssh.NewClientConn(conn, "new", &ssh.ClientConfig{
-		User: "bert", Auth: []ssh.AuthMethod{ssh.Password(oldUserPassword)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
-	})
-	if err == nil {
+	if err := b.newLogin("bert"); err == nil {
 		t.Error("bert, who was disabled in version 6, logs in")
 	}
+}
+
+// newLogin logs a user of version 6 in to version 7, with the password that all of them have.
+func (b *box) newLogin(name string) error {
+	b.t.Helper()
+	conn, err := b.Dial(b.t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", oldPort))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer conn.Close()
+	c, _, _, err := ssh.NewClientConn(conn, "new", &ssh.ClientConfig{
+		User: name, Auth: []ssh.AuthMethod{ssh.Password(oldUserPassword)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
+	})
+	if err == nil {
+		c.Close()
+	}
+	return err
 }
 
 func TestABackupIsImportedByTheInstallOfAFreshMachine(t *testing.T) {

@@ -47,11 +47,11 @@ func (a *API) decodeHostKey(raw []byte) (model.Object, error) {
 // imported takes a private key over, if it may be used.
 func (a *API) imported(h *model.HostKey, private, passphrase string) error {
 	k, err := hostkey.Parse([]byte(private), passphrase)
-	verdict := hostkey.JudgeError(err)
-	if err == nil {
-		verdict = k.Judge(a.KnownKeys)
+	if err != nil {
+		verdict := hostkey.JudgeError(err)
+		return wrongField("private", verdict.Reason, verdict.Cure)
 	}
-	if !verdict.OK() {
+	if verdict := k.Judge(a.KnownKeys); !verdict.OK() {
 		return wrongField("private", verdict.Reason, verdict.Cure)
 	}
 	if !k.HasPrivate() {

@@ -1,6 +1,8 @@
 package rest
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"net/http"
@@ -8,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/tlscert"
@@ -378,4 +382,21 @@ func TestTheSettingsAreThereBeforeTheyWereEverKept(t *testing.T) {
 func (w *world) user(site, name string) *model.User {
 	w.t.Helper()
 	return object[*model.User](w, model.UserKey(site, name))
+}
+
+func TestAHostKeyThatIsRightIsImported(t *testing.T) {
+	w := furnished(t)
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKeyWithPassphrase(private, "", []byte("of the key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := map[string]any{"name": "old", "private": string(pem.EncodeToMemory(block))}
+	c := w.super()
+	c.post("/sites/main/hostkeys", key).field("private")
+	key["passphrase"] = "of the key"
+	c.post("/sites/main/hostkeys", key).must(201)
 }

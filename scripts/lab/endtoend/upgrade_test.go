@@ -525,13 +525,13 @@ func TestAKilledUpgradeLeavesVersion6Or7Serving(t *testing.T) {
 		if code := b.killed(upgrade, point); code == 0 {
 			t.Fatalf("point %d of %d never came", point, total)
 		}
-		served := b.eitherServes(recoveryTime)
+		b.eitherServes(recoveryTime)
 		if point < guarded {
 			b.must("7.0.0", "recover")
 		}
 		b.settled(recoveryTime)
 		cases++
-		if served = b.eitherServes(recoveryTime); served == oldVersion {
+		if served := b.eitherServes(recoveryTime); served == oldVersion {
 			b.same(before, fmt.Sprintf("upgrade killed at point %d", point))
 			continue
 		}

@@ -586,9 +586,18 @@ func TestAKilledWayBackToVersion6LeavesVersion6Or7Serving(t *testing.T) {
 // TestAPowerCutDuringAnUpgradeLeavesVersion6Or7 cuts upgrades and ways back, while they write
 // and at points of the plan. Every second machine has a disk of its own for the programs.
 func TestAPowerCutDuringAnUpgradeLeavesVersion6Or7(t *testing.T) {
+	probe := fromOld(t)
+	upgradePoints, _ := probe.points(upgrade)
+	probe.serves(recoveryTime, "7.0.0")
+	backPoints, _ := probe.points(backToOld)
+	probe.Remove()
 	rng := mathrand.New(mathrand.NewPCG(20261122, 1))
 	for cut := range upgradeCuts {
-		c := upgradeCut{back: cut%3 == 2, atPoint: cut%2 == 1, part: rng.Float64(), order: lab.SystemFirst}
+		c := upgradeCut{v: upgrade, point: 1 + rng.IntN(upgradePoints), killed: cut%2 == 1, order: lab.SystemFirst}
+		if cut%3 == 2 {
+			c.v, c.point = backToOld, 1+rng.IntN(backPoints)
+		}
+		c.late = time.Duration(rng.IntN(100)) * time.Millisecond
 		o := lab.Options{}
 		if cut%4 >= 2 {
 			o.OptDisk = "320M"
@@ -606,51 +615,72 @@ func TestAPowerCutDuringAnUpgradeLeavesVersion6Or7(t *testing.T) {
 
 // upgradeCut is one power cut.
 type upgradeCut struct {
-	// back: of the way back to version 6, not of the upgrade.
-	back bool
-	// atPoint: the run is killed at a point before, and its guard is at work; else it is
-	// writing itself.
-	atPoint bool
-	// part of the run after which it happens.
-	part  float64
-	order lab.Order
-	gap   time.Duration
+	// v is the upgrade or the way back to version 6.
+	v verb
+	// point of the run at which it happens.
+	point int
+	// killed: the run is killed there before, and its guard is at work; else it is writing
+	// itself, and has been for as long as late says.
+	killed bool
+	late   time.Duration
+	order  lab.Order
+	gap    time.Duration
+}
+
+// reaches has a verb run until it has come to a point, and goes on meanwhile.
+func (b *box) reaches(v verb, point int) {
+	b.t.Helper()
+	const log = "/run/points.log" // in memory: it takes nothing from the disk
+	p := b.SpawnCommand(lab.Command{
+		Args: append([]string{program(v.release)}, v.args...),
+		Env:  []string{"SS_SETUP_FAULT_LOG=" + log},
+	})
+	for want := fmt.Sprintf("point %d ", point); ; time.Sleep(5 * time.Millisecond) {
+		var ended bool
+		select {
+		case <-p.Done():
+			ended = true
+		default:
+		}
+		if text, err := b.ReadFile(log); err == nil && strings.Contains(string(text), want) {
+			return
+		}
+		if ended {
+			stdout, stderr, code := p.Wait()
+			b.t.Fatalf("%s never came to point %d: exit %d\n%s%s", v.name, point, code, stdout, stderr)
+		}
+	}
 }
 
 func (c upgradeCut) run(t *testing.T, o lab.Options) {
 	b := oldMachine(t, o)
-	v := upgrade
-	if c.back {
+	if c.v.name == backToOld.name {
 		b.must("7.0.0", upgradeArgs()...)
 		b.serves(recoveryTime, "7.0.0")
-		v = backToOld
 	}
 	b.Sync()
 	before := b.look()
-	var how string
-	if c.atPoint {
-		const points = 150 // about as many as an upgrade has
-		point := 1 + int(c.part*points)
-		how = fmt.Sprintf("at point %d", point)
-		b.killed(v, point)
+	how := fmt.Sprintf("after a kill at point %d", c.point)
+	if c.killed {
+		if code := b.killed(c.v, c.point); code == 0 {
+			t.Fatalf("%s never came to point %d", c.v.name, c.point)
+		}
 	} else {
-		const length = 4 * time.Second // about as long as an upgrade takes
-		after := time.Duration(c.part * float64(length))
-		how = fmt.Sprintf("after %s", after.Round(time.Millisecond))
-		b.Spawn(append([]string{program(v.release)}, v.args...)...)
-		time.Sleep(after)
+		how = fmt.Sprintf("%s after point %d", c.late, c.point)
+		b.reaches(c.v, c.point)
+		time.Sleep(c.late)
 	}
 	b.Kill9(c.order, c.gap)
 	b.Start()
 	b.eitherServes(recoveryTime + 10*time.Second)
 	b.settled(recoveryTime)
 	served := b.eitherServes(recoveryTime)
-	t.Logf("%s cut %s: %s serves", v.name, how, served)
+	t.Logf("%s cut %s: %s serves", c.v.name, how, served)
 	switch {
 	case served != oldVersion:
 		b.oldLeft()
 		b.must("7.0.0", "verify")
-	case !c.back:
-		b.same(before, v.name+" cut "+how)
+	case c.v.name == upgrade.name:
+		b.same(before, c.v.name+" cut "+how)
 	}
 }

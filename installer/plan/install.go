@@ -313,6 +313,7 @@ func (i *install) plan() step.Plan {
 		add(&step.StartServices{Services: i.run})
 	}
 	add(&step.WaitHealth{Services: i.run, Generation: i.generation, Version: i.b.Manifest.Version, From: i.s.served(), AfterOld: i.action == ActionUpgrade})
+	add(i.enableAtLast()...)
 	if f := i.o.FirstSetUp; f != nil && i.setsUp() {
 		add(&step.SetUp{Release: i.release, Node: f.Node, SuperAdmin: f.SuperAdmin, Site: f.Site, User: f.User, Folder: f.Folder})
 	}

@@ -46,6 +46,9 @@ func (i *install) folders() []step.Step {
 	return out
 }
 
+// enableAtLast is nothing: definitions that are linked early start what is in force alone.
+func (i *install) enableAtLast() []step.Step { return nil }
+
 // definitions registers the services. An update leaves alone what is masked and
 // whether a service starts at boot.
 func (i *install) definitions() []step.Step {

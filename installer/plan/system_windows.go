@@ -93,8 +93,7 @@ func (i *install) definitions() []step.Step {
 	var out []step.Step
 	for _, name := range []string{machine.ServerService, machine.LicensedService} {
 		out = append(out, registerEventSource(name))
-		state := i.s.Services[name]
-		if state.Masked || state.Installed && !i.enables() {
+		if !i.registers(name) {
 			continue
 		}
 		account := registeredAccount(name, i.accountOf(name))
@@ -103,11 +102,35 @@ func (i *install) definitions() []step.Step {
 		}
 		out = append(out, &step.RegisterService{
 			Service: name, DisplayName: serviceTexts[name][0], Description: serviceTexts[name][1],
-			Account: account, Release: i.release, Generation: i.generation,
+			Account: account, Release: i.release, Generation: i.generation, ByHand: i.action == ActionUpgrade,
 			Restarts: &machine.Restarts{AfterMilliseconds: []uint32{1000, 1000, 1000}, ForgetSeconds: 24 * 60 * 60},
 		})
 	}
 	return out
+}
+
+func (i *install) registers(service string) bool {
+	state := i.s.Services[service]
+	return !state.Masked && (!state.Installed || i.enables())
+}
+
+// enableAtLast lets services start with the machine that take an older product's place: an
+// entry names its generation before that is in force, so that a restart of the machine would
+// have both of them at the same ports.
+func (i *install) enableAtLast() []step.Step {
+	if i.action != ActionUpgrade {
+		return nil
+	}
+	enable := &step.EnableServices{}
+	for _, name := range []string{machine.LicensedService, machine.ServerService} {
+		if i.registers(name) {
+			enable.Services = append(enable.Services, machine.Startup{Service: name, Start: machine.StartAtBoot})
+		}
+	}
+	if len(enable.Services) == 0 {
+		return nil
+	}
+	return []step.Step{enable}
 }
 
 // definitionFiles are none: services are entries of the service manager.

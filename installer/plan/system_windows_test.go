@@ -62,3 +62,27 @@ func TestAManagedAccountMayLogOnAsAServiceOnWindows(t *testing.T) {
 		}
 	}
 }
+
+// TestNeverDoBothVersionsStartWithTheMachineOnWindows: an entry names its generation before
+// that is in force, and whoever of the two got the ports first would keep the other out.
+func TestNeverDoBothVersionsStartWithTheMachineOnWindows(t *testing.T) {
+	for action, late := range map[string]bool{ActionUpgrade: true, ActionFresh: false, ActionForce: false} {
+		i := &install{s: &Situation{}, action: action}
+		registered := 0
+		for _, st := range i.definitions() {
+			if r, ok := st.(*step.RegisterService); ok {
+				registered++
+				if r.ByHand != late {
+					t.Errorf("%s: %s, by hand: %v", action, r, r.ByHand)
+				}
+			}
+		}
+		enabled := 0
+		for _, st := range i.enableAtLast() {
+			enabled += len(st.(*step.EnableServices).Services)
+		}
+		if registered != 2 || (enabled == registered) != late || (enabled == 0) == late {
+			t.Errorf("%s: %d registered, %d enabled at last", action, registered, enabled)
+		}
+	}
+}

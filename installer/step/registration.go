@@ -23,6 +23,8 @@ type RegisterService struct {
 	Restarts    *machine.Restarts `json:"restarts"`
 	Release     string            `json:"release"`
 	Generation  int               `json:"generation"`
+	// ByHand: nothing starts it by itself yet, for an older product still serves.
+	ByHand bool `json:"by_hand,omitempty"`
 }
 
 // allMighty is the account under which no service of ours runs.
@@ -60,6 +62,9 @@ func (s *RegisterService) Prepare(_ context.Context, m *Machine) (any, error) {
 func (s *RegisterService) Do(ctx context.Context, m *Machine) error {
 	r := machine.Registration{
 		Service: s.Service, DisplayName: s.DisplayName, Description: s.Description, Start: machine.StartAtBoot, Restarts: s.Restarts,
+	}
+	if s.ByHand {
+		r.Start = machine.StartByHand
 	}
 	now, err := m.Registrar.Registered(s.Service)
 	switch {

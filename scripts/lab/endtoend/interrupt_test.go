@@ -36,6 +36,7 @@ var (
 // from which one on a guard stands by, by running it whole.
 func (b *box) points(v verb) (total, guarded int) {
 	b.t.Helper()
+	b.MustExec("rm", "-f", "/root/points.log") // it would be appended to
 	p := b.SpawnCommand(lab.Command{
 		Args: append([]string{program(v.release)}, v.args...),
 		Env:  []string{"SS_SETUP_FAULT_LOG=/root/points.log"},

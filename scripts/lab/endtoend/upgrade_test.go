@@ -377,6 +377,31 @@ func TestAnUpgradeThatCannotBeIsRefusedBeforeAnythingStops(t *testing.T) {
 	}
 }
 
+// TestAUserOfTheWholeMachineIsNotLostUnasked: version 7 lets no user into its own folders,
+// so that one whose files are the whole machine cannot come along.
+func TestAUserOfTheWholeMachineIsNotLostUnasked(t *testing.T) {
+	b := oldMachine(t, lab.Options{}, "--wide")
+	hostKey := b.oldHostKey()
+	before := b.look()
+	r := b.want(7, "7.0.0", upgradeArgs()...)
+	for _, words := range []string{"everywhere", "accept_drops: true"} {
+		if !strings.Contains(r.stderr, words) {
+			t.Errorf("it does not say %q: %s", words, r)
+		}
+	}
+	if err := b.askOld(); err != nil {
+		t.Errorf("version 6: %v", err)
+	}
+	b.same(before, "a loss that nobody agreed to")
+
+	b.must("7.0.0", upgradeArgs("--accept-drops")...)
+	b.serves(recoveryTime, "7.0.0")
+	b.annaLogsIn(hostKey)
+	if err := b.newLogin("everywhere"); err == nil {
+		t.Error("a user of the whole machine logs in to version 7")
+	}
+}
+
 // TestFilesThatVersion7MayNotUseAreToldBeforeAnythingStops: version 6 ran as root, and its
 // users' files are root's.
 func TestFilesThatVersion7MayNotUseAreToldBeforeAnythingStops(t *testing.T) {
@@ -405,17 +430,26 @@ func TestWhoIsLockedOutOfVersion6DuringItsUpgradeStaysOut(t *testing.T) {
 	b.must("7.0.0", upgradeArgs()...)
 	b.serves(recoveryTime, "7.0.0")
 	b.annaLogsIn(hostKey)
-	conn, err := b.Dial(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", oldPort))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_, _, _, err = ssh.NewClientConn(conn, "new", &ssh.ClientConfig{
-		User: "bert", Auth: []ssh.AuthMethod{ssh.Password(oldUserPassword)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
-	})
-	if err == nil {
+	if err := b.newLogin("bert"); err == nil {
 		t.Error("bert, who was disabled in version 6, logs in")
 	}
+}
+
+// newLogin logs a user of version 6 in to version 7, with the password that all of them have.
+func (b *box) newLogin(name string) error {
+	b.t.Helper()
+	conn, err := b.Dial(b.t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", oldPort))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer conn.Close()
+	c, _, _, err := ssh.NewClientConn(conn, "new", &ssh.ClientConfig{
+		User: name, Auth: []ssh.AuthMethod{ssh.Password(oldUserPassword)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
+	})
+	if err == nil {
+		c.Close()
+	}
+	return err
 }
 
 func TestABackupIsImportedByTheInstallOfAFreshMachine(t *testing.T) {
@@ -491,13 +525,13 @@ func TestAKilledUpgradeLeavesVersion6Or7Serving(t *testing.T) {
 		if code := b.killed(upgrade, point); code == 0 {
 			t.Fatalf("point %d of %d never came", point, total)
 		}
-		served := b.eitherServes(recoveryTime)
+		b.eitherServes(recoveryTime)
 		if point < guarded {
 			b.must("7.0.0", "recover")
 		}
 		b.settled(recoveryTime)
 		cases++
-		if served = b.eitherServes(recoveryTime); served == oldVersion {
+		if served := b.eitherServes(recoveryTime); served == oldVersion {
 			b.same(before, fmt.Sprintf("upgrade killed at point %d", point))
 			continue
 		}
@@ -552,9 +586,18 @@ func TestAKilledWayBackToVersion6LeavesVersion6Or7Serving(t *testing.T) {
 // TestAPowerCutDuringAnUpgradeLeavesVersion6Or7 cuts upgrades and ways back, while they write
 // and at points of the plan. Every second machine has a disk of its own for the programs.
 func TestAPowerCutDuringAnUpgradeLeavesVersion6Or7(t *testing.T) {
+	probe := fromOld(t)
+	upgradePoints, _ := probe.points(upgrade)
+	probe.serves(recoveryTime, "7.0.0")
+	backPoints, _ := probe.points(backToOld)
+	probe.Remove()
 	rng := mathrand.New(mathrand.NewPCG(20261122, 1))
 	for cut := range upgradeCuts {
-		c := upgradeCut{back: cut%3 == 2, atPoint: cut%2 == 1, part: rng.Float64(), order: lab.SystemFirst}
+		c := upgradeCut{v: upgrade, point: 1 + rng.IntN(upgradePoints), killed: cut%2 == 1, order: lab.SystemFirst}
+		if cut%3 == 2 {
+			c.v, c.point = backToOld, 1+rng.IntN(backPoints)
+		}
+		c.late = time.Duration(rng.IntN(100)) * time.Millisecond
 		o := lab.Options{}
 		if cut%4 >= 2 {
 			o.OptDisk = "320M"
@@ -572,51 +615,72 @@ func TestAPowerCutDuringAnUpgradeLeavesVersion6Or7(t *testing.T) {
 
 // upgradeCut is one power cut.
 type upgradeCut struct {
-	// back: of the way back to version 6, not of the upgrade.
-	back bool
-	// atPoint: the run is killed at a point before, and its guard is at work; else it is
-	// writing itself.
-	atPoint bool
-	// part of the run after which it happens.
-	part  float64
-	order lab.Order
-	gap   time.Duration
+	// v is the upgrade or the way back to version 6.
+	v verb
+	// point of the run at which it happens.
+	point int
+	// killed: the run is killed there before, and its guard is at work; else it is writing
+	// itself, and has been for as long as late says.
+	killed bool
+	late   time.Duration
+	order  lab.Order
+	gap    time.Duration
+}
+
+// reaches has a verb run until it has come to a point, and goes on meanwhile.
+func (b *box) reaches(v verb, point int) {
+	b.t.Helper()
+	const log = "/run/points.log" // in memory: it takes nothing from the disk
+	p := b.SpawnCommand(lab.Command{
+		Args: append([]string{program(v.release)}, v.args...),
+		Env:  []string{"SS_SETUP_FAULT_LOG=" + log},
+	})
+	for want := fmt.Sprintf("point %d ", point); ; time.Sleep(5 * time.Millisecond) {
+		var ended bool
+		select {
+		case <-p.Done():
+			ended = true
+		default:
+		}
+		if text, err := b.ReadFile(log); err == nil && strings.Contains(string(text), want) {
+			return
+		}
+		if ended {
+			stdout, stderr, code := p.Wait()
+			b.t.Fatalf("%s never came to point %d: exit %d\n%s%s", v.name, point, code, stdout, stderr)
+		}
+	}
 }
 
 func (c upgradeCut) run(t *testing.T, o lab.Options) {
 	b := oldMachine(t, o)
-	v := upgrade
-	if c.back {
+	if c.v.name == backToOld.name {
 		b.must("7.0.0", upgradeArgs()...)
 		b.serves(recoveryTime, "7.0.0")
-		v = backToOld
 	}
 	b.Sync()
 	before := b.look()
-	var how string
-	if c.atPoint {
-		const points = 150 // about as many as an upgrade has
-		point := 1 + int(c.part*points)
-		how = fmt.Sprintf("at point %d", point)
-		b.killed(v, point)
+	how := fmt.Sprintf("after a kill at point %d", c.point)
+	if c.killed {
+		if code := b.killed(c.v, c.point); code == 0 {
+			t.Fatalf("%s never came to point %d", c.v.name, c.point)
+		}
 	} else {
-		const length = 4 * time.Second // about as long as an upgrade takes
-		after := time.Duration(c.part * float64(length))
-		how = fmt.Sprintf("after %s", after.Round(time.Millisecond))
-		b.Spawn(append([]string{program(v.release)}, v.args...)...)
-		time.Sleep(after)
+		how = fmt.Sprintf("%s after point %d", c.late, c.point)
+		b.reaches(c.v, c.point)
+		time.Sleep(c.late)
 	}
 	b.Kill9(c.order, c.gap)
 	b.Start()
 	b.eitherServes(recoveryTime + 10*time.Second)
 	b.settled(recoveryTime)
 	served := b.eitherServes(recoveryTime)
-	t.Logf("%s cut %s: %s serves", v.name, how, served)
+	t.Logf("%s cut %s: %s serves", c.v.name, how, served)
 	switch {
 	case served != oldVersion:
 		b.oldLeft()
 		b.must("7.0.0", "verify")
-	case !c.back:
-		b.same(before, v.name+" cut "+how)
+	case c.v.name == upgrade.name:
+		b.same(before, c.v.name+" cut "+how)
 	}
 }

@@ -4,17 +4,20 @@
 // for tests alone.
 //
 //	ss6 install [--sftp-port N] [--sftp-ip IP] [--user-key FILE] [--lossy] [--wide] [--leaving USER]
-//	            [--closed] [--mute] [--template]
+//	            [--closed] [--mute] [--template] [--outliving]
 //	                                 lay out and start
 //	ss6 webrest|worker [--service]   what the services run
+//	ss6 users                        what an outliving worker runs
 //	ss6 neighbour ADDRESS            an SSH server of somebody else
 //
 // Its SuperAdmin is sa with the password "an old secret", its user anna with "battery
 // staple" and the key of --user-key. --lossy adds a user whose files are encrypted, --wide
 // one with the whole machine, --leaving one who is disabled once a backup was given. --closed
 // lets nobody but root write users' files, --mute has it refuse its backup, --template starts
-// its worker by webrest, as an instance of a template that nobody has enabled. The worker
-// always waits for a transfer as well, at another port each time it starts.
+// its worker by webrest, as an instance of a template that nobody has enabled, --outliving
+// has the worker leave users to a program that does not end with it, unless the service
+// manager sees to that. The worker always waits for a transfer as well, at another port each
+// time it starts.
 package main
 
 import (
@@ -35,6 +38,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -72,7 +76,13 @@ func run(args []string) error {
 	case webrest:
 		return serve(verb, args[1:], serveWeb)
 	case worker:
-		return serve(verb, args[1:], serveUsers)
+		return serve(verb, args[1:], work)
+	case "users":
+		_, failed, err := serveUsers()
+		if err != nil {
+			return err
+		}
+		return <-failed
 	case "neighbour":
 		return neighbour(args[1:])
 	}
@@ -85,6 +95,8 @@ type config struct {
 	SFTPIP   string `json:"sftp_ip"`
 	Mute     bool   `json:"mute"`
 	Template bool   `json:"template"`
+	// Outliving: the worker's users are served by a program that does not end with it.
+	Outliving bool `json:"outliving,omitempty"`
 	// Leaving is a user who is disabled once a backup was given.
 	Leaving string `json:"leaving,omitempty"`
 }
@@ -96,6 +108,7 @@ func install(args []string) error {
 	port := set.Int("sftp-port", 22, "where users log in")
 	ip := set.String("sftp-ip", "", "the one address at which users log in")
 	template := set.Bool("template", false, "have webrest start the worker")
+	outliving := set.Bool("outliving", false, "have users served by a program that outlives the worker")
 	keyFile := set.String("user-key", "", "the public key of anna")
 	lossy := set.Bool("lossy", false, "have a user that cannot come along")
 	wide := set.Bool("wide", false, "have a user whose files are the whole machine")
@@ -122,7 +135,7 @@ func install(args []string) error {
 			return err
 		}
 	}
-	if err := writeJSON(data("config.json"), config{SFTPPort: *port, SFTPIP: *ip, Mute: *mute, Template: *template, Leaving: *leaving}); err != nil {
+	if err := writeJSON(data("config.json"), config{SFTPPort: *port, SFTPIP: *ip, Mute: *mute, Template: *template, Outliving: *outliving, Leaving: *leaving}); err != nil {
 		return err
 	}
 	self, err := os.Executable()
@@ -354,6 +367,19 @@ func leave(name string) error {
 func writeBackup(w http.ResponseWriter) error {
 	z := zip.NewWriter(w)
 	return errors.Join(z.AddFS(os.DirFS(data("backup"))), z.Close())
+}
+
+// work is the worker: it serves users, or has them served.
+func work() (stop func(), failed <-chan error, err error) {
+	var c config
+	if err := readJSON(data("config.json"), &c); err != nil {
+		return nil, nil, err
+	}
+	if !c.Outliving {
+		return serveUsers()
+	}
+	err = exec.Command(programPath(worker), "users").Start()
+	return func() {}, nil, err
 }
 
 // serveUsers lets users in, and does nothing for them.

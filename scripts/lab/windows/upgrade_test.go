@@ -30,14 +30,14 @@ const (
 
 var oldServices = []string{"ss6-webrest", "ss6-worker"}
 
-// bootOld makes a machine on which version 6 serves.
-func bootOld(t *testing.T, releases ...string) *box {
+// bootOld makes a machine on which version 6 serves, installed with those flags.
+func bootOld(t *testing.T, flags []string, releases ...string) *box {
 	t.Helper()
 	b := boot(t, releases...)
 	program := filepath.Join(t.TempDir(), "ss6.exe")
 	buildForWindows(t, "build", "-o", program, "ss-setup/scripts/lab/ss6")
 	b.Copy(program, drive+"/ss6.exe")
-	if out, errs, code := b.run(nil, `C:\ss6.exe`, "install", "--sftp-port", fmt.Sprint(oldPort)); code != 0 {
+	if out, errs, code := b.run(nil, `C:\ss6.exe`, append([]string{"install", "--sftp-port", fmt.Sprint(oldPort)}, flags...)...); code != 0 {
 		t.Fatalf("install the old server: %d %s%s", code, out, errs)
 	}
 	b.oldServes()
@@ -130,8 +130,10 @@ func (b *box) annaLogsIn() {
 	b.t.Fatalf("anna: %v\n%s", err, b.logs())
 }
 
+// TestVersion6IsUpgradedInPlaceAndGoneBackTo: its users are served by a program that does not
+// end with the service, and bob is disabled while the upgrade runs.
 func TestVersion6IsUpgradedInPlaceAndGoneBackTo(t *testing.T) {
-	b := bootOld(t, "7.0.0")
+	b := bootOld(t, []string{"--outliving", "--leaving", "bob"}, "7.0.0")
 	r := b.want(checkFailed, setupOf("7.0.0"), "install")
 	if !strings.Contains(r.Message, "SS_SETUP_V6_PASSWORD") {
 		t.Errorf("it does not say what is needed: %s", r)
@@ -146,7 +148,14 @@ func TestVersion6IsUpgradedInPlaceAndGoneBackTo(t *testing.T) {
 	b.serves("7.0.0")
 	b.settled()
 	b.oldStarts("0x4")
+	if how := b.value(servicesKey+"ss-server", "Start"); how != "0x2" {
+		t.Errorf("version 7 starts by %s", how)
+	}
 	b.annaLogsIn()
+	if c, err := lab.SFTP(t.Context(), b.Dial, fmt.Sprintf("127.0.0.1:%d", oldPort), "bob", oldUserPassword); err == nil {
+		c.Close()
+		t.Error("bob, whom version 6 has disabled, logs in")
+	}
 	b.verified()
 	b.restart()
 	b.serves("7.0.0")
@@ -172,7 +181,7 @@ func (b *box) upgrade(code int, release string) {
 }
 
 func TestAnUpgradeThatFailsLeavesVersion6Serving(t *testing.T) {
-	b := bootOld(t, "7.0.2-exit", "7.0.2-wrong-version", "7.0.2-migrate-fails")
+	b := bootOld(t, nil, "7.0.2-exit", "7.0.2-wrong-version", "7.0.2-migrate-fails")
 	b.MustExec("mkdir", "-m", "775", drive+"/ProgramData/SS Server") // it stays with the log of a run that failed
 	before := b.look()
 	for _, bad := range []string{"7.0.2-migrate-fails", "7.0.2-exit", "7.0.2-wrong-version"} {
@@ -191,7 +200,7 @@ func TestAnUpgradeThatFailsLeavesVersion6Serving(t *testing.T) {
 }
 
 func TestEveryKilledUpgradeOfVersion6IsFinishedOrUndone(t *testing.T) {
-	b := bootOld(t, "7.0.0")
+	b := bootOld(t, nil, "7.0.0")
 	log := `C:\points.log`
 	if r := b.setupWith([]string{oldSuperAdmin, "SS_SETUP_FAULT_LOG=" + log}, setupOf("7.0.0"), "install"); r.code != done {
 		t.Fatalf("%s\n%s", r, b.logs())
@@ -199,7 +208,7 @@ func TestEveryKilledUpgradeOfVersion6IsFinishedOrUndone(t *testing.T) {
 	points := strings.Count(b.MustExec("cat", drive+"/points.log"), "point ")
 	b.want(done, installed, "rollback", "--yes")
 	for i := range oldKills {
-		at := 1 + (2*i+1)*points/(2*oldKills)
+		at := points - points/50 - i*points/oldKills // from its end, so that one of few is past the commit
 		t.Run(fmt.Sprintf("killed at %d of %d", at, points), func(t *testing.T) {
 			b.t = t
 			r := b.setupWith([]string{oldSuperAdmin, fmt.Sprintf("SS_SETUP_FAULT=kill:point:%d", at)}, setupOf("7.0.0"), "install", "--yes")

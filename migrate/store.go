@@ -290,13 +290,16 @@ func (t *taker) stay(o model.Object) error {
 
 // keep puts an object that is normalised and valid.
 func (t *taker) keep(o model.Object) error {
+	if u, ok := o.(*model.User); ok && u.Site != "" {
+		return t.put(o) // most objects are users: not even their key is made here
+	}
 	key := o.Key()
 	if s, ok := o.(*model.SuperAdmin); ok {
 		active, _ := s.Active(t.now)
 		t.ruled = t.ruled || s.Password.Hash != "" && active
 	}
 	switch key.Kind {
-	case model.KindUser, model.KindEntry, model.KindHostKey, model.KindBinding:
+	case model.KindEntry, model.KindHostKey, model.KindBinding:
 		if key.Site != "" {
 			return t.put(o) // nothing refers to it, and there may be many
 		}

@@ -411,6 +411,8 @@ func TestAChangedConfigurationHoldsForWhoeverComesNext(t *testing.T) {
 	if string(second.ServerVersion()) != "SSH-2.0-Other_1" || !bytes.Equal(seen.Marshal(), key.PublicKey().Marshal()) {
 		t.Errorf("%s shows itself with %s", second.ServerVersion(), ssh.FingerprintSHA256(seen))
 	}
+	// A client knows that it is in before the server counts it.
+	eventually(t, "there are two sessions", func() bool { return len(s.Sessions()) == 2 })
 	if list := s.Sessions(); len(list) != 2 || list[1].Cipher != ssh.CipherAES256GCM {
 		t.Errorf("sessions %+v", list)
 	}

@@ -63,12 +63,15 @@ type writer struct {
 	running bool
 	failed  error // valid when done is closed
 	gather  []model.Object
-	counts  map[string]int
+	counts  map[string]int // by kind; valid when done is closed
 }
 
 func (w *writer) run() {
 	defer close(w.done)
 	for batch := range w.batches {
+		for _, k := range sortUsers(batch) {
+			w.counts[string(k.key.Kind)]++
+		}
 		w.builder.batch = batch
 		if w.failed = w.ctx.Err(); w.failed == nil {
 			w.failed = w.flush()
@@ -80,7 +83,6 @@ func (w *writer) run() {
 }
 
 func (w *writer) put(o model.Object) error {
-	w.counts[string(o.Key().Kind)]++
 	if w.gather = append(w.gather, o); len(w.gather) < perCommit {
 		return nil
 	}
@@ -90,7 +92,6 @@ func (w *writer) put(o model.Object) error {
 // hand gives a batch to the writer.
 func (w *writer) hand() error {
 	batch := w.gather
-	sortUsers(batch)
 	w.gather = make([]model.Object, 0, perCommit)
 	select {
 	case w.batches <- batch:
@@ -111,17 +112,32 @@ func (w *writer) stop() {
 }
 
 // sortUsers puts users that follow each other, and come in any order, into that of their
-// keys: so each page of the store is written once. All else stays behind what it refers to.
-func sortUsers(batch []model.Object) {
-	for len(batch) > 0 {
+// keys: so each page of the store is written once. All else stays behind what it refers to. It
+// returns what is in batch then, with the keys.
+func sortUsers(batch []model.Object) []keyed {
+	// A key is made anew each time that it is asked for, and that takes longer than a swap.
+	byKey := make([]keyed, len(batch))
+	for i, o := range batch {
+		byKey[i] = keyed{o.Key(), o}
+	}
+	for rest := byKey; len(rest) > 0; {
 		n := 0
-		for n < len(batch) && batch[n].Key().Kind == model.KindUser {
+		for n < len(rest) && rest[n].key.Kind == model.KindUser {
 			n++
 		}
-		slices.SortFunc(batch[:n], func(a, b model.Object) int {
-			x, y := a.Key(), b.Key()
-			return cmp.Or(strings.Compare(x.Site, y.Site), strings.Compare(x.ID, y.ID))
+		slices.SortFunc(rest[:n], func(a, b keyed) int {
+			return cmp.Or(strings.Compare(a.key.Site, b.key.Site), strings.Compare(a.key.ID, b.key.ID))
 		})
-		batch = batch[max(n, 1):]
+		rest = rest[max(n, 1):]
 	}
+	for i, k := range byKey {
+		batch[i] = k.object
+	}
+	return byKey
+}
+
+// keyed is an object with its key.
+type keyed struct {
+	key    model.Key
+	object model.Object
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -60,8 +61,8 @@ func handOver(rows []row) error {
 
 // openNetwork makes a new network usable.
 func openNetwork() error {
-	if err := exec.Command("ip", "link", "set", "lo", "up").Run(); err != nil {
-		return err
+	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+		return fmt.Errorf("bring up the loopback device with ip of the package iproute2: %w: %s", err, out)
 	}
 	return os.WriteFile("/proc/sys/net/ipv4/tcp_congestion_control", []byte("cubic"), 0o644)
 }

@@ -1,26 +1,14 @@
 package sftp3
 
-import (
-	"encoding/binary"
-	"math"
-)
+import "encoding/binary"
 
-// piece is what a READ asks for.
-type piece struct {
-	handle *handle
-	offset int64
-	length uint32
-}
-
-// size is how much of it one answer has room for.
-func (p piece) size() int { return int(min(p.length, maxData)) }
-
-// fetched are the data of a piece, in the buffer of the answer.
+// fetched are the data of a READ, in the buffer of the answer.
 type fetched struct {
-	piece
-	ready   chan struct{} // closed when n and err are set; nil if they are
+	handle  *handle
+	offset  int64
 	buffer  []byte
 	release func()
+	ready   chan struct{} // closed when what was begun ahead is done; nil if nothing was
 	n       int
 	err     error
 	wrong   any // what a read ahead panicked with
@@ -28,6 +16,18 @@ type fetched struct {
 
 func (f *fetched) read() {
 	f.n, f.err = f.handle.file.ReadAt(f.buffer[dataHead:], f.offset)
+}
+
+// wait reads, or waits for what was begun ahead.
+func (f *fetched) wait() {
+	if f.ready == nil {
+		f.read()
+		return
+	}
+	<-f.ready
+	if f.wrong != nil {
+		panic(f.wrong) // ends this session alone, as it would have without reading ahead
+	}
 }
 
 // answer is the packet: the data are in their place already.
@@ -39,22 +39,15 @@ func (f *fetched) answer(id uint32) []byte {
 	return f.buffer[:dataHead+f.n]
 }
 
-// fetch reads a piece, if it was not read ahead. The caller releases it.
-func (s *Session) fetch(p piece) *fetched {
+// fetch is where the data of a READ come to; what was begun ahead was begun for this one.
+// The caller waits for them and releases it.
+func (s *Session) fetch(h *handle, offset int64, length uint32) *fetched {
 	if a := s.ahead; a != nil {
 		s.ahead = nil
-		<-a.ready
-		if a.wrong != nil {
-			panic(a.wrong) // ends this session alone, as it would have without reading ahead
-		}
-		if a.piece == p {
-			return a
-		}
-		a.release()
+		return a
 	}
-	f := &fetched{piece: p}
-	f.buffer, f.release = s.options.Buffers.forData(p.size())
-	f.read()
+	f := &fetched{handle: h, offset: offset}
+	f.buffer, f.release = s.options.Buffers.forData(int(min(length, maxData)))
 	return f
 }
 
@@ -69,20 +62,15 @@ func (s *Session) fetchAhead() {
 	if len(next) < 4+readLength || binary.BigEndian.Uint32(next) != readLength || next[4] != typeRead {
 		return
 	}
-	f := &fields{rest: next[9 : 4+readLength]} // behind the number of the request
-	wire, offset, length := f.bytes(), f.uint64(), f.uint32()
-	if f.err != nil || offset > math.MaxInt64 {
-		return
-	}
-	h, err := s.findFile(wire)
+	h, offset, length, err := s.wanted(&fields{rest: next[9 : 4+readLength]})
 	if err != nil {
+		return // told when it is its turn
+	}
+	buffer, release, ok := s.options.Buffers.spare(int(min(length, maxData)))
+	if !ok {
 		return
 	}
-	a := &fetched{piece: piece{h, int64(offset), length}, ready: make(chan struct{})}
-	var ok bool
-	if a.buffer, a.release, ok = s.options.Buffers.spare(a.size()); !ok {
-		return
-	}
+	a := &fetched{handle: h, offset: offset, buffer: buffer, release: release, ready: make(chan struct{})}
 	s.ahead = a
 	go func() {
 		defer func() {

@@ -3,12 +3,16 @@ package sftp3_test
 import (
 	"bytes"
 	"encoding/binary"
+	"io/fs"
 	"math/rand/v2"
+	"net"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"ss-setup/runtime/sftpd/sftp3"
+	"ss-setup/runtime/sftpd/sftpdtest"
+	"ss-setup/runtime/vfs"
 )
 
 const large = 261120
@@ -75,6 +79,60 @@ func TestAReadSeesTheWriteThatWasAskedForBeforeIt(t *testing.T) {
 		if got := r.data(id)[0]; got != 'b' {
 			t.Errorf("after the write request %d reads %q", id, got)
 		}
+	}
+}
+
+// broken has files that cannot be read without a panic.
+type broken struct{ vfs.FS }
+
+func (b broken) Open(name vfs.Path, flag vfs.Flag, mode fs.FileMode) (vfs.File, error) {
+	f, err := b.FS.Open(name, flag, mode)
+	return brokenFile{f}, err
+}
+
+type brokenFile struct{ vfs.File }
+
+func (b brokenFile) ReadAt(p []byte, off int64) (int, error) {
+	if off > 0 {
+		panic("a fault of the storage")
+	}
+	return b.File.ReadAt(p, off)
+}
+
+func TestAFaultDuringAReadEndsItsSessionAndKeepsNoBuffer(t *testing.T) {
+	for name, offsets := range map[string][]uint64{"at once": {large}, "read ahead": {0, large}} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			writeFile(t, filepath.Join(dir, "f"), string(make([]byte, 3*large)))
+			tree, err := sftpdtest.NewTree(dir, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := readAhead()
+			client, server := net.Pipe()
+			fault := make(chan any, 1)
+			go func() {
+				defer server.Close()
+				defer func() { fault <- recover() }()
+				_ = sftp3.New(broken{tree}, o).Serve(t.Context(), server)
+			}()
+			r := (&served{conn: client}).raw(t)
+			h := r.open("f", read)
+			var requests [][]byte
+			for i, offset := range offsets {
+				requests = append(requests, packet(5, uint32(i), h, offset, uint32(large)))
+			}
+			r.burst(requests...)
+			if len(offsets) > 1 {
+				r.data(0)
+			}
+			if got := <-fault; got != "a fault of the storage" {
+				t.Errorf("the session ended with %v", got)
+			}
+			if left, of := sftp3.LargeLeft(o.Buffers); left != of {
+				t.Errorf("%d of %d large buffers are left", left, of)
+			}
+		})
 	}
 }
 

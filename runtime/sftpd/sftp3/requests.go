@@ -101,19 +101,13 @@ func (s *Session) close(_ uint32, f *fields) error {
 }
 
 func (s *Session) read(id uint32, f *fields) error {
-	wire, offset, length := f.bytes(), f.uint64(), f.uint32()
-	if f.err != nil {
-		return f.err
-	}
-	h, err := s.findFile(wire)
+	h, offset, length, err := s.wanted(f)
 	if err != nil {
 		return err
 	}
-	if offset > math.MaxInt64 {
-		return io.EOF
-	}
-	got := s.fetch(piece{h, int64(offset), length})
+	got := s.fetch(h, offset, length)
 	defer got.release()
+	got.wait()
 	if got.n == 0 && length > 0 {
 		return s.failed("read", h.name, cmp.Or(got.err, io.EOF))
 	}
@@ -123,6 +117,18 @@ func (s *Session) read(id uint32, f *fields) error {
 		return &gone{err}
 	}
 	return errSent
+}
+
+// wanted is what a READ asks for, behind the number of the request.
+func (s *Session) wanted(f *fields) (h *handle, offset int64, length uint32, err error) {
+	wire, at, length := f.bytes(), f.uint64(), f.uint32()
+	if f.err != nil {
+		return nil, 0, 0, f.err
+	}
+	if h, err = s.findFile(wire); err == nil && at > math.MaxInt64 {
+		err = io.EOF
+	}
+	return h, int64(at), length, err
 }
 
 // errSent is returned by a request that has sent its answer.

@@ -240,19 +240,19 @@ func (s *site) algorithms(c model.SSH) sftpd.Algorithms {
 	}
 }
 
-// The defaults of the release.
+// The limits of a site that says nothing about them.
 const (
-	defaultIdle  = 30 * time.Minute
-	defaultLogin = time.Minute
+	DefaultIdle  = 30 * time.Minute
+	DefaultLogin = time.Minute
 )
 
 // limits gives 0 of the model the default of the release, and -1 the 0 that is no limit.
 func limits(l model.Limits) sftpd.Limits {
-	idle := defaultIdle
+	idle := DefaultIdle
 	if l.IdleSeconds != 0 {
 		idle = time.Duration(max(0, l.IdleSeconds)) * time.Second
 	}
-	login := defaultLogin
+	login := DefaultLogin
 	if l.LoginSeconds > 0 {
 		login = time.Duration(l.LoginSeconds) * time.Second
 	}

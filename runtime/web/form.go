@@ -285,7 +285,9 @@ func (f *form) input(field field, name string) input {
 	switch field.Type {
 	case secretInput, pemInput:
 		in.Value = ""
-		in.Set = look(look(f.tree, field.place()), "set") == true
+		if in.Set = look(look(f.tree, field.place()), "set") == true; in.Set {
+			in.Help = strings.TrimSpace(in.Help + " Leave it empty to keep what there is.")
+		}
 	case dropInput:
 		in.Set = look(f.tree, field.Name) != nil
 	case rowsInput:

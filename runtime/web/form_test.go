@@ -189,3 +189,13 @@ func TestAPasswordThatIsNotKeptIsAskedForAgain(t *testing.T) {
 	b.send(url.Values{"quota.hard": {"many"}, "password.clear": {"another battery"}}).says(http.StatusUnprocessableEntity, "Type it again")
 	b.send(url.Values{"quota.hard": {"many"}}).says(http.StatusUnprocessableEntity).keepsQuiet("Type it again")
 }
+
+func TestOnlyASecretThatIsThereCanBeKept(t *testing.T) {
+	b := furnished(t).as("sa")
+	b.get("/new/admins").says(http.StatusOK, "Password").keepsQuiet("keep what there is")
+	b.get("/admins/otto").says(http.StatusOK, "Leave it empty to keep what there is.")
+}
+
+func TestASiteShowsTheLimitsThatItHasWithoutSayingSo(t *testing.T) {
+	furnished(t).as("sa").get("/sites/main").says(http.StatusOK, `placeholder="1800"`, `placeholder="no limit"`)
+}

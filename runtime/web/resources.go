@@ -265,7 +265,7 @@ func ldapResource() resource {
 				}},
 				{Title: "Finding users", Fields: []field{
 					{Name: "bindDN", Label: "Log in as", Type: monoInput, Placeholder: "cn=reader,dc=example,dc=com", Help: "Anonymously if empty."},
-					{Name: "bindPassword.clear", Label: "Password", Type: secretInput, Help: "Leave it empty to keep what there is."},
+					{Name: "bindPassword.clear", Label: "Password", Type: secretInput},
 					{Name: "baseDN", Label: "Search below", Type: monoInput, Placeholder: "dc=example,dc=com"},
 					{Name: "filter", Label: "Filter", Type: monoInput, Help: "{user} stands for the name that was typed."},
 					{Name: "domains", Label: "Domains", Type: linesInput, Placeholder: "none", Help: "Tried in their order for a name without one, one a line."},
@@ -314,7 +314,7 @@ func certificatesResource() resource {
 				}},
 				{Name: "domains", Label: "Names that it is for", Type: linesInput, Placeholder: "files.example.com", Help: "One a line; needed for an authority."},
 				{Name: "chain", Label: "Certificate", Type: areaInput, Placeholder: "-----BEGIN CERTIFICATE-----", Help: "In PEM, its own first, then those between it and its authority. Only for one that you bring along."},
-				{Name: "private.clear", Label: "Private key", Type: pemInput, Placeholder: "-----BEGIN PRIVATE KEY-----", Help: "In PEM. Leave it empty to keep what there is."},
+				{Name: "private.clear", Label: "Private key", Type: pemInput, Placeholder: "-----BEGIN PRIVATE KEY-----", Help: "In PEM."},
 			}}}, nil
 		},
 	}
@@ -348,7 +348,7 @@ func nodesResource() resource {
 // changed on the page of one's account, with the password that there is.
 func administrator(email field, own bool) []section {
 	signIn := section{Title: "Sign-in", Fields: []field{
-		{Name: "password.clear", Label: "Password", Type: secretInput, Help: "A new one; leave it empty to keep what there is."},
+		{Name: "password.clear", Label: "Password", Type: secretInput},
 		{Name: "password.mustChange", Label: "Must be changed at the next log-in", Type: flagInput},
 		{Name: "totp", Label: "Authenticator app", Type: dropInput, Help: "Tick it to let the person sign in without a code, when the phone is lost. People set up an app by themselves, on the page of their account."},
 	}}

@@ -5,8 +5,11 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
+	"ss-setup/runtime/auth"
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/rest"
 	"ss-setup/runtime/sites"
@@ -312,12 +315,12 @@ func siteSections() []section {
 			{Name: "title", Label: "Title", Type: textInput, Help: "What people call the site."},
 			{Name: "manual", Label: "Start by hand", Type: flagInput, Help: "The site waits for a start by hand when the server starts."},
 		}},
-		{Title: "Limits", Help: "An empty field is the default of this release; -1 is no limit.", Fields: []field{
-			{Name: "limits.connections", Label: "Connections at once", Type: numberInput},
-			{Name: "limits.perAddress", Label: "Connections of one address", Type: numberInput},
-			{Name: "limits.perUser", Label: "Sessions of one user", Type: numberInput},
-			{Name: "limits.idleSeconds", Label: "End idle sessions after", Unit: "seconds", Type: numberInput, Help: "A session in which nothing happens."},
-			{Name: "limits.loginSeconds", Label: "Time for a log-in", Unit: "seconds", Type: numberInput},
+		{Title: "Limits", Help: "What an empty field means stands in it.", Fields: []field{
+			{Name: "limits.connections", Label: "Connections at once", Type: numberInput, Placeholder: "no limit"},
+			{Name: "limits.perAddress", Label: "Connections of one address", Type: numberInput, Placeholder: "no limit"},
+			{Name: "limits.perUser", Label: "Sessions of one user", Type: numberInput, Placeholder: "no limit"},
+			{Name: "limits.idleSeconds", Label: "End idle sessions after", Unit: "seconds", Type: numberInput, Placeholder: seconds(sites.DefaultIdle), Help: "A session in which nothing happens; -1 is no limit."},
+			{Name: "limits.loginSeconds", Label: "Time for a log-in", Unit: "seconds", Type: numberInput, Placeholder: seconds(sites.DefaultLogin)},
 		}},
 		protectorSection("Protector", "When addresses are banned that log in wrongly or break the protocol."),
 		passwordSection("New passwords of users must have"),
@@ -334,6 +337,9 @@ func siteSections() []section {
 		}},
 	}
 }
+
+// seconds is what stands in an empty field of a duration.
+func seconds(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) }
 
 func algorithms(list []model.Algorithm) (out []option) {
 	for _, a := range list {
@@ -371,7 +377,7 @@ func protectorSection(title, help string) section {
 
 func passwordSection(title string) section {
 	return section{Title: title, Fields: []field{
-		{Name: "passwordRule.minLength", Label: "Characters at least", Type: numberInput, Placeholder: "default of this release"},
+		{Name: "passwordRule.minLength", Label: "Characters at least", Type: numberInput, Placeholder: strconv.Itoa(auth.DefaultPolicy().MinLength)},
 		{Name: "passwordRule.upper", Label: "A capital letter", Type: flagInput},
 		{Name: "passwordRule.lower", Label: "A small letter", Type: flagInput},
 		{Name: "passwordRule.digit", Label: "A digit", Type: flagInput},

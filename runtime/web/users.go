@@ -84,7 +84,7 @@ func userSections(v *visit, site string, tree map[string]any) ([]section, error)
 
 func signIn() section {
 	return section{Title: "Sign-in", Fields: []field{
-		{Name: "password.clear", Label: "Password", Type: secretInput, Help: "A new one; the rule of the site holds. Leave it empty to keep what there is."},
+		{Name: "password.clear", Label: "Password", Type: secretInput, Help: "As the rule of the site for passwords says."},
 		{Name: "password.mustChange", Label: "Must be changed at the next log-in", Type: flagInput},
 		{Name: "keys", Label: "Public keys", Type: keysInput, Placeholder: "ssh-ed25519 AAAAC3Nza… anna@laptop", Help: `One a line, as in a .pub file. With expiry-time="202712311800Z" and a space before it, a key ends then (UTC).`},
 		{Name: "totp", Label: "Authenticator app", Type: dropInput, Help: "Tick it to let the user log in without a code, when the phone is lost."},

@@ -195,6 +195,7 @@ for (const input of document.querySelectorAll("input[type=file][data-most]")) {
 
 document.documentElement.classList.add("scripted");
 dress(document);
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 keys();
 searches();
 lives();

@@ -68,14 +68,17 @@ type Gone struct {
 
 // PasswordRequest sets another password of one's own.
 type PasswordRequest struct {
-	Current string `json:"current" maxLength:"1024" writeOnly:"true"`
-	New     string `json:"new" maxLength:"1024" writeOnly:"true"`
+	Current  string `json:"current" maxLength:"1024" writeOnly:"true"`
+	New      string `json:"new" maxLength:"1024" writeOnly:"true"`
+	Code     string `json:"code,omitempty" maxLength:"40" writeOnly:"true" doc:"Of the authenticator app, where there is one. Who has just logged in and must set another password has shown it."`
+	Recovery string `json:"recovery,omitempty" maxLength:"40" writeOnly:"true" doc:"A recovery code instead of code; it works once."`
 }
 
 // Proof shows once more who it is.
 type Proof struct {
 	Password string `json:"password" maxLength:"1024" writeOnly:"true"`
 	Code     string `json:"code,omitempty" maxLength:"40" writeOnly:"true" doc:"Of the authenticator app, where there is one."`
+	Recovery string `json:"recovery,omitempty" maxLength:"40" writeOnly:"true" doc:"A recovery code instead of code; it works once."`
 }
 
 // CodeRequest proves that an authenticator app works.
@@ -466,11 +469,11 @@ func (a *API) prove(ctx context.Context, c *caller, p *Proof) (*Nothing, error) 
 	if err := a.proved(ctx, c, p); err != nil {
 		return nil, err
 	}
-	a.sessions.prove(c.session)
 	return &Nothing{}, nil
 }
 
-// proved lets nobody change how he logs in who found a session open.
+// proved lets nobody change how he logs in who found a session open. What was shown counts for a
+// while.
 func (a *API) proved(ctx context.Context, c *caller, p *Proof) error {
 	if c.session == nil {
 		return errNoSession()
@@ -479,23 +482,42 @@ func (a *API) proved(ctx context.Context, c *caller, p *Proof) error {
 		return err
 	}
 	g, err := a.gate(nil), auth.ErrWrong
-	if fits(p.Password, p.Code) {
+	if fits(p.Password, p.Code, p.Recovery) {
 		if err = g.Password(ctx, c.name(), []byte(p.Password)); err == nil {
-			err = a.secondStep(ctx, g, c.key, p.Code, "")
+			err = a.secondStep(ctx, g, c.key, p.Code, p.Recovery)
 		}
 	}
+	if err != nil {
+		return a.unproved(c, "password", err)
+	}
+	a.notTried(c.key, c.from)
+	a.sessions.prove(c.session)
+	return nil
+}
+
+// unproved is the answer to who did not show who he is; field is where what is wrong was typed.
+func (a *API) unproved(c *caller, field string, err error) error {
 	switch {
 	case errors.Is(err, errCodeRequired):
 		a.notTried(c.key, c.from)
-		return wrongField("code", "it is missing", "give the code of the authenticator app")
-	case errors.Is(err, auth.ErrWrong):
-		a.offended(c.from, audit.Event{Event: "api.proof", Outcome: audit.Refused, By: c.name()})
-		return wrongField("password", "it is not right, or the code is not", "type both again")
-	case err == nil:
-		a.notTried(c.key, c.from)
+		return wrongField("code", "it is missing", "give the code of the authenticator app, or a recovery code")
+	case !errors.Is(err, auth.ErrWrong):
+		return err
 	}
-	return err
+	a.offended(c.from, audit.Event{Event: "api.proof", Outcome: audit.Refused, By: c.name()})
+	switch field {
+	case "current":
+		return wrongField(field, "it is not the password", "type it again")
+	case "code":
+		return wrongField(field, "it is not right, or was used before", "wait for the next one and type that, or a recovery code")
+	}
+	return wrongField(field, "it is not right, or the code is not", "type both again; a code works once")
 }
+
+// ownPasswordTakesCode tells that another password of one's own takes the code of the app, where
+// there is one: who knows the password alone gets no fresh proof for it. Who must set another
+// password has shown the code a moment ago, to log in.
+func (a *API) ownPasswordTakesCode(c *caller) bool { return !c.mustChange || a.needsProof(c) }
 
 func (a *API) setPassword(ctx context.Context, c *caller, ask *PasswordRequest) (*MeOut, error) {
 	if c.session == nil {
@@ -508,19 +530,26 @@ func (a *API) setPassword(ctx context.Context, c *caller, ask *PasswordRequest) 
 	if err != nil {
 		return nil, err
 	}
-	g := a.gate(settings)
-	switch err := g.Password(ctx, c.name(), []byte(ask.Current)); {
-	case errors.Is(err, auth.ErrWrong):
-		a.offended(c.from, audit.Event{Event: "api.proof", Outcome: audit.Refused, By: c.name()})
-		return nil, wrongField("current", "it is not the password", "type it again")
-	case err != nil:
-		return nil, err
+	g, err := a.gate(settings), auth.ErrWrong
+	if fits(ask.Current, ask.Code, ask.Recovery) {
+		err = g.Password(ctx, c.name(), []byte(ask.Current))
 	}
-	a.notTried(c.key, c.from)
-	// The policy knows the account by its key; what must not be in a password is the name.
+	if err != nil {
+		return nil, a.unproved(c, "current", err)
+	}
+	// The policy knows the account by its key; what must not be in a password is the name. It
+	// comes before the code: that works once.
 	if err := g.Policy.Check(c.key.ID, ask.New); err != nil {
+		a.notTried(c.key, c.from)
 		return nil, policyProblem("new", err)
 	}
+	if a.ownPasswordTakesCode(c) {
+		if err := a.secondStep(ctx, g, c.key, ask.Code, ask.Recovery); err != nil {
+			return nil, a.unproved(c, "code", err)
+		}
+		a.sessions.prove(c.session)
+	}
+	a.notTried(c.key, c.from)
 	if err := g.ChangePassword(ctx, c.name(), []byte(ask.New)); errors.Is(err, auth.ErrPolicy) {
 		return nil, policyProblem("new", err)
 	} else if err != nil {
@@ -564,7 +593,8 @@ func (a *API) useTOTP(ctx context.Context, c *caller, code string) (*RecoveryOut
 }
 
 // goOn ends all sessions of an account whose credentials have changed, and opens another
-// for the one who changed them.
+// for the one who changed them. What was shown before of who he is counts on: a new cookie is no
+// proof.
 func (a *API) goOn(c *caller) (*MeOut, error) {
 	a.sessions.endAll(c.key)
 	found, _, err := a.accounts.read(c.name())
@@ -572,6 +602,7 @@ func (a *API) goOn(c *caller) (*MeOut, error) {
 		return nil, err
 	}
 	value, s := a.sessions.open(c.key, found.stamp())
+	a.sessions.takeOver(s, c.session)
 	again := found.caller(c.from)
 	again.session = s
 	out, err := a.me(again)

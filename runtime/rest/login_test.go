@@ -475,3 +475,86 @@ func TestASessionThatWasLeftOpenMakesNobodyMasterOfTheServer(t *testing.T) {
 	program.post("/me/proof", map[string]any{"password": goodPassword}).problem(forbidden)
 	program.post("/superadmins", evil).must(201)
 }
+
+// withApp is a session of an account that has just set up an app, and what the app knows.
+func (w *world) withApp(name string) (s *client, secret string, recovery []string) {
+	w.t.Helper()
+	s = w.login(name, goodPassword)
+	var fresh NewSecret
+	s.post("/me/totp", map[string]any{"password": goodPassword}).must(200).into(&fresh)
+	var codes Recovery
+	r := s.put("/me/totp", map[string]any{"code": w.code(fresh.Secret)}).must(200)
+	r.into(&codes)
+	s.take(r)
+	w.pass(time.Minute)
+	return s, fresh.Secret, codes.Recovery
+}
+
+func TestThePasswordAloneGivesNoFreshProofWhereThereIsAnApp(t *testing.T) {
+	w := furnished(t)
+	s, secret, recovery := w.withApp("sa")
+	w.pass(proofLife)
+	token := map[string]any{"name": "evil", "super": true}
+	s.post("/tokens", token).problem(proofRequired)
+	const next = "another battery staple"
+	ask := map[string]any{"current": goodPassword, "new": next}
+	s.post("/me/password", ask).field("code")
+	ask["code"] = "000000"
+	s.post("/me/password", ask).field("code")
+	s.post("/tokens", token).problem(proofRequired)
+	// A password that is refused costs no code.
+	ask["code"], ask["new"] = w.code(secret), "short"
+	s.post("/me/password", ask).field("new")
+	ask["new"] = next
+	s.take(s.post("/me/password", ask).must(200))
+	s.post("/tokens", token).must(201)
+	w.pass(time.Minute)
+	s.take(s.post("/me/password", map[string]any{"current": next, "new": goodPassword, "recovery": recovery[0]}).must(200))
+	s.post("/me/password", map[string]any{"current": goodPassword, "new": next, "recovery": recovery[0]}).field("code")
+}
+
+func TestWhoMustChangeThePasswordShowsTheCodeOnceUnlessHeWaits(t *testing.T) {
+	w := furnished(t)
+	_, secret, _ := w.withApp("otto")
+	w.super().ifMatch("*").patch("/admins/otto", map[string]any{"password": map[string]any{"clear": "handed out once", "mustChange": true}}).must(200)
+	r := w.nobody().post("/login", map[string]any{"name": "otto", "password": "handed out once", "code": w.code(secret)}).must(200)
+	s := w.nobody()
+	s.take(r)
+	ask := map[string]any{"current": "handed out once", "new": "mine and mine alone"}
+	w.pass(proofLife)
+	s.post("/me/password", ask).field("code")
+	r = w.nobody().post("/login", map[string]any{"name": "otto", "password": "handed out once", "code": w.code(secret)}).must(200)
+	s = w.nobody()
+	s.take(r)
+	s.take(s.post("/me/password", ask).must(200))
+	s.get("/sites/main/users").must(200)
+}
+
+func TestAnAppThatIsSetUpLateIsNoProof(t *testing.T) {
+	w := furnished(t)
+	s := w.login("sa", goodPassword)
+	var fresh NewSecret
+	s.post("/me/totp", map[string]any{"password": goodPassword}).must(200).into(&fresh)
+	w.pass(proofLife)
+	s.take(s.put("/me/totp", map[string]any{"code": w.code(fresh.Secret)}).must(200))
+	s.post("/tokens", map[string]any{"name": "evil", "super": true}).problem(proofRequired)
+}
+
+func TestARecoveryCodeStandsInForTheLostPhone(t *testing.T) {
+	w := furnished(t)
+	s, _, recovery := w.withApp("sa")
+	w.pass(proofLife)
+	token := map[string]any{"name": "robot", "super": true}
+	s.post("/tokens", token).problem(proofRequired)
+	s.post("/me/proof", map[string]any{"password": goodPassword, "recovery": "AAAA-AAAA-AAAA-AAAA"}).field("password")
+	s.post("/me/proof", map[string]any{"password": "wrong", "recovery": recovery[0]}).field("password")
+	s.post("/me/proof", map[string]any{"password": goodPassword, "recovery": recovery[0]}).must(204)
+	s.post("/tokens", token).must(201)
+	s.post("/me/proof", map[string]any{"password": goodPassword, "recovery": recovery[0]}).field("password")
+	s.take(s.post("/me/totp/remove", map[string]any{"password": goodPassword, "recovery": recovery[1]}).must(200))
+	var me Me
+	if s.get("/me").must(200).into(&me); me.TOTP || me.Recovery != 0 {
+		t.Errorf("it is %+v", me)
+	}
+	w.login("sa", goodPassword)
+}

@@ -163,6 +163,13 @@ func (s *sessions) prove(of *session) {
 	of.proved = s.now()
 }
 
+// takeOver gives a session the proof of the one whose place it takes.
+func (s *sessions) takeOver(next, of *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next.proved = of.proved
+}
+
 // proven tells whether that was shown a short while ago.
 func (s *sessions) proven(of *session) bool {
 	s.mu.Lock()

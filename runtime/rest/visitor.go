@@ -127,6 +127,9 @@ func (v *Visitor) SetPassword(ctx context.Context, ask *PasswordRequest) (cookie
 	return out.SetCookie, nil
 }
 
+// PasswordTakesCode tells that SetPassword takes the code of the app, where there is one.
+func (v *Visitor) PasswordTakesCode() bool { return v.api.ownPasswordTakesCode(v.caller) }
+
 // NeedsProof tells that Prove must come before SuperAdmins and tokens can be made, changed or
 // deleted, and before the server's secrets leave it or are replaced.
 func (v *Visitor) NeedsProof() bool { return v.api.needsProof(v.caller) }

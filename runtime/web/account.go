@@ -11,6 +11,8 @@ import (
 type accountData struct {
 	*rest.Me
 	Wrong map[string]string
+	// TakesCode tells that another password takes the code of the app.
+	TakesCode bool
 	// Secret is the app that is being set up.
 	Secret *rest.NewSecret
 	QR     *code
@@ -24,7 +26,7 @@ func (v *visit) showAccount(status int, err error) error {
 	if meErr != nil {
 		return meErr
 	}
-	data := accountData{Me: me, Wrong: map[string]string{}}
+	data := accountData{Me: me, Wrong: map[string]string{}, TakesCode: me.TOTP && v.who.PasswordTakesCode()}
 	var problem *rest.Problem
 	if asProblem(err, &problem) {
 		status = problem.Status
@@ -51,7 +53,17 @@ func (p *Pages) setPassword(v *visit) error {
 			Status: http.StatusUnprocessableEntity, Errors: []model.FieldError{{Field: "again", Problem: "it is not the same", Cure: "type the new password twice"}},
 		})
 	}
-	cookie, err := v.who.SetPassword(v.r.Context(), &rest.PasswordRequest{Current: form.Get("current.clear"), New: form.Get("new.clear")})
+	cookie, err := v.who.SetPassword(v.r.Context(), &rest.PasswordRequest{
+		Current: form.Get("current.clear"), New: form.Get("new.clear"), Code: form.Get("password-code.clear"), Recovery: form.Get("password-code-recovery.clear"),
+	})
+	var problem *rest.Problem
+	if asProblem(err, &problem) {
+		for i, e := range problem.Errors {
+			if e.Field == "code" { // the page has another one
+				problem.Errors[i].Field = "password-code"
+			}
+		}
+	}
 	if err != nil {
 		return v.showAccount(0, err)
 	}
@@ -61,7 +73,7 @@ func (p *Pages) setPassword(v *visit) error {
 
 func (p *Pages) beginTOTP(v *visit) error {
 	form := v.r.PostForm
-	if _, err := v.who.BeginTOTP(v.r.Context(), &rest.Proof{Password: form.Get("password.clear"), Code: form.Get("code")}); err != nil {
+	if _, err := v.who.BeginTOTP(v.r.Context(), &rest.Proof{Password: form.Get("password.clear")}); err != nil {
 		return v.showAccount(0, err)
 	}
 	return v.redirect("/account/totp", "")
@@ -100,7 +112,9 @@ func (p *Pages) useTOTP(v *visit) error {
 
 func (p *Pages) removeTOTP(v *visit) error {
 	form := v.r.PostForm
-	cookie, err := v.who.RemoveTOTP(v.r.Context(), &rest.Proof{Password: form.Get("password.clear"), Code: form.Get("code")})
+	cookie, err := v.who.RemoveTOTP(v.r.Context(), &rest.Proof{
+		Password: form.Get("password.clear"), Code: form.Get("code.clear"), Recovery: form.Get("code-recovery.clear"),
+	})
 	if err != nil {
 		return v.showAccount(0, err)
 	}

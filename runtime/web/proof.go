@@ -49,7 +49,9 @@ func (v *visit) prove() (ok bool, err error) {
 		v.unproved["password"] = "Type it to show that it is you. Nothing was changed."
 		return false, nil
 	}
-	err = v.who.Prove(v.r.Context(), &rest.Proof{Password: form.Get("proof.clear"), Code: form.Get("proof-code.clear")})
+	err = v.who.Prove(v.r.Context(), &rest.Proof{
+		Password: form.Get("proof.clear"), Code: form.Get("proof-code.clear"), Recovery: form.Get("proof-code-recovery.clear"),
+	})
 	var p *rest.Problem
 	if !asProblem(err, &p) {
 		return err == nil, err

@@ -101,3 +101,46 @@ func TestWhoHasAnAppShowsItsCodeToo(t *testing.T) {
 	typed.Set("proof-code.clear", codeOf(t, secret, w.now()))
 	b.send(typed).says(http.StatusOK, "sst_robot_")
 }
+
+// withApp is a SuperAdmin second who has an app, signed in some time ago.
+func (w *world) withApp() (b *browser, secret string, recovery []string) {
+	w.t.Helper()
+	secret = auth.NewSecret()
+	recovery, hashes := auth.NewRecovery(2)
+	contact := model.Contact{Email: "second@example.com", Password: passwordOf(w.t, w), TOTP: model.TOTP{Secret: model.Secret{Clear: secret}, Recovery: hashes}}
+	w.write(&model.SuperAdmin{Head: model.Head{Name: "second"}, Contact: contact})
+	b = w.browser().get("/login").send(url.Values{"name": {"second"}, "password": {goodPassword}})
+	b.send(url.Values{"code": {codeOf(w.t, secret, w.now())}}).says(http.StatusOK, "Overview")
+	w.pass(20 * time.Minute)
+	return b.get("/"), secret, recovery
+}
+
+func TestThePageOfTheOwnPasswordIsNoWayAroundTheCode(t *testing.T) {
+	w := furnished(t)
+	b, secret, _ := w.withApp()
+	const next = "evil battery staple"
+	change := url.Values{"current.clear": {goodPassword}, "new.clear": {next}, "again.clear": {next}}
+	ask := func() *browser {
+		b.get("/account").says(http.StatusOK, `name="password-code.clear"`)
+		change.Set("csrf", csrfOf(b))
+		return b.post("/account/password", change)
+	}
+	ask().says(http.StatusUnprocessableEntity, `id="password-code-wrong"`).keepsQuiet(`id="code-wrong"`, next)
+	b.get("/new/tokens").says(http.StatusOK, "Your own password")
+	change.Set("password-code.clear", codeOf(t, secret, w.now()))
+	ask().says(http.StatusOK, "The password was changed")
+	w.as("sa").get("/account").keepsQuiet("password-code")
+}
+
+func TestWhoLostThePhoneGetsRidOfTheAppByARecoveryCode(t *testing.T) {
+	w := furnished(t)
+	b, _, recovery := w.withApp()
+	b.get("/new/tokens").says(http.StatusOK, "ss-server disable2fa")
+	b.send(url.Values{"name": {"robot"}, "super": {"on"}, "proof.clear": {goodPassword}, "proof-code-recovery.clear": {recovery[0]}}).says(http.StatusOK, "sst_robot_")
+	b.get("/account").says(http.StatusOK, "1 recovery code is left", "ss-server disable2fa")
+	remove := url.Values{"csrf": {csrfOf(b)}, "password.clear": {goodPassword}, "code-recovery.clear": {recovery[0]}}
+	b.post("/account/totp/remove", remove).says(http.StatusUnprocessableEntity, "a code works once")
+	remove.Set("code-recovery.clear", recovery[1])
+	b.post("/account/totp/remove", remove).says(http.StatusOK, "Log-ins ask for no code any more")
+	w.browser().get("/login").send(url.Values{"name": {"second"}, "password": {goodPassword}}).says(http.StatusOK, "Overview")
+}

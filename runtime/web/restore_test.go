@@ -598,7 +598,7 @@ func TestABackupIsDownloadedWhileAnotherDownloadOfItStandsStill(t *testing.T) {
 	reading.Wait()
 }
 
-func passwordOf(t *testing.T, w *world) model.Password {
+func passwordOf(t testing.TB, w *world) model.Password {
 	t.Helper()
 	hash, err := w.api.Hasher.Hash(t.Context(), []byte(goodPassword))
 	check(t, err)

@@ -107,7 +107,7 @@ func TestAnAppIsSetUpAndAskedForAtTheNextLogIn(t *testing.T) {
 }
 
 // codeOf is the code that an app shows, after RFC 6238.
-func codeOf(t *testing.T, secret string, now time.Time) string {
+func codeOf(t testing.TB, secret string, now time.Time) string {
 	t.Helper()
 	key, err := base32.StdEncoding.DecodeString(secret)
 	if err != nil {

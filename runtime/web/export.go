@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/csv"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,10 +102,16 @@ func moments(t time.Time) string {
 	return iso(t)
 }
 
-// harmless keeps programs for tables from taking a text for a formula.
-func harmless(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
-		return "'" + text
-	}
-	return text
+// formula is where a program for tables would find one: at the beginning of a text, and behind
+// whatever separates cells or lines somewhere, as programs in many countries do not separate by
+// commas alone. Quotes that stand in the middle of such a cell vanish.
+var formula = regexp.MustCompile(`(^|[;,\t\r\n])([\s"]*)('*[=+\-@＝＋－＠])`)
+
+// harmless keeps programs for tables from taking a text, or a part of it, for a formula: ' goes
+// before.
+func harmless(text string) string { return formula.ReplaceAllString(text, "$1$2'$3") }
+
+// original is the text that harmless was given.
+func original(text string) string {
+	return formula.ReplaceAllStringFunc(text, func(found string) string { return strings.Replace(found, "'", "", 1) })
 }

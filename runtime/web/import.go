@@ -302,9 +302,8 @@ func userOf(head, row []string) (map[string]any, error) {
 	form := map[string]any{"name": ""}
 	for i, name := range head {
 		text := row[i]
-		// An export puts it before what a program for tables would take for a formula.
-		if len(text) > 1 && text[0] == '\'' && strings.ContainsRune("=+-@\t\r", rune(text[1])) && name != "password" {
-			text = text[1:]
+		if name != "password" { // an export has none
+			text = original(text)
 		}
 		if text == "" {
 			continue

@@ -24,10 +24,13 @@ func (v *visit) table(name string, head ...string) *table {
 	return t
 }
 
+// inLine has a text on one line: some programs for tables begin another row at every break.
+var inLine = strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ", "\t", " ")
+
 // row writes a line; false tells that nobody reads any more.
 func (t *table) row(cells ...string) bool {
 	for i, text := range cells {
-		cells[i] = harmless(text)
+		cells[i] = harmless(inLine.Replace(text))
 	}
 	return t.out.Write(cells) == nil
 }

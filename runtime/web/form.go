@@ -22,7 +22,10 @@ type form struct {
 	tree     any
 	Rev      uint64
 	ReadOnly bool
-	wrong    map[string][]string
+	// Unsaved tells that it holds what somebody typed before, and that is saved nowhere: the page
+	// is not left or loaded anew by itself.
+	Unsaved bool
+	wrong   map[string][]string
 	// General are messages that belong to no field.
 	General []string
 }
@@ -58,7 +61,7 @@ func formOf(sections []section, tree map[string]any) *form {
 
 // take puts what was sent into the form.
 func (f *form) take(sent url.Values) {
-	f.typed = values{}
+	f.typed, f.Unsaved = values{}, true
 	for name, list := range sent {
 		list = slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == "" })
 		if len(list) > 0 {

@@ -199,3 +199,22 @@ func TestOnlyASecretThatIsThereCanBeKept(t *testing.T) {
 func TestASiteShowsTheLimitsThatItHasWithoutSayingSo(t *testing.T) {
 	furnished(t).as("sa").get("/sites/main").says(http.StatusOK, `placeholder="1800"`, `placeholder="no limit"`)
 }
+
+// TestAFormThatHoldsWhatIsNotSavedSaysSo: the script keeps the page for it, when the session is over
+// or somebody leaves by accident.
+func TestAFormThatHoldsWhatIsNotSavedSaysSo(t *testing.T) {
+	const unsaved, path = " data-unsaved>", "/sites/main"
+	w := furnished(t)
+	b := w.as("sa").get(path).says(http.StatusOK).keepsQuiet(unsaved)
+	b.send(url.Values{"ssh.banner": {"typed"}, "limits.connections": {"many"}}).says(http.StatusUnprocessableEntity, unsaved)
+	b.send(url.Values{"limits.connections": {"7"}}).says(http.StatusOK, "Saved").keepsQuiet(unsaved)
+	w.pass(time.Hour)
+	b.send(url.Values{"ssh.banner": {"typed later"}}).says(http.StatusUnauthorized)
+	b.send(url.Values{"name": {"sa"}, "password": {goodPassword}}).says(http.StatusOK, "typed later", "You are signed in again", unsaved)
+	w.pass(16 * time.Minute)
+	b.get(b.path).says(http.StatusOK, "not here any more").keepsQuiet("typed later", "You are signed in again", unsaved)
+	if action, _ := b.get("/new/sites").form(); action != "/new/sites" || strings.Contains(b.page, unsaved) {
+		t.Errorf("%s says that it is not saved", action)
+	}
+	b.send(url.Values{"name": {"///"}}).says(http.StatusUnprocessableEntity, unsaved)
+}

@@ -72,6 +72,9 @@ var notices = map[string]string{
 	"back":           "You are signed in again. What you had typed is still here, but for passwords; nothing was saved yet.",
 }
 
+// draftGone takes the place of what is told with a draft.
+const draftGone = "What you had typed is not here any more: it waits for 15 minutes, and not longer than the server runs. This is what is saved."
+
 // renderer has the templates: layout.html and parts.html are in each page.
 type renderer struct {
 	pages map[string]*template.Template
@@ -143,6 +146,9 @@ func (v *visit) show(status int, name string, page view) error {
 	page.Role, page.Who, _ = strings.Cut(v.who.Name(), "/")
 	page.Role = model.Kind(page.Role).Noun()
 	page.Nav = v.nav()
+	if v.r.Method == http.MethodGet && v.r.URL.Query().Has("draft") && v.held() == nil {
+		page.Notice = draftGone
+	}
 	if v.who.Super() {
 		if u := v.update(); u != nil {
 			page.Update = u.Version

@@ -50,12 +50,12 @@ async function part(place, url, live) {
   if (focused) place.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
 }
 
-// over tells that the session is over. A page on which something was typed stays as it is: what
-// is typed outlives the session when it is sent, and only then.
+// over tells that the session is over. A page on which something was typed stays as it is, also
+// where that came back with it: what is typed outlives the session when it is sent, and only then.
 const typedIn = () => [...document.forms].some((form) => form.touched);
 function over(place) {
-  if (!typedIn()) return location.reload();
   place.over = true;
+  if (!typedIn()) return location.reload();
   if (document.getElementById("over")) return;
   const banner = document.createElement("p");
   banner.id = "over";
@@ -193,6 +193,7 @@ for (const input of document.querySelectorAll("input[type=file][data-most]")) {
   });
 }
 
+for (const form of document.querySelectorAll("form[data-unsaved]")) form.touched = true;
 document.documentElement.classList.add("scripted");
 dress(document);
 document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"ss-setup/runtime/fixture"
@@ -70,6 +71,8 @@ type Instance struct {
 	cancel context.CancelFunc
 	failed chan error
 	again  chan func()
+	// ending tells that nothing more can be begun with it: it stops, or is about to.
+	ending atomic.Bool
 }
 
 // Start opens everything and serves. When it returns without an error the daemon
@@ -190,15 +193,14 @@ func (i *Instance) Failed() <-chan error { return i.failed }
 // StartAnew asks for a stop and a start in this process, with between called when
 // everything is closed: the store can be replaced then. It does not wait.
 func (i *Instance) StartAnew(between func()) error {
-	select {
-	case i.again <- between:
-		return nil
-	default:
-		return errors.New("the server is about to start anew already; try again in a moment")
+	if !i.ending.CompareAndSwap(false, true) {
+		return errors.New("the server stops, or is about to start anew already; try again in a moment")
 	}
 }
 
 // Reload reads the configuration again.
+	i.again <- between // it has room for one
+	return nil
 func (i *Instance) Reload() {
 	if i.opt.Reload == nil {
 		i.Log.Warn("the configuration is read at the start only; restart the service")
@@ -213,6 +215,7 @@ func (i *Instance) Stop() error {
 	if i.opt.Drain != nil {
 		i.opt.Drain()
 	}
+	i.ending.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
 	late := time.AfterFunc(quietGrace, i.quiet.closeAll)

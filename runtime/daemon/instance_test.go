@@ -270,6 +270,26 @@ func (c *closer) Close() error {
 	return nil
 }
 
+func TestAnInstanceStartsAnewOnceAndNotWhenItHasStopped(t *testing.T) {
+	opt, _ := options(t)
+	i := start(t, opt)
+	if err := i.StartAnew(func() {}); err != nil {
+		t.Fatal(err)
+	}
+	<-i.again // as Run does, before it stops this one
+	if err := i.StartAnew(func() {}); err == nil {
+		t.Error("nobody will ever read the second one")
+	}
+	opt, _ = options(t)
+	i = start(t, opt)
+	if err := i.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.StartAnew(func() {}); err == nil {
+		t.Error("one that has stopped takes it")
+	}
+}
+
 func TestRunEndsWithTheErrorOfTheStart(t *testing.T) {
 	broken := errors.New("broken on purpose")
 	if err := Run("test", false, func() (*Instance, error) { return nil, broken }); !errors.Is(err, broken) {

@@ -183,6 +183,9 @@ func (b *vault) get(id, by string) *waitingBackup {
 
 // Close ends what goes on behind the pages, and lets go of all backups.
 func (p *Pages) Close() error {
+	if p.Intake != nil {
+		p.Intake.Use(nil)
+	}
 	p.end()
 	p.jobs.Wait()
 	b := &p.vault

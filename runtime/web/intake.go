@@ -135,6 +135,11 @@ type Intake struct {
 	mu  sync.Mutex
 	dir string
 	all map[string]*arrival
+	// restorer is that of the server that runs now, nil while it starts anew; served counts them,
+	// and changed tells of another.
+	restorer Restorer
+	served   int
+	changed  *sync.Cond
 	// coming is how many files are on their way, each of which has its place already.
 	coming int
 }
@@ -160,7 +165,40 @@ type arrival struct {
 
 // NewIntake makes an empty one.
 func NewIntake(now func() time.Time, log *slog.Logger) *Intake {
-	return &Intake{now: now, log: log, all: map[string]*arrival{}}
+	i := &Intake{now: now, log: log, all: map[string]*arrival{}}
+	i.changed = sync.NewCond(&i.mu)
+	return i
+}
+
+// Use has files looked at and put in force by another server from now on. With nil they wait for
+// one.
+func (i *Intake) Use(r Restorer) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.restorer = r
+	i.served++
+	i.changed.Broadcast()
+}
+
+// begin waits for the turn of a file, and for a server that can work with it: the one that was
+// there when somebody asked may be gone. done ends the turn; it says whether that server is about
+// to end.
+func (i *Intake) begin() (r Restorer, done func(ends bool)) {
+	i.turn.Lock()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for i.restorer == nil {
+		i.changed.Wait()
+	}
+	served := i.served
+	return i.restorer, func(ends bool) {
+		i.mu.Lock()
+		if ends && i.served == served {
+			i.restorer = nil
+		}
+		i.mu.Unlock()
+		i.turn.Unlock()
+	}
 }
 
 const uploadPattern = "upload-*.part"
@@ -327,18 +365,18 @@ func (i *Intake) remove(a *arrival) {
 }
 
 // add begins to look at a file that was received, in its place, and returns its ID.
-func (i *Intake) add(f Incoming, by string, r Restorer) (id string, looked <-chan struct{}) {
+func (i *Intake) add(f Incoming, by string) (id string, looked <-chan struct{}) {
 	a := &arrival{ID: rand.Text(), Incoming: f, By: by, Came: i.now()}
 	i.mu.Lock()
 	i.coming--
 	i.all[a.ID] = a
 	i.mu.Unlock()
 	time.AfterFunc(incomingLife+time.Minute, func() { i.list() })
-	return a.ID, i.look(a, r)
+	return a.ID, i.look(a)
 }
 
 // look looks at a file, which is done when the channel is closed.
-func (i *Intake) look(a *arrival, r Restorer) <-chan struct{} {
+func (i *Intake) look(a *arrival) <-chan struct{} {
 	ctx, cancel := context.WithCancel(context.Background())
 	i.change(a, func() {
 		a.State, a.Progress, a.Wrong, a.Field, a.gone = stateLooking, "", "", "", cancel
@@ -348,8 +386,8 @@ func (i *Intake) look(a *arrival, r Restorer) <-chan struct{} {
 	go func() {
 		defer close(done)
 		defer cancel()
-		i.turn.Lock()
-		defer i.turn.Unlock()
+		r, end := i.begin()
+		defer end(false)
 		outlook, err := r.Look(ctx, a.Incoming)
 		i.change(a, func() {
 			if err == nil {
@@ -376,17 +414,17 @@ func (i *Intake) tell(a *arrival, err error) (text, field string) {
 	return strings.ReplaceAll(text, filepath.Dir(a.Path)+string(filepath.Separator), ""), field
 }
 
+// Why a file is not put in force.
+var (
+	errNotReady = errors.New("the file is not there any more, or was looked at anew")
+	errOtherPut = errors.New("another file is being put in force right now; wait until that is done, and look whether you still want this one")
+)
+
 // put puts a file in force that somebody has agreed to, as the look seen showed it.
-func (i *Intake) put(id, seen, by, from string, r Restorer) bool {
-	i.mu.Lock()
-	a := i.all[id]
-	ready := a != nil && a.Seen == seen && (a.State == stateReady || a.State == stateFailed) && a.Outlook != nil
-	if ready {
-		a.State, a.Progress, a.Wrong = statePutting, "", ""
-	}
-	i.mu.Unlock()
-	if !ready {
-		return false
+func (i *Intake) put(id, seen, by, from string) error {
+	a, err := i.take(id, seen)
+	if err != nil {
+		return err
 	}
 	end := func(kept string, err error) {
 		i.change(a, func() {
@@ -400,14 +438,33 @@ func (i *Intake) put(id, seen, by, from string, r Restorer) bool {
 		})
 	}
 	go func() {
-		i.turn.Lock()
-		defer i.turn.Unlock()
+		r, done := i.begin()
 		tell := func(what string) { i.change(a, func() { a.Progress = what }) }
-		if err := r.PutInForce(context.Background(), a.Incoming, a.Outlook, by, from, tell, end); err != nil {
+		err := r.PutInForce(context.Background(), a.Incoming, a.Outlook, by, from, tell, end)
+		if err != nil {
 			end("", err)
 		}
+		done(err == nil)
 	}()
-	return true
+	return nil
+}
+
+// take marks a file as being put in force. One is at a time: what comes behind it would be made
+// for a configuration that is gone by then.
+func (i *Intake) take(id, seen string) (*arrival, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	a := i.all[id]
+	if a == nil || a.Seen != seen || a.State != stateReady && a.State != stateFailed || a.Outlook == nil {
+		return nil, errNotReady
+	}
+	for _, other := range i.all {
+		if other.State == statePutting {
+			return nil, errOtherPut
+		}
+	}
+	a.State, a.Progress, a.Wrong = statePutting, "", ""
+	return a, nil
 }
 
 func (i *Intake) change(a *arrival, fn func()) {
@@ -429,7 +486,7 @@ func (i *Intake) get(id string) (arrival, bool) {
 }
 
 // again looks at a file once more, with something else said about it.
-func (i *Intake) again(id string, r Restorer, say func(*Incoming)) (looked <-chan struct{}, ok bool) {
+func (i *Intake) again(id string, say func(*Incoming)) (looked <-chan struct{}, ok bool) {
 	i.mu.Lock()
 	a := i.all[id]
 	ok = a != nil && (a.State == stateRefused || a.State == stateReady || a.State == stateFailed)
@@ -441,7 +498,7 @@ func (i *Intake) again(id string, r Restorer, say func(*Incoming)) (looked <-cha
 	if !ok {
 		return nil, false
 	}
-	return i.look(a, r), true
+	return i.look(a), true
 }
 
 // discard removes a file, unless it is being put in force.

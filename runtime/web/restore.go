@@ -139,7 +139,7 @@ func (p *Pages) upload(v *visit) error {
 		return v.showRestore(status, again)
 	}
 	say(&f, form.Get, form["passwords.clear"])
-	id, looked := p.Intake.add(f, v.who.Name(), p.Restorer)
+	id, looked := p.Intake.add(f, v.who.Name())
 	wait(looked)
 	return v.redirect("/restore/"+id, "")
 }
@@ -239,7 +239,7 @@ func (p *Pages) lookAgain(v *visit) error {
 		return err
 	}
 	form := v.r.PostForm
-	if looked, ok := p.Intake.again(v.r.PathValue("id"), p.Restorer, func(f *Incoming) { say(f, form.Get, form["passwords.clear"]) }); ok {
+	if looked, ok := p.Intake.again(v.r.PathValue("id"), func(f *Incoming) { say(f, form.Get, form["passwords.clear"]) }); ok {
 		wait(looked)
 	}
 	return v.redirect("/restore/"+v.r.PathValue("id"), "")
@@ -268,7 +268,9 @@ func (p *Pages) putInForce(v *visit) error {
 	} else if !ok {
 		return v.showFile(http.StatusUnprocessableEntity, nil)
 	}
-	p.Intake.put(a.ID, form.Get("seen"), v.who.Name(), v.who.From().String(), p.Restorer)
+	if err := p.Intake.put(a.ID, form.Get("seen"), v.who.Name(), v.who.From().String()); errors.Is(err, errOtherPut) {
+		return v.showFile(http.StatusConflict, map[string]string{"replace": sentence(err.Error())})
+	}
 	return v.redirect("/restore/"+a.ID, "")
 }
 

@@ -54,11 +54,17 @@ type fakeRestorer struct {
 	fails error
 	// hold keeps the end back.
 	hold chan struct{}
+	// intake is told of the server that starts anew; nil where the test does that.
+	intake *Intake
+	looks  int
 }
 
 func (f *fakeRestorer) Products() []string { return []string{"v7", "v6"} }
 
 func (f *fakeRestorer) Look(_ context.Context, in Incoming) (*Outlook, error) {
+	f.mu.Lock()
+	f.looks++
+	f.mu.Unlock()
 	text, err := os.ReadFile(in.Path)
 	switch {
 	case err != nil:
@@ -85,6 +91,9 @@ func (f *fakeRestorer) PutInForce(_ context.Context, in Incoming, _ *Outlook, by
 			<-f.hold
 		}
 		end("/var/snapshots/before.db.zst", f.fails)
+		if f.intake != nil {
+			f.intake.Use(f)
+		}
 	}()
 	return nil
 }
@@ -144,6 +153,7 @@ func uploaded(t *testing.T) (*world, *fakeRestorer, string) {
 	f, dir := &fakeRestorer{}, t.TempDir()
 	w.restorer, w.intake = f, NewIntake(w.now, slog.New(slog.DiscardHandler))
 	w.intake.Open(dir)
+	f.intake = w.intake
 	w.restart()
 	t.Cleanup(func() {
 		if err := w.pages.Close(); err != nil {
@@ -262,7 +272,7 @@ func TestOneAgreesToWhatHeHasSeenAndNotToWhatAnotherLookedFor(t *testing.T) {
 		t.Fatal("it was restored as the other wanted it")
 	}
 	id := strings.TrimPrefix(b.path, "/restore/")
-	if w.intake.put(id, agree.Get("seen"), "superadmin/sa", "", w.restorer) || !w.intake.put(id, seenBy(b), "superadmin/second", "", w.restorer) {
+	if w.intake.put(id, agree.Get("seen"), "superadmin/sa", "") == nil || w.intake.put(id, seenBy(b), "superadmin/second", "") != nil {
 		t.Error("what is put in force is not what was seen")
 	}
 }
@@ -288,6 +298,43 @@ func TestTheEndOfARestoreIsFoundByWhoSignsInAgain(t *testing.T) {
 	again.path = page
 	again.until("In force")
 	again.get("/restore").says(http.StatusOK, "b.zip", "In force")
+}
+
+func TestWhatWaitsBehindARestoreIsDoneByTheServerOfThen(t *testing.T) {
+	w, before, _ := uploaded(t)
+	before.hold, before.intake = make(chan struct{}), nil
+	b := w.as("sa")
+	var pages []string
+	for range 2 {
+		b.get("/restore")
+		pages = append(pages, b.upload(sent(b), "own.zip", "own").says(http.StatusOK, "1,234").path)
+	}
+	restore := func(page string) *browser {
+		b.get(page)
+		return b.post(page+"/import", url.Values{"csrf": {csrfOf(b)}, "seen": {seenBy(b)}, "replace": {"true"}})
+	}
+	restore(pages[0]).says(http.StatusOK, "being replaced")
+	b.path = pages[0]
+	b.until("reading the backup")
+	restore(pages[1]).says(http.StatusConflict, "Another file is being put in force", "Put it in force")
+	b.get("/restore")
+	third := b.upload(sent(b), "own.zip", "own").says(http.StatusOK, "It is being read").path
+	after := &fakeRestorer{intake: w.intake}
+	w.restorer = after
+	w.restart()
+	close(before.hold)
+	b.path = third
+	b.until("1,234")
+	b.path = pages[0]
+	b.until("In force")
+	restore(pages[1])
+	b.path = pages[1]
+	b.until("In force")
+	before.mu.Lock()
+	defer before.mu.Unlock()
+	if len(before.put) != 1 || before.looks != 2 || len(after.done()) != 1 {
+		t.Errorf("the server of before put %v in force and looked %d times, the one of now put %v", before.put, before.looks, after.done())
+	}
 }
 
 func TestARestoreThatFailsSaysWhyAndThatNothingWasChanged(t *testing.T) {

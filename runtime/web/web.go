@@ -109,6 +109,9 @@ func New(o Options) *Pages {
 	p.ending, p.end = context.WithCancel(context.Background())
 	_, _ = rand.Read(p.csrfKey[:]) // never fails
 	p.render = newRenderer(p)
+	if p.Intake != nil {
+		p.Intake.Use(p.Restorer)
+	}
 	p.routes()
 	return p
 }

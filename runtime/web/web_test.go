@@ -510,7 +510,7 @@ func allPages(w *world) []string {
 	for _, content := range []string{"lossy", "own"} {
 		f, err := w.intake.receive(strings.NewReader(content), "backup.zip", -1, 100)
 		check(w.t, err)
-		id, looked := w.intake.add(f, "superadmin/sa", w.restorer)
+		id, looked := w.intake.add(f, "superadmin/sa")
 		<-looked
 		paths = append(paths, "/restore/"+id)
 	}

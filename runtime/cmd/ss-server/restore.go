@@ -196,10 +196,21 @@ func (r *replacements) tell(log *audit.Log) {
 	r.told = nil
 }
 
-func (r *replacements) set(to replacement) {
+// begin notes that a new store is about to come into force, one at a time: whoever waits for the
+// one before finds how that went. undo takes it back.
+func (r *replacements) begin(name string) (undo func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.last = to
+	before := r.last
+	if before.Name != "" && !before.Done && before.Error == "" {
+		return nil, errors.New("another configuration is being put in force; try again when the server has started anew")
+	}
+	r.last = replacement{Name: name}
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.last = before
+	}, nil
 }
 
 func (r *replacements) of(name string) (replacement, error) {
@@ -257,9 +268,12 @@ func (r *replacements) replace(s *server, i *daemon.Instance, place node.Place, 
 	if _, err := os.Stat(place.Schema.Path(filepath.Join(place.Data, filepath.Base(name)))); err != nil {
 		return fmt.Errorf("look at the new store: %w", err)
 	}
-	r.set(replacement{Name: name})
+	undo, err := r.begin(name)
+	if err != nil {
+		return err
+	}
 	s.ops.audit.Append(audit.Event{Event: restoringEvent, Outcome: audit.Done, By: who.by, From: who.from, Message: "the server starts anew"})
-	return i.StartAnew(func() {
+	err = i.StartAnew(func() {
 		replaced, err := place.Replace(name, func(what string) { s.log.Info("restore: " + what) })
 		end := replacement{Name: name, Done: err == nil, Replaced: replaced}
 		event := audit.Event{Time: time.Now(), Event: restoreEvent, Outcome: outcomeOf(err), By: who.by, From: who.from}
@@ -270,4 +284,8 @@ func (r *replacements) replace(s *server, i *daemon.Instance, place node.Place, 
 		r.end(end, event)
 		done(end)
 	})
+	if err != nil {
+		undo()
+	}
+	return err
 }

@@ -130,13 +130,15 @@ func (i *Instance) serve() error {
 		return errors.Join(err, cert.Close())
 	}
 	i.web = &http.Server{
-		Handler: i.opt.Handler(i),
+		Handler: patient(i.opt.Handler(i)),
 		// A client that sends its header byte by byte must not hold a connection for ever.
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		// Port scanners fail TLS handshakes all day long.
-		ErrorLog:  slog.NewLogLogger(i.Log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(i.Log.Handler(), slog.LevelDebug),
+		// Who is gone, or takes nothing of what is about the connection itself, is let go, too.
+		HTTP2:     &http.HTTP2Config{SendPingTimeout: writePatience, WriteByteTimeout: writePatience},
 		ConnState: i.quiet.track,
 		TLSConfig: cert.TLS(),
 	}
@@ -191,16 +193,17 @@ func (i *Instance) Health(r *http.Request) Health {
 func (i *Instance) Failed() <-chan error { return i.failed }
 
 // StartAnew asks for a stop and a start in this process, with between called when
-// everything is closed: the store can be replaced then. It does not wait.
+// everything is closed: the store can be replaced then. It does not wait. An instance does it
+// once: the next one is another.
 func (i *Instance) StartAnew(between func()) error {
 	if !i.ending.CompareAndSwap(false, true) {
 		return errors.New("the server stops, or is about to start anew already; try again in a moment")
 	}
+	i.again <- between // it has room for one
+	return nil
 }
 
 // Reload reads the configuration again.
-	i.again <- between // it has room for one
-	return nil
 func (i *Instance) Reload() {
 	if i.opt.Reload == nil {
 		i.Log.Warn("the configuration is read at the start only; restart the service")
@@ -212,10 +215,10 @@ func (i *Instance) Reload() {
 // Stop ends the daemon: running requests finish, within stopLimit; then the store is
 // closed, so that its lock is free when the process is gone.
 func (i *Instance) Stop() error {
+	i.ending.Store(true)
 	if i.opt.Drain != nil {
 		i.opt.Drain()
 	}
-	i.ending.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
 	late := time.AfterFunc(quietGrace, i.quiet.closeAll)

@@ -295,9 +295,7 @@ func (p *Pages) downloadBackup(v *visit) error {
 	h := v.w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Disposition", `attachment; filename="`+w.FileName()+`"`)
-	to := &patientWriter{ResponseWriter: v.w, deadline: http.NewResponseController(v.w).SetWriteDeadline}
-	defer to.done()
-	http.ServeContent(to, v.r, "", time.Time{}, io.NewSectionReader(w.Content, 0, w.Size))
+	http.ServeContent(v.w, v.r, "", time.Time{}, io.NewSectionReader(w.Content, 0, w.Size))
 	return nil
 }
 

@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -54,11 +55,15 @@ func TestNothingIsReadOfWhoIsNotLetInAndLittleOfWhoHasNotSignedIn(t *testing.T) 
 	}
 	const plainForm, parts = "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"
 	file := "--b\r\nContent-Disposition: form-data; name=\"from\"\r\n\r\n" + big + "\r\n--b--\r\n"
-	for path, kind := range map[string]string{"/sites/main": plainForm, "/login": plainForm, "/theme": plainForm, "/restore": parts, importPath: parts} {
-		body := big
-		if kind == parts {
-			body = file
-		}
+	var named strings.Builder // parts with nothing but a name
+	for i := range 40 {
+		fmt.Fprintf(&named, "--b\r\nContent-Disposition: form-data; name=\"%d%s\"\r\n\r\n\r\n", i, strings.Repeat("n", 50_000))
+	}
+	for _, sent := range []struct{ path, kind, body string }{
+		{"/sites/main", plainForm, big}, {"/login", plainForm, big}, {"/theme", plainForm, big},
+		{"/restore", parts, file}, {importPath, parts, file}, {"/restore", parts, named.String() + "--b--\r\n"}, {importPath, parts, named.String()},
+	} {
+		path, kind, body := sent.path, sent.kind, sent.body
 		w.guard.banned = true
 		if status, read := ask(path, kind, body); status != http.StatusForbidden || read > 0 {
 			t.Errorf("%s while banned: status %d, %d bytes read", path, status, read)
@@ -68,6 +73,27 @@ func TestNothingIsReadOfWhoIsNotLetInAndLittleOfWhoHasNotSignedIn(t *testing.T) 
 			t.Errorf("%s without a session: %d bytes read", path, read)
 		}
 	}
+}
+
+func TestABannedAddressGetsNoFileOfThePagesEither(t *testing.T) {
+	w := furnished(t)
+	style := w.pages.assets.names["style.css"]
+	w.browser().get(style).says(http.StatusOK, "--accent")
+	w.guard.banned = true
+	w.browser().get(style).says(http.StatusForbidden, "banned").keepsQuiet("--accent")
+}
+
+func TestOfAFormWithAFileTheFieldsAreBoundedWithTheirNamesAndTheFileIsNot(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa").get("/restore")
+	fields := sent(b)
+	for i := range 20 {
+		fields.Set(fmt.Sprint(i)+strings.Repeat("n", 50_000), "")
+	}
+	b.upload(fields, "b.zip", "own").says(http.StatusBadRequest, "could not be read")
+	b.get("/restore")
+	w.pages.MaxUpload = 4 << 20
+	b.upload(sent(b), "b.zip", strings.Repeat("x", 2<<20)).says(http.StatusUnprocessableEntity, "It is a letter")
 }
 
 func TestAFormThatIsTooLargeToWaitForALogInIsSaidToBe(t *testing.T) {

@@ -16,53 +16,47 @@ const uploadPatience = 30 * time.Second
 // partKey is where a request keeps the file that its form ends with.
 type partKey struct{}
 
-// patientBody gives a client more time with every byte that came, once it is known to be
-// let in.
-type patientBody struct {
+// partBody is the body of a form that ends with a file. What stands before the file is bounded,
+// all of it: the library takes megabytes of header for each part, names included. Once the file
+// is wanted a client has more time with every byte that came.
+type partBody struct {
 	io.ReadCloser
 	deadline func(time.Time) error
-	patient  bool
+	// left is how much may be read until the file is wanted, in bytes.
+	left   int64
+	wanted bool
 }
 
 // Read implements io.Reader.
-func (b *patientBody) Read(p []byte) (int, error) {
-	if b.patient {
+func (b *partBody) Read(p []byte) (int, error) {
+	if b.wanted {
 		_ = b.deadline(time.Now().Add(uploadPatience)) // a test's recorder knows none
+		return b.ReadCloser.Read(p)
 	}
-	return b.ReadCloser.Read(p)
+	if b.left <= 0 {
+		return 0, errFormTooLarge
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
 }
-
-// patientWriter lets a client take its time with a file, but not stand still: nobody's file
-// is kept open for ever.
-type patientWriter struct {
-	http.ResponseWriter
-	deadline func(time.Time) error
-}
-
-// Write implements io.Writer.
-func (w *patientWriter) Write(p []byte) (int, error) {
-	_ = w.deadline(time.Now().Add(uploadPatience)) // a test's recorder knows none
-	return w.ResponseWriter.Write(p)
-}
-
-// done lets the connection be used for more.
-func (w *patientWriter) done() { _ = w.deadline(time.Time{}) }
 
 // readParts reads a form that ends with a file, up to that file: what stands before it tells
 // whether anybody wants it.
 func (p *Pages) readParts(w http.ResponseWriter, r *http.Request, most int64) error {
-	r.Body = &patientBody{ReadCloser: r.Body, deadline: http.NewResponseController(w).SetReadDeadline}
+	r.Body = &partBody{ReadCloser: r.Body, deadline: http.NewResponseController(w).SetReadDeadline, left: most}
 	r.PostForm = url.Values{}
 	parts, err := r.MultipartReader()
 	if err != nil {
 		return err
 	}
-	return readFields(parts, r, most)
+	return readFields(parts, r)
 }
 
 var errFormTooLarge = errors.New("the fields before the file are too large")
 
-func readFields(parts *multipart.Reader, r *http.Request, left int64) error {
+// readFields reads what the body lets it.
+func readFields(parts *multipart.Reader, r *http.Request) error {
 	for {
 		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) {
@@ -71,18 +65,16 @@ func readFields(parts *multipart.Reader, r *http.Request, left int64) error {
 		if err != nil {
 			return err
 		}
-		if part.FormName() == "file" {
+		name := part.FormName()
+		if name == "file" {
 			*r = *r.WithContext(context.WithValue(r.Context(), partKey{}, part))
 			return nil
 		}
-		text, err := io.ReadAll(io.LimitReader(part, left+1))
+		text, err := io.ReadAll(part)
 		if err != nil {
 			return err
 		}
-		if left -= int64(len(text)) + 100; left < 0 {
-			return errFormTooLarge
-		}
-		r.PostForm.Add(part.FormName(), string(text))
+		r.PostForm.Add(name, string(text))
 	}
 }
 
@@ -92,8 +84,8 @@ func (v *visit) file() (io.Reader, string) {
 	if !ok {
 		return nil, ""
 	}
-	if body, ok := v.r.Body.(*patientBody); ok {
-		body.patient = true
+	if body, ok := v.r.Body.(*partBody); ok {
+		body.wanted = true
 	}
 	return part, cut(part.FileName(), 200)
 }

@@ -126,7 +126,7 @@ func (p *Pages) handle(pattern string, fn http.HandlerFunc) {
 
 // routes is the map of the pages.
 func (p *Pages) routes() {
-	p.handle("GET /static/{name}", p.assets.serve)
+	p.handle("GET /static/{name}", p.arrived(p.assets.serve))
 	p.handle("GET "+SetupPath, p.whileNew(p.arrived(p.showWizard)))
 	p.handle("POST "+SetupPath, p.whileNew(p.stepWizard))
 	p.handle("GET "+donePath, p.arrived(p.showDone))

@@ -60,8 +60,13 @@ func TestNothingIsReadOfWhoIsNotLetInAndLittleOfWhoHasNotSignedIn(t *testing.T) 
 		fmt.Fprintf(&named, "--b\r\nContent-Disposition: form-data; name=\"%d%s\"\r\n\r\n\r\n", i, strings.Repeat("n", 50_000))
 	}
 	for _, sent := range []struct{ path, kind, body string }{
-		{"/sites/main", plainForm, big}, {"/login", plainForm, big}, {"/theme", plainForm, big},
-		{"/restore", parts, file}, {importPath, parts, file}, {"/restore", parts, named.String() + "--b--\r\n"}, {importPath, parts, named.String()},
+		{"/sites/main", plainForm, big},
+		{"/login", plainForm, big},
+		{"/theme", plainForm, big},
+		{"/restore", parts, file},
+		{importPath, parts, file},
+		{"/restore", parts, named.String() + "--b--\r\n"},
+		{importPath, parts, named.String()},
 	} {
 		path, kind, body := sent.path, sent.kind, sent.body
 		w.guard.banned = true

@@ -57,7 +57,7 @@ func (v *visit) showConflict(res resource, o model.Object, mine *form) error {
 	}
 	for _, field := range fieldsOf(theirs.Sections) {
 		data.Fields = append(data.Fields, contest(field, mine, theirs)...)
-		if field.secret() && mine.typed.get(field.Name) != "" {
+		if field.secret() && mine.typed.get(field.Name) != "" || theirs.tooLong(field) && mine.changed(field) {
 			data.Lost = append(data.Lost, field.Label)
 		}
 	}
@@ -76,7 +76,7 @@ func (v *visit) showConflict(res resource, o model.Object, mine *form) error {
 
 // contest compares the versions of a field.
 func contest(field field, mine, theirs *form) []contested {
-	if field.Fixed || field.secret() {
+	if field.Fixed || field.secret() || theirs.tooLong(field) {
 		return nil
 	}
 	other := &form{typed: mine.typed, was: theirs.typed}

@@ -82,17 +82,16 @@ func (f *form) take(sent url.Values) {
 		f.was = was
 	}
 	for _, field := range fieldsOf(f.Sections) {
-		field.closed(f.typed)
+		field.closed(f.typed, f.was)
 		field.inOrder(field.Name, f.typed, f.was)
-		for name, list := range f.typed {
-			if field.Type == areaInput || field.Type == linesInput || field.Type == keysInput {
-				if name == field.Name {
-					f.typed[name] = one(strings.ReplaceAll(list[0], "\r\n", "\n"))
-				}
-			}
+		if list := f.typed[field.Name]; len(list) == 1 {
+			f.typed[field.Name] = one(field.asSent(list[0]))
 		}
 	}
 }
+
+// tooLong tells a list of the object that has more rows than the form.
+func (f *form) tooLong(field field) bool { return field.tooLong(look(f.tree, field.place())) }
 
 // Was is what the object had, for the form to send along.
 func (f *form) Was() string {
@@ -120,7 +119,7 @@ func (f *form) changed(field field) bool {
 func (f *form) patch() (patch map[string]any, ok bool) {
 	patch, ok = map[string]any{}, true
 	for _, field := range fieldsOf(f.Sections) {
-		if f.tree != nil && (field.Fixed || !f.changed(field)) {
+		if f.tree != nil && (field.Fixed || f.tooLong(field) || !f.changed(field)) {
 			continue
 		}
 		v, wrong := field.read(field.Name, f.typed, look(f.tree, field.place()))
@@ -228,6 +227,7 @@ type input struct {
 	Wrong    []string
 	ReadOnly bool
 	Rows     [][]input
+	Full     bool // no row fits any more
 }
 
 type choice struct {
@@ -294,17 +294,28 @@ func (f *form) input(field field, name string) input {
 	case dropInput:
 		in.Set = look(f.tree, field.Name) != nil
 	case rowsInput:
-		rows := rowsOf(name, f.typed)
-		if !in.ReadOnly {
-			rows += spareRows
-		}
-		for i := range rows {
-			var row []input
-			for _, inner := range field.Fields {
-				row = append(row, f.input(inner, rowName(name, i, inner.Name)))
-			}
-			in.Rows = append(in.Rows, row)
-		}
+		f.rows(&in)
 	}
 	return in
+}
+
+// rows are those of a list, with room for more as long as the form takes more.
+func (f *form) rows(in *input) {
+	if list, _ := look(f.tree, in.field.place()).([]any); f.tooLong(in.field) {
+		in.ReadOnly = true
+		in.Help = strings.TrimSpace(in.Help + " It has " + many(len(list), "line") + ", and a page takes " + strconv.Itoa(maxRows) + " at most: change it by the REST interface. Whatever else is saved here leaves it as it is.")
+		return
+	}
+	n := rowsOf(in.Name, f.typed)
+	if !in.ReadOnly {
+		in.Full = n >= maxRows
+		n = min(n+spareRows, maxRows)
+	}
+	for i := range n {
+		var row []input
+		for _, inner := range in.Fields {
+			row = append(row, f.input(inner, rowName(in.Name, i, inner.Name)))
+		}
+		in.Rows = append(in.Rows, row)
+	}
 }

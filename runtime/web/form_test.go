@@ -218,3 +218,116 @@ func TestAFormThatHoldsWhatIsNotSavedSaysSo(t *testing.T) {
 	}
 	b.send(url.Values{"name": {"///"}}).says(http.StatusUnprocessableEntity, unsaved)
 }
+
+// directory is an LDAP profile with so many groups.
+func directory(groups int) *model.LDAPProfile {
+	l := &model.LDAPProfile{Head: model.Head{Name: "ad"}, Site: "main", URLs: []string{"ldaps://ldap.example.com"}, BaseDN: "dc=example,dc=com", Filter: "(uid={user})"}
+	for i := range groups {
+		l.Groups = append(l.Groups, model.LDAPGroup{DN: fmt.Sprintf("cn=group-%d,dc=example,dc=com", i), Group: "staff"})
+	}
+	return l
+}
+
+// mapped are the groups of the LDAP profile ad.
+func (w *world) mapped() (groups []model.LDAPGroup) {
+	w.t.Helper()
+	check(w.t, w.engine.Read(func(r *engine.Reader) error {
+		l, err := engine.LDAPProfiles.Get(r, "main", "ad")
+		if err == nil {
+			groups = l.Groups
+		}
+		return err
+	}))
+	return groups
+}
+
+func TestAListLongerThanAFormLosesNothingWhenSomethingElseIsSaved(t *testing.T) {
+	w := furnished(t)
+	w.write(&model.Group{Head: model.Head{Name: "staff"}, Site: "main"}, directory(maxRows+1))
+	b := w.as("sa").get("/sites/main/ldap/ad").says(http.StatusOK, "It has 501 lines").keepsQuiet(`name="groups.0.dn"`)
+	b.send(url.Values{"timeoutSeconds": {"7"}}).says(http.StatusOK, "Saved")
+	// Nor does a form that has rows nevertheless take the place of them.
+	b.send(url.Values{"timeoutSeconds": {"8"}, "groups.0.dn": {"cn=other,dc=example,dc=com"}, "groups.0.group": {"staff"}}).says(http.StatusOK, "Saved")
+	if got := w.mapped(); len(got) != maxRows+1 || got[0].DN != "cn=group-0,dc=example,dc=com" {
+		t.Errorf("%d groups are left, the first of them %+v", len(got), got[0])
+	}
+}
+
+func TestAFormTakesAsManyRowsAsItShows(t *testing.T) {
+	w := furnished(t)
+	w.write(&model.Group{Head: model.Head{Name: "staff"}, Site: "main"}, directory(maxRows-1))
+	b := w.as("sa").get("/sites/main/ldap/ad").says(http.StatusOK, "there is another empty one")
+	b.send(url.Values{"groups.499.dn": {"cn=last,dc=example,dc=com"}, "groups.499.group": {"staff"}}).says(http.StatusOK, "Saved", "No more lines fit here").keepsQuiet(`name="groups.500.dn"`)
+	b.send(url.Values{"groups.0.dn": {"cn=first,dc=example,dc=com"}}).says(http.StatusOK, "Saved")
+	if got := w.mapped(); len(got) != maxRows || got[0].DN != "cn=first,dc=example,dc=com" || got[maxRows-1].DN != "cn=last,dc=example,dc=com" {
+		t.Errorf("%d groups", len(got))
+	}
+}
+
+func TestAListThatGrewTooLongMeanwhileIsLeftToWhoMadeItGrow(t *testing.T) {
+	w := furnished(t)
+	w.write(&model.Group{Head: model.Head{Name: "staff"}, Site: "main"}, directory(2))
+	b := w.as("sa").get("/sites/main/ldap/ad")
+	long := directory(maxRows + 1)
+	w.write(long)
+	b.send(url.Values{"groups.0.dn": {"cn=typed,dc=example,dc=com"}, "timeoutSeconds": {"7"}})
+	b.says(http.StatusConflict, "Give up after", "Type again after saving, as it is not kept here: Groups of the directory").keepsQuiet("take-groups")
+	b.send(nil).says(http.StatusOK, "Saved")
+	if got := w.mapped(); len(got) != maxRows+1 {
+		t.Errorf("%d groups", len(got))
+	}
+}
+
+func TestWhatBrowsersDoToATextIsNoChangeOfIt(t *testing.T) {
+	w := furnished(t)
+	const two = "the first line\r\nand the second\rand a third"
+	anna := w.user("anna")
+	anna.Description = two
+	main := w.site("main")
+	main.SSH.Banner = "\n\nWelcome\r\n"
+	l := directory(0)
+	l.CA, l.BindDN, l.BindPassword = "first\r\nsecond\r\n", "cn=reader,dc=example,dc=com", model.Secret{Clear: "hush"}
+	w.write(anna, main, l,
+		&model.Group{Head: model.Head{Name: "team"}, Site: "main", Description: two},
+		&model.VFS{Head: model.Head{Name: "more"}, Site: "main", Root: "/srv/ss-server/main/more", Description: two})
+	b := w.as("sa")
+	for _, path := range []string{"/sites/main", "/sites/main/users/anna", "/sites/main/groups/team", "/sites/main/vfs/more", "/sites/main/ldap/ad"} {
+		b.get(path).send(nil).says(http.StatusOK, "Nothing was changed")
+	}
+	// Who changes something else changes that only; a directory asks for no password then.
+	b.get("/sites/main/users/anna").send(url.Values{"email": {"anna@example.org"}}).says(http.StatusOK, "Saved")
+	b.get("/sites/main").send(url.Values{"title": {"Files"}}).says(http.StatusOK, "Saved")
+	b.get("/sites/main/ldap/ad").send(url.Values{"timeoutSeconds": {"7"}}).says(http.StatusOK, "Saved")
+	if got := w.user("anna").Description; got != two {
+		t.Errorf("the description is %q", got)
+	}
+	if got := w.site("main").SSH.Banner; got != main.SSH.Banner {
+		t.Errorf("the banner is %q", got)
+	}
+	// What is typed is kept with its lines.
+	b.get("/sites/main/users/anna").send(url.Values{"description": {"\r\none\r\ntwo"}}).says(http.StatusOK, "Saved")
+	if got := w.user("anna").Description; got != "\none\ntwo" {
+		t.Errorf("the description is %q", got)
+	}
+}
+
+func TestANewRowThatIsOnlyChosenOrTickedIsAskedForWhatItLacks(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa").get("/sites/main/users/anna")
+	for name, row := range map[string]url.Values{
+		"f-folders-0-mount": {"folders.0.vfs": {"files"}, "folders.0.permissions": {"list"}}, "f-overrides-0-path": {"overrides.0.permissions": {"list"}},
+	} {
+		b.get("/sites/main/users/anna").send(row).says(http.StatusUnprocessableEntity, `id="`+name+`-wrong"`)
+	}
+	b.get("/sites/main/users/anna")
+	b.send(url.Values{"folders.0.hidden": {"on"}, "folders.0.vfs": {"files"}}).says(http.StatusUnprocessableEntity, `id="f-folders-0-mount-wrong"`, `<option value="files" selected>`)
+	b.send(url.Values{"folders.0.mount": {"/in"}}).says(http.StatusOK, "Saved")
+	if u := w.user("anna"); len(u.Folders) != 1 || !u.Folders[0].Hidden {
+		t.Errorf("%+v", u.Folders)
+	}
+	// A row that was there goes when its texts are emptied, though its boxes stay ticked.
+	b.send(url.Values{"folders.0.mount": {""}, "folders.0.path": {""}}).says(http.StatusOK, "Saved")
+	if u := w.user("anna"); len(u.Folders) != 0 {
+		t.Errorf("%+v", u.Folders)
+	}
+}

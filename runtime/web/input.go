@@ -172,7 +172,7 @@ func (f field) show(v any, name string, out values) {
 	case choicesInput:
 		out[name] = texts(v)
 	case linesInput:
-		out[name] = one(strings.Join(texts(v), "\n"))
+		out[name] = one(f.asSent(strings.Join(texts(v), "\n")))
 	case sizeInput:
 		if n, ok := v.(float64); ok && n != 0 {
 			out[name] = one(typedSize(int64(n)))
@@ -186,19 +186,38 @@ func (f field) show(v any, name string, out values) {
 			out[name] = one(t.UTC().Format(momentForm))
 		}
 	case keysInput:
-		out[name] = one(keyLines(v))
+		out[name] = one(f.asSent(keyLines(v)))
 	case secretInput, pemInput, dropInput:
 	case rowsInput:
 		list, _ := v.([]any)
+		if f.tooLong(v) {
+			return
+		}
 		for i, row := range list {
 			for _, inner := range f.Fields {
 				inner.show(look(row, inner.place()), rowName(name, i, inner.Name), out)
 			}
 		}
 	default:
-		out[name] = one(text(v))
+		out[name] = one(f.asSent(text(v)))
 	}
 }
+
+// asSent is a text as a form sends it that nobody typed in: with line breaks of one sort where
+// the input has lines, and without any where it has one line. An object may have it otherwise,
+// which nobody has changed by looking at it.
+func (f field) asSent(text string) string {
+	switch f.Type {
+	case textInput, monoInput:
+		return strings.NewReplacer("\r", "", "\n", "").Replace(text)
+	case areaInput, linesInput, keysInput, pemInput:
+		return oneBreak.Replace(text)
+	}
+	return text
+}
+
+// oneBreak makes all line breaks of one sort.
+var oneBreak = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 const momentForm = "2006-01-02T15:04"
 
@@ -301,7 +320,7 @@ func (f field) read(name string, in values, before any) (v any, wrong string) {
 	case rowsInput:
 		return f.readRows(name, in, before)
 	case areaInput, pemInput:
-		return orNothing(strings.ReplaceAll(typed, "\r\n", "\n")), ""
+		return orNothing(f.asSent(typed)), ""
 	case secretInput:
 		return orNothing(typed), ""
 	case dropInput:
@@ -397,8 +416,8 @@ func readKeys(typed string, before any) any {
 	return out
 }
 
-// readRows takes the rows in which something was typed; what the form has no input for stays
-// as it was in the row of that place.
+// readRows takes the rows that have something in them; what the form has no input for stays as
+// it was in the row of that place.
 func (f field) readRows(name string, in values, before any) (any, string) {
 	var out []any
 	old, _ := before.([]any)
@@ -407,7 +426,7 @@ func (f field) readRows(name string, in values, before any) (any, string) {
 		if i < len(old) {
 			row = copied(old[i])
 		}
-		if !f.filled(name, i, in) {
+		if f.blank(name, i, in) {
 			continue
 		}
 		for _, inner := range f.Fields {
@@ -425,7 +444,7 @@ func (f field) readRows(name string, in values, before any) (any, string) {
 	return out, ""
 }
 
-// filled tells whether something was typed in a row: what is only ticked makes none.
+// filled tells whether something was typed in a row, beside what was chosen and ticked.
 func (f field) filled(name string, i int, in values) bool {
 	return slices.ContainsFunc(f.Fields, func(inner field) bool {
 		switch inner.Type {
@@ -436,8 +455,32 @@ func (f field) filled(name string, i int, in values) bool {
 	})
 }
 
-// maxRows bounds what a form may send of one list.
+// blank tells a row that is as an empty one is sent.
+func (f field) blank(name string, i int, in values) bool {
+	return !slices.ContainsFunc(f.Fields, func(inner field) bool {
+		got := strings.TrimSpace(in.get(rowName(name, i, inner.Name)))
+		return got != "" && got != inner.untouched()
+	})
+}
+
+// untouched is what an input sends in which nobody chose anything.
+func (f field) untouched() string {
+	none := slices.ContainsFunc(f.Options, func(o option) bool { return o.Value == "" })
+	if f.Type != choiceInput || none || len(f.Options) == 0 {
+		return ""
+	}
+	return f.Options[0].Value
+}
+
+// maxRows is how many rows a form has at most of one list.
 const maxRows = 500
+
+// tooLong tells a list that has more rows than a form. It is not in the form at all: what is
+// not shown is not written either.
+func (f field) tooLong(v any) bool {
+	list, _ := v.([]any)
+	return f.Type == rowsInput && len(list) > maxRows
+}
 
 // rowsOf is how many rows a form has, empty ones between them counted.
 func rowsOf(name string, in values) int {
@@ -455,14 +498,16 @@ func rowsOf(name string, in values) int {
 	return n
 }
 
-// closed takes empty rows out, so that the rows of a form are those of the object.
-func (f field) closed(in values) {
+// closed takes empty rows out, so that the rows of a form are those of the object. A row that
+// was there is emptied by what is typed in it; a new one in which anything was chosen stays, so
+// that somebody hears of what is missing.
+func (f field) closed(in, was values) {
 	if f.Type != rowsInput {
 		return
 	}
-	to := 0
+	to, known := 0, rowsOf(f.Name, was)
 	for i := range rowsOf(f.Name, in) {
-		full := f.filled(f.Name, i, in)
+		full := f.filled(f.Name, i, in) || i >= known && !f.blank(f.Name, i, in)
 		for _, inner := range f.Fields {
 			from := rowName(f.Name, i, inner.Name)
 			if typed, ok := in[from]; ok && full {

@@ -166,6 +166,8 @@ type fakeCodes struct {
 	from  netip.Addr
 	done  bool
 	ended bool
+	// token is that of the session that was opened last.
+	token string
 	now   func() time.Time
 }
 
@@ -176,7 +178,7 @@ func (f *fakeCodes) Redeem(typed string, from netip.Addr) (setup.Session, error)
 	switch typed {
 	case "GOOD-CODE":
 		f.ended = false
-		return setup.Session{Token: "token", Expires: f.now().Add(30 * time.Minute)}, nil
+		return setup.Session{Token: f.token, Expires: f.now().Add(30 * time.Minute)}, nil
 	case "SLOW-DOWN":
 		return setup.Session{}, &setup.TooManyError{Wait: 40 * time.Second}
 	}
@@ -184,7 +186,7 @@ func (f *fakeCodes) Redeem(typed string, from netip.Addr) (setup.Session, error)
 }
 
 func (f *fakeCodes) Session(token string) (time.Time, bool) {
-	return f.now().Add(30 * time.Minute), token == "token" && !f.ended && !f.done
+	return f.now().Add(30 * time.Minute), token == f.token && !f.ended && !f.done
 }
 
 func newWorld(t testing.TB) *world {
@@ -194,7 +196,7 @@ func newWorld(t testing.TB) *world {
 		Migrations: []store.Migration{{Name: "make room", Apply: func(tx *bbolt.Tx, _ store.Progress) error { return engine.Prepare(tx) }}},
 	}
 	w := &world{t: t, time: start, audit: &record{}, guard: &fakeProtector{}, sites: &fakeSites{running: map[string]bool{"main": true}, sessions: map[string][]sftpd.Session{}}}
-	w.codes = &fakeCodes{now: w.now}
+	w.codes = &fakeCodes{now: w.now, token: "token"}
 	w.backups, w.restorer, w.intake = &fakeBackups{dir: t.TempDir()}, &fakeRestorer{}, NewIntake(w.now, slog.New(slog.DiscardHandler))
 	w.intake.Open(t.TempDir())
 	dir := t.TempDir()
@@ -394,10 +396,14 @@ func (b *browser) form() (action string, values url.Values) {
 		if (attr["type"] == "checkbox" || attr["type"] == "radio") && !strings.Contains(tag[1], " checked") || attr["name"] == "" || strings.HasSuffix(tag[1], " disabled") {
 			continue
 		}
-		values.Add(attr["name"], attr["value"])
+		if attr["type"] == "text" {
+			attr["value"] = oneLine.Replace(attr["value"])
+		}
+		values.Add(attr["name"], asSentBreaks(attr["value"]))
 	}
 	for _, tag := range areaTag.FindAllStringSubmatch(found[2], -1) {
-		values.Add(tag[1], plain(tag[2]))
+		// The first line break belongs to the tag.
+		values.Add(tag[1], asSentBreaks(strings.TrimPrefix(oneBreak.Replace(plain(tag[2])), "\n")))
 	}
 	for _, tag := range pickTag.FindAllStringSubmatch(found[2], -1) {
 		if on := picked.FindStringSubmatch(tag[2]); on != nil {
@@ -408,6 +414,14 @@ func (b *browser) form() (action string, values url.Values) {
 	}
 	return plain(found[1]), values
 }
+
+// asSentBreaks makes line breaks those that browsers send.
+func asSentBreaks(text string) string {
+	return strings.ReplaceAll(oneBreak.Replace(text), "\n", "\r\n")
+}
+
+// oneLine is what browsers make of a text in an input of one line.
+var oneLine = strings.NewReplacer("\r", "", "\n", "")
 
 func plain(text string) string {
 	return strings.NewReplacer("&lt;", "<", "&gt;", ">", "&#34;", `"`, "&#39;", "'", "&#43;", "+", "&amp;", "&").Replace(text)

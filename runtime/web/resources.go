@@ -45,7 +45,7 @@ func groupsResource() resource {
 			out := []section{
 				{Title: "Identity", Fields: []field{
 					{Name: "name", Label: "Name", Type: textInput, Required: true, Fixed: true, Focus: true, Help: "It cannot change."},
-					{Name: "description", Label: "Description", Type: textInput},
+					{Name: "description", Label: "Description", Type: areaInput},
 				}},
 				{Title: "Home", Help: "For users who have none of their own.", Fields: []field{
 					{Name: "home.vfs", Label: "Storage", Type: choiceInput, Options: vfs},
@@ -83,7 +83,7 @@ func vfsResource() resource {
 			return []section{
 				{Title: "Place", Fields: []field{
 					{Name: "name", Label: "Name", Type: textInput, Required: true, Fixed: true, Focus: true, Help: "It cannot change."},
-					{Name: "description", Label: "Description", Type: textInput},
+					{Name: "description", Label: "Description", Type: areaInput},
 					{Name: "type", Label: "Type", Type: choiceInput, Fixed: true, Options: []option{{Value: "disk", Text: "Plain files"}, {Value: "encrypted", Text: "Encrypted files"}}, Help: "Encrypted files are read by this server only. It cannot change."},
 					{Name: "root", Label: "Folder of the machine", Type: monoInput, Required: true, Fixed: true, Placeholder: filepath.Join(here().Files, "main", "files"), Help: "It is made if it is not there, and tried as the account of the service. It cannot change."},
 					{Name: "passphrase.clear", Label: "Passphrase", Type: secretInput, Fixed: true, Help: "For an encrypted folder that is to be opened on another machine. Without it the key ring of this server is needed, which every backup has."},

@@ -71,7 +71,7 @@ func userSections(v *visit, site string, tree map[string]any) ([]section, error)
 	identity := section{Title: "Identity", Fields: []field{
 		{Name: "name", Label: "Name", Type: textInput, Required: true, Fixed: true, Focus: true, Help: "What the user logs in with. It cannot change."},
 		{Name: "email", Label: "E-mail", Type: textInput},
-		{Name: "description", Label: "Description", Type: textInput},
+		{Name: "description", Label: "Description", Type: areaInput},
 		{Name: "groups", Label: "Groups", Type: linesInput, Help: "One a line. They give what the user has not of his own; the first that has it counts."},
 	}}
 	sections := []section{identity, signIn(), {Title: "Home", Help: "The folder that the user sees as /.", Fields: []field{

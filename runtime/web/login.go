@@ -38,6 +38,9 @@ func (f *loginForm) keep(form url.Values) {
 	}
 }
 
+// AsAdmin tells that the Admin of the name is meant.
+func (f loginForm) AsAdmin() bool { return f.As == asAdmin }
+
 // half is a log-in that waits for a code.
 type half struct{ name, password, as string }
 
@@ -66,6 +69,10 @@ func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
 	}
 	form := r.PostForm
 	f := loginForm{Name: form.Get("name"), As: form.Get("as"), Next: form.Get("next"), Held: form.Get("held"), Half: form.Get("half"), Recovery: form.Get("recovery") != ""}
+	if p.otherAccount(&f, form) {
+		p.askLogin(w, r, http.StatusOK, f)
+		return
+	}
 	ask := &rest.LoginRequest{Name: f.Name, Password: form.Get("password"), As: f.As}
 	if f.Half != "" {
 		begun, ok := p.halves.get(f.Half)
@@ -87,6 +94,24 @@ func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Set-Cookie", cookie)
 	http.Redirect(w, r, p.onwards(f, me.By), http.StatusSeeOther)
 }
+
+// otherAccount begins the log-in anew where a button asks for it. What waits for it goes on
+// waiting.
+func (p *Pages) otherAccount(f *loginForm, form url.Values) bool {
+	switch {
+	case form.Get("again") != "":
+		p.halves.drop(f.Half)
+		f.Half, f.Name, f.As = "", "", ""
+	case form.Get("admin") != "":
+		f.As = asAdmin
+	default:
+		return false
+	}
+	return true
+}
+
+// asAdmin is who means the Admin and not the SuperAdmin of the same name.
+const asAdmin = "admin"
 
 // onwards is where the log-in of somebody leads to.
 func (p *Pages) onwards(f loginForm, by string) string {

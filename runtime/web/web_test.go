@@ -658,7 +658,7 @@ func TestALogInEndsTheSessionThatTheBrowserHad(t *testing.T) {
 func TestAnAdminWithTheNameOfASuperAdminCanSignIn(t *testing.T) {
 	w := furnished(t)
 	w.as("sa").get("/new/superadmins").send(url.Values{"name": {"otto"}, "email": {"x@example.com"}, "password.clear": {"quite another one"}}).says(http.StatusOK, "Made.")
-	b := w.browser().get("/login").send(url.Values{"name": {"otto"}, "password": {goodPassword}}).says(http.StatusUnauthorized, "/login?as=admin")
+	b := w.browser().get("/login").send(url.Values{"name": {"otto"}, "password": {goodPassword}}).says(http.StatusUnauthorized, "signs in here")
 	b.get("/login?as=admin").send(url.Values{"name": {"otto"}, "password": {goodPassword}}).says(http.StatusOK, "Overview", "otto <small>Admin</small>")
 }
 
@@ -728,4 +728,28 @@ func FuzzForm(f *testing.F) {
 			form.Inputs(s)
 		}
 	})
+}
+
+func TestNoButtonOfTheLogInLosesWhatWaitsForIt(t *testing.T) {
+	w := furnished(t)
+	w.as("sa").get("/new/superadmins").send(url.Values{"name": {"otto"}, "email": {"x@example.com"}, "password.clear": {"quite another one"}}).says(http.StatusOK, "Made.")
+	signIn := func() *browser {
+		b := w.browser().get("/login").send(url.Values{"name": {"otto"}, "password": {"wrong"}}).says(http.StatusUnauthorized, `name="admin"`)
+		return b.send(url.Values{"password": {""}, "admin": {"1"}}).says(http.StatusOK, "as an Admin here", `value="otto"`).send(url.Values{"password": {goodPassword}}).says(http.StatusOK, "otto <small>Admin</small>")
+	}
+	b := signIn().get("/sites/main/users/anna")
+	w.pass(time.Hour)
+	b.send(url.Values{"email": {"typed@example.com"}}).says(http.StatusUnauthorized, "what you typed waits here")
+	b.send(url.Values{"name": {"otto"}, "password": {goodPassword}}).says(http.StatusUnauthorized, "Name or password is wrong")
+	b.send(url.Values{"admin": {"1"}}).says(http.StatusOK).send(url.Values{"password": {goodPassword}}).says(http.StatusOK, "You are signed in again", `value="typed@example.com"`)
+	// So with an app, where another account was meant.
+	b.get("/account").post("/account/totp", url.Values{"csrf": {csrfOf(b)}, "password.clear": {goodPassword}})
+	secret := regexp.MustCompile(`data-copy="([A-Z2-7]{32})"`).FindStringSubmatch(b.page)[1]
+	b.send(url.Values{"code": {codeOf(t, secret, w.now())}}).says(http.StatusOK, "Keep these recovery codes")
+	s := w.as("sa").get("/sites/main/users/anna")
+	w.pass(time.Hour)
+	s.send(url.Values{"email": {"typed@example.net"}}).says(http.StatusUnauthorized, "what you typed waits here")
+	s.send(url.Values{"admin": {"1"}}).send(url.Values{"name": {"otto"}, "password": {goodPassword}}).says(http.StatusOK, "Code of the authenticator app")
+	s.send(url.Values{"again": {"1"}}).says(http.StatusOK, "Password").keepsQuiet("Code of the authenticator app", "as an Admin here", `value="otto"`)
+	s.send(url.Values{"name": {"sa"}, "password": {goodPassword}}).says(http.StatusOK, "You are signed in again", `value="typed@example.net"`)
 }

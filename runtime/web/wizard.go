@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -127,6 +128,8 @@ type codeForm struct {
 	// Carry is what was typed in a session that has ended.
 	Carry string
 	Ended bool
+	// Kept tells that what was typed is carried, or lies here still.
+	Kept bool
 }
 
 // wizardData is what a step shows.
@@ -148,9 +151,10 @@ type wizardData struct {
 }
 
 type stepMark struct {
-	Number     int
-	Name, Href string
-	Here, Done bool
+	Number int
+	Name   string
+	// Open ones can be gone to.
+	Open, Here, Done bool
 }
 
 // reviewed is one answer on the last step.
@@ -185,21 +189,53 @@ func (p *Pages) setupSession(r *http.Request) (token string, expires time.Time, 
 	return cookie.Value, expires, ok
 }
 
-// planOf is the plan of a session; a new one begins with what carry has.
-func (w *wizard) planOf(token, carry string) *plan {
+// planOf is the plan of a session, nil if the session has ended meanwhile: its late requests
+// must not take the plan from the session that came behind it. A new plan begins with what carry
+// has; else with what the session before was told, but for passwords: whoever has a setup code
+// is root on this machine.
+func (p *Pages) planOf(token, carry string) *plan {
+	w := &p.wizard
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if _, ok := p.Codes.Session(token); !ok {
+		return nil
+	}
 	if w.plan != nil && w.token == token {
 		return w.plan
 	}
-	w.token, w.plan = token, &plan{reached: nodeStep}
-	if json.Unmarshal([]byte(carry), &w.plan.values) != nil || w.plan.values == nil {
-		w.plan.values = values{"way": {"standalone"}, "first_site": {"on"}, "first_site.name": {answers.DefaultSite}, "superadmin.name": {answers.DefaultSuperAdmin}}
-		if id, err := answers.NewNodeID(rand.Reader); err == nil {
-			w.plan.values["node_id"] = one(id)
-		}
+	fresh := &plan{reached: nodeStep, values: valuesOf(carry)}
+	if fresh.values == nil && w.plan != nil {
+		fresh.values = maps.Clone(w.plan.values)
 	}
-	return w.plan
+	if fresh.values == nil {
+		fresh.values = firstValues()
+	}
+	w.token, w.plan = token, fresh
+	return fresh
+}
+
+// valuesOf are those that a form carries, nil for none.
+func valuesOf(carry string) (all values) {
+	if json.Unmarshal([]byte(carry), &all) != nil {
+		return nil
+	}
+	return all
+}
+
+// firstValues are what the wizard proposes.
+func firstValues() values {
+	all := values{"way": {"standalone"}, "first_site": {"on"}, "first_site.name": {answers.DefaultSite}, "superadmin.name": {answers.DefaultSuperAdmin}}
+	if id, err := answers.NewNodeID(rand.Reader); err == nil {
+		all["node_id"] = one(id)
+	}
+	return all
+}
+
+// has tells whether what a session was told lies here still.
+func (w *wizard) has(token string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.plan != nil && w.token == token
 }
 
 // openOf is the furthest step of a plan that may be seen.
@@ -212,11 +248,14 @@ func (w *wizard) openOf(pl *plan) int {
 func (p *Pages) showWizard(w http.ResponseWriter, r *http.Request) {
 	token, expires, ok := p.setupSession(r)
 	if !ok {
-		_, err := r.Cookie(setupCookie)
-		p.askCode(w, r, http.StatusOK, codeForm{Ended: err == nil})
+		p.askCode(w, r, http.StatusOK, codeForm{Ended: token != "", Kept: p.wizard.has(token)})
 		return
 	}
-	plan := p.wizard.planOf(token, "")
+	plan := p.planOf(token, "")
+	if plan == nil {
+		p.askCode(w, r, http.StatusOK, codeForm{Ended: true})
+		return
+	}
 	w, done := p.wizard.work(w)
 	defer done()
 	step, err := strconv.Atoi(r.URL.Query().Get("step"))
@@ -311,11 +350,7 @@ func (p *Pages) wizardData(plan *plan, expires time.Time, step int) *wizardData 
 	carry, _ := json.Marshal(plan.values) // strings cannot fail
 	data := &wizardData{Step: step, Expires: expires, Carry: string(carry), Next: "Continue"}
 	for i, name := range stepNames {
-		mark := stepMark{Number: i + 1, Name: name, Here: i+1 == step, Done: i+1 < plan.open()}
-		if i+1 <= plan.open() {
-			mark.Href = stepPath(i + 1)
-		}
-		data.Steps = append(data.Steps, mark)
+		data.Steps = append(data.Steps, stepMark{Number: i + 1, Name: name, Open: i+1 <= plan.open(), Here: i+1 == step, Done: i+1 < plan.open()})
 	}
 	return data
 }
@@ -339,14 +374,18 @@ func (p *Pages) stepWizard(w http.ResponseWriter, r *http.Request) {
 	}
 	token, expires, ok := p.setupSession(r)
 	if !ok {
-		p.askCode(w, r, http.StatusForbidden, codeForm{Ended: true, Carry: p.carried(r)})
+		p.askAgain(w, r)
 		return
 	}
 	if !p.ownForm(r, setupCookie) {
 		p.message(w, r, http.StatusForbidden, "That form is of another session", "Open the page again and send the form anew. Nothing was changed.")
 		return
 	}
-	plan := p.wizard.planOf(token, r.PostForm.Get("carry"))
+	plan := p.planOf(token, r.PostForm.Get("carry"))
+	if plan == nil {
+		p.askAgain(w, r)
+		return
+	}
 	step, _ := strconv.Atoi(r.PostForm.Get("step"))
 	open := p.wizard.openOf(plan)
 	switch {
@@ -361,14 +400,20 @@ func (p *Pages) stepWizard(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// askAgain asks for a code with a form of a session that has ended: what it told waits.
+func (p *Pages) askAgain(w http.ResponseWriter, r *http.Request) {
+	p.askCode(w, r, http.StatusForbidden, codeForm{Ended: true, Kept: true, Carry: p.carried(r)})
+}
+
 // carried is what a form of a session that has ended told, with what it carried.
 func (p *Pages) carried(r *http.Request) string {
-	all := values{}
-	if json.Unmarshal([]byte(r.PostForm.Get("carry")), &all) != nil || all == nil {
+	all := valuesOf(r.PostForm.Get("carry"))
+	if all == nil {
 		all = values{}
 	}
-	step, _ := strconv.Atoi(r.PostForm.Get("step"))
-	keep(all, p.stepSections(&plan{}, step), r.PostForm)
+	if step, _ := strconv.Atoi(r.PostForm.Get("step")); !r.PostForm.Has("part") { // a part has no answers
+		keep(all, p.stepSections(&plan{}, step), r.PostForm)
+	}
 	text, _ := json.Marshal(all) // strings cannot fail
 	return string(text)
 }
@@ -409,7 +454,7 @@ func (p *Pages) redeem(w http.ResponseWriter, r *http.Request, who *rest.Visitor
 		return
 	}
 	p.Log.Info("the wizard was opened with a setup code", "from", who.From())
-	p.wizard.planOf(session.Token, f.Carry)
+	p.planOf(session.Token, f.Carry)
 	setSetupCookie(w, session.Token, session.Expires)
 	http.Redirect(w, r, SetupPath, http.StatusSeeOther)
 }
@@ -420,14 +465,24 @@ func setSetupCookie(w http.ResponseWriter, token string, expires time.Time) {
 	})
 }
 
+// leads tells which step the form of a step leads to without going on: the one before, or the
+// one of its number. They are buttons, as a form carries what was told, and a link does not.
+func leads(form url.Values, step int) (to int, ok bool) {
+	if form.Get("go") == "back" {
+		return max(step-1, nodeStep), true
+	}
+	to, err := strconv.Atoi(form.Get("go"))
+	return to, err == nil
+}
+
 // takeStep keeps what a step was told and goes on, or back.
 func (p *Pages) takeStep(w http.ResponseWriter, r *http.Request, plan *plan, expires time.Time, step int) {
 	w, done := p.wizard.work(w)
 	defer done()
 	sections := p.stepSections(plan, step)
 	keep(plan.values, sections, r.PostForm)
-	if r.PostForm.Get("go") == "back" {
-		http.Redirect(w, r, stepPath(max(step-1, nodeStep)), http.StatusSeeOther)
+	if to, ok := leads(r.PostForm, step); ok {
+		http.Redirect(w, r, stepPath(to), http.StatusSeeOther)
 		return
 	}
 	f := p.stepForm(plan, step)
@@ -568,11 +623,11 @@ func (p *Pages) showApp(w http.ResponseWriter, r *http.Request, status int, plan
 func (p *Pages) takeApp(w http.ResponseWriter, r *http.Request, plan *plan, expires time.Time) {
 	w, done := p.wizard.work(w)
 	defer done()
-	switch r.PostForm.Get("go") {
-	case "back":
-		http.Redirect(w, r, stepPath(adminStep), http.StatusSeeOther)
+	if to, ok := leads(r.PostForm, siteStep); ok {
+		http.Redirect(w, r, stepPath(to), http.StatusSeeOther)
 		return
-	case "skip":
+	}
+	if r.PostForm.Get("go") == "skip" {
 		delete(plan.values, "app")
 		http.Redirect(w, r, stepPath(siteStep), http.StatusSeeOther)
 		return
@@ -633,8 +688,8 @@ func (p *Pages) review(plan *plan) (out []reviewed) {
 func (p *Pages) finish(w http.ResponseWriter, r *http.Request, plan *plan, token string, expires time.Time) {
 	w, done := p.wizard.work(w)
 	defer done()
-	if r.PostForm.Get("go") == "back" {
-		http.Redirect(w, r, stepPath(siteStep), http.StatusSeeOther)
+	if to, ok := leads(r.PostForm, checkStep); ok {
+		http.Redirect(w, r, stepPath(to), http.StatusSeeOther)
 		return
 	}
 	for step := nodeStep; step < checkStep; step++ {

@@ -225,3 +225,55 @@ func FuzzSetupForm(f *testing.F) {
 		}
 	})
 }
+
+func TestALinkAfterTheEndOfItsSessionLosesNothingOfTheWizard(t *testing.T) {
+	w, b := inWizard(t)
+	b.send(url.Values{"node_id": {"rack-4"}})
+	b.send(url.Values{"recovery_email": {"sa@example.com"}, "superadmin.password.clear": {goodPassword}, "again.clear": {goodPassword}}).says(http.StatusOK, "First user")
+	w.codes.ended = true
+	b.get(SetupPath+"?step=2").says(http.StatusOK, "Setup code", "what you typed is kept")
+	w.codes.token = "another"
+	b.send(url.Values{"code": {"GOOD-CODE"}}).says(http.StatusOK, `value="rack-4"`)
+	b.send(nil).says(http.StatusOK, `value="sa@example.com"`).keepsQuiet("It was taken")
+	b.send(nil).says(http.StatusUnprocessableEntity, "It is missing") // passwords are told anew
+}
+
+func TestEveryWayThroughTheWizardCarriesWhatWasTyped(t *testing.T) {
+	w, b := inWizard(t)
+	b.send(url.Values{"node_id": {"rack-4"}}).says(http.StatusOK, "Recovery e-mail").keepsQuiet(`href="/init/setup?step`)
+	b.send(url.Values{"recovery_email": {"half@"}, "go": {"1"}}).says(http.StatusOK, `value="rack-4"`)
+	b.send(url.Values{"go": {"2"}}).says(http.StatusOK, `value="half@"`)
+	b.send(url.Values{"go": {"4"}}).says(http.StatusOK, `value="half@"`) // no step is left out
+	b.send(url.Values{"recovery_email": {"sa@example.com"}, "superadmin.password.clear": {goodPassword}, "again.clear": {goodPassword}})
+	b.send(url.Values{"first_site.name": {"files"}, "sftp_port": {"2200"}}).says(http.StatusOK, "Nothing is saved yet", "2200").keepsQuiet(`href="/init/setup?step`)
+	// A restart and a "Change" on the last page.
+	w.codes.ended = true
+	w.restart()
+	b.send(url.Values{"go": {"3"}}).says(http.StatusForbidden, "what you typed is kept")
+	b.send(url.Values{"code": {"GOOD-CODE"}}).says(http.StatusOK, `value="rack-4"`)
+	b.send(nil).says(http.StatusOK, `value="sa@example.com"`)
+	b.send(url.Values{"superadmin.password.clear": {goodPassword}, "again.clear": {goodPassword}}).says(http.StatusOK, `value="2200"`)
+}
+
+func TestTheTestOfTheAppCarriesWhatWasTypedBefore(t *testing.T) {
+	w, b := inWizard(t)
+	b.send(nil).send(url.Values{"superadmin.password.clear": {goodPassword}, "again.clear": {goodPassword}, "recovery_email": {"sa@example.com"}, "app": {"on"}})
+	b.says(http.StatusOK, "Code that the app shows")
+	w.codes.ended = true
+	w.restart()
+	b.send(url.Values{"app-code": {"123456"}}).says(http.StatusForbidden, "what you typed is kept")
+	b.send(url.Values{"code": {"GOOD-CODE"}}).send(nil).says(http.StatusOK, `value="sa@example.com"`)
+}
+
+func TestALateRequestTakesThePlanFromNoOtherSession(t *testing.T) {
+	w, b := inWizard(t)
+	late := b.cookies[setupCookie]
+	w.codes.token = "another"
+	other := w.browser().get(SetupPath)
+	other.send(url.Values{"code": {"GOOD-CODE"}}).send(url.Values{"node_id": {"rack-5"}}).says(http.StatusOK, "Recovery e-mail")
+	if plan := w.pages.planOf(late, ""); plan != nil {
+		t.Errorf("a session that has ended has the plan %+v", plan)
+	}
+	other.get(SetupPath).says(http.StatusOK, "Recovery e-mail")
+	other.get(SetupPath+"?step=1").says(http.StatusOK, `value="rack-5"`)
+}

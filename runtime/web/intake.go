@@ -341,8 +341,23 @@ func (i *Intake) release() {
 	i.coming--
 }
 
-// sweep lets go of what nobody came back for. The caller holds mu.
+// keptReports is how many reports of what was put in force are kept: each may be as large as
+// the file that it is about.
+const keptReports = 4
+
+// sweep lets go of what nobody came back for, and of all reports but the latest. The caller
+// holds mu.
 func (i *Intake) sweep() {
+	var done []*arrival
+	for _, a := range i.all {
+		if a.State == stateDone {
+			done = append(done, a)
+		}
+	}
+	slices.SortFunc(done, func(a, b *arrival) int { return b.Came.Compare(a.Came) })
+	for _, old := range done[min(len(done), keptReports):] {
+		delete(i.all, old.ID)
+	}
 	for id, a := range i.all {
 		life := incomingLife
 		if a.State == stateDone {

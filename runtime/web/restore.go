@@ -46,6 +46,12 @@ func (d arrivalData) PickedNode() string { return d.Node }
 // PickedFrom is what was said that the file is.
 func (d arrivalData) PickedFrom() string { return d.From }
 
+// Secrets tells that a passphrase or passwords were told before, and count still.
+func (d restoreData) Secrets() bool { return false }
+
+// Secrets tells that a passphrase or passwords were told before, and count still.
+func (d arrivalData) Secrets() bool { return d.Passphrase != "" || len(d.Passwords) > 0 }
+
 // Take tells whether the file's SuperAdmins are wanted.
 func (d arrivalData) Take() bool { return d.TakeSuperAdmins }
 
@@ -162,17 +168,22 @@ func (p *Pages) uploadFault(r *http.Request, err error, limit int64) (status int
 	return http.StatusUnprocessableEntity, "The file did not come whole, or there is no room for it on the server. Nothing was changed; look at the disk, then send it again."
 }
 
-// say notes what the form tells of a file.
+// say notes what the form tells of a file. No page shows what is secret, so what was told of
+// that before stays where nothing is told now.
 func say(f *Incoming, get func(string) string, passwords []string) {
 	f.Node = strings.TrimSpace(cut(get("node"), 200))
-	f.From, f.Passphrase, f.TakeSuperAdmins = get("from"), get("passphrase.clear"), get("take") != ""
-	f.Passwords = nil
+	f.From, f.TakeSuperAdmins = get("from"), get("take") != ""
+	f.Passphrase = orText(get("passphrase.clear"), f.Passphrase)
+	var told []string
 	for _, text := range passwords {
 		for line := range strings.Lines(text) {
 			if line = strings.TrimRight(line, "\r\n"); line != "" {
-				f.Passwords = append(f.Passwords, line)
+				told = append(told, line)
 			}
 		}
+	}
+	if told != nil {
+		f.Passwords = told
 	}
 }
 

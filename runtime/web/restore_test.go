@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -669,4 +670,48 @@ func TestABackupWithoutAPassphraseHasToBeWanted(t *testing.T) {
 	}
 	b.post("/backup", url.Values{"csrf": {csrfOf(b)}, "clear": {"true"}}).says(http.StatusOK, "Readable for everybody who has the file")
 	b.post("/backup/snapshot", url.Values{"csrf": {csrfOf(b)}}).says(http.StatusOK, "The snapshot is made", "2 KiB", "/var/snapshots/x.db.zst")
+}
+
+func TestPasswordsOfTheLookBeforeCountUntilOthersAreTyped(t *testing.T) {
+	w, _, _ := uploaded(t)
+	b := w.as("sa").get("/restore").keepsQuiet("still count")
+	form := sent(b)
+	form.Set("passphrase.clear", "the passphrase")
+	form.Set("passwords.clear", "one\r\ntwo")
+	b.upload(form, "v6.zip", "lossy").says(http.StatusOK, "still count").keepsQuiet("the passphrase")
+	page := b.path
+	told := func(passphrase string, passwords ...string) {
+		t.Helper()
+		b.says(http.StatusOK, "still count")
+		if a := w.intake.list()[0]; a.Passphrase != passphrase || !slices.Equal(a.Passwords, passwords) {
+			t.Errorf("%q and %q", a.Passphrase, a.Passwords)
+		}
+	}
+	b.post(page+"/look", url.Values{"csrf": {csrfOf(b)}, "node": {"n2"}, "passphrase.clear": {""}, "passwords.clear": {""}}).says(http.StatusOK, "nothing of n2")
+	told("the passphrase", "one", "two")
+	b.post(page+"/look", url.Values{"csrf": {csrfOf(b)}, "passwords.clear": {"three"}})
+	told("the passphrase", "three")
+	b.post(page+"/look", url.Values{"csrf": {csrfOf(b)}, "passphrase.clear": {"another"}})
+	told("another", "three")
+}
+
+func TestOfManyRestoresTheLatestReportsAreKept(t *testing.T) {
+	w, f, _ := uploaded(t)
+	b := w.as("sa")
+	var pages []string
+	for n := range keptReports + 2 {
+		w.pass(time.Minute)
+		b.get("/restore")
+		b.upload(sent(b), fmt.Sprintf("%d.zip", n), "own").says(http.StatusOK)
+		page := b.path
+		b.post(page+"/import", url.Values{"csrf": {csrfOf(b)}, "seen": {seenBy(b)}, "replace": {"true"}})
+		b.path = page
+		b.until("In force")
+		pages = append(pages, page)
+	}
+	if len(f.done()) != keptReports+2 || len(w.intake.list()) != keptReports {
+		t.Errorf("%d were put in force, %d are kept", len(f.done()), len(w.intake.list()))
+	}
+	b.get(pages[1]).says(http.StatusNotFound)
+	b.get(pages[2]).says(http.StatusOK, "in force")
 }

@@ -249,7 +249,10 @@ func withoutScript(s *server, b *tab) {
 	b.fill(map[string]string{"q": "user-07"})
 	b.press("Search")
 	b.says("1 found")
+	colours := `getComputedStyle(document.querySelector(".theme div")).visibility`
+	b.until("colours to choose", colours+` === "visible"`)
 	b.goTo(s.base + "/sites/main/users/user-07")
+	b.until("no colours beside a form", colours+` === "hidden"`)
 	b.fill(map[string]string{"email": "no address"})
 	b.send()
 	b.says("is not an e-mail address")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -28,8 +29,9 @@ type UsersChange struct {
 	Delete     bool
 }
 
-// ChangeUsers does the same to users of a site, to all of them or to none, and tells to how
-// many. Who is not there any more is left out.
+// ChangeUsers does the same to users of a site, to all of them or to none, and tells how many
+// it changed. Who is not there any more, has no password to change or is as he should be already
+// is left out.
 func (v *Visitor) ChangeUsers(ctx context.Context, site string, names []string, change UsersChange) (n int, err error) {
 	return perform(v.api, v.caller, "change-users", false, func() (int, error) {
 		if !v.caller.mayEdit(model.Key{Kind: model.KindUser, Site: site}) {
@@ -39,14 +41,16 @@ func (v *Visitor) ChangeUsers(ctx context.Context, site string, names []string, 
 		_, err := v.api.Engine.Write(ctx, v.caller.name(), func(tx *engine.Tx) error {
 			n = 0
 			for _, name := range names {
-				err := change.do(tx, model.UserKey(site, name))
+				changed, err := change.do(tx, model.UserKey(site, name))
 				if gone := (*engine.NotFoundError)(nil); errors.As(err, &gone) && gone.Key.Kind == model.KindUser {
 					continue
 				}
 				if err != nil {
 					return err
 				}
-				n++
+				if changed {
+					n++
+				}
 			}
 			return nil
 		})
@@ -54,15 +58,16 @@ func (v *Visitor) ChangeUsers(ctx context.Context, site string, names []string, 
 	})
 }
 
-func (u UsersChange) do(tx *engine.Tx, key model.Key) error {
+func (u UsersChange) do(tx *engine.Tx, key model.Key) (changed bool, err error) {
 	if u.Delete {
-		return tx.Delete(key, 0)
+		return true, tx.Delete(key, 0)
 	}
 	o, err := tx.Get(key)
 	if err != nil {
-		return err
+		return false, err
 	}
 	user := o.(*model.User)
+	was := model.Clone(user)
 	if u.Disabled != nil {
 		user.Disabled, user.Reason = *u.Disabled, u.Reason
 	}
@@ -72,7 +77,10 @@ func (u UsersChange) do(tx *engine.Tx, key model.Key) error {
 	if u.MustChange && user.Password.Hash != "" {
 		user.Password.MustChange = true
 	}
-	return tx.Update(user)
+	if reflect.DeepEqual(user, was) {
+		return false, nil
+	}
+	return true, tx.Update(user)
 }
 
 // UserErrors are what is wrong with users that were to be made, by their place in the list.
@@ -181,6 +189,9 @@ func (a *API) newUsers(c *caller, site string, forms []any) (writes []*write, wr
 	first := map[model.Key]int{}
 	for n, form := range forms {
 		w, err := a.newUser(c, site, form)
+		if err == nil {
+			err = w.nothingToChange()
+		}
 		if err == nil {
 			err = w.valid()
 		}

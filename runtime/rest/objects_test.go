@@ -400,3 +400,36 @@ func TestAHostKeyThatIsRightIsImported(t *testing.T) {
 	key["passphrase"] = "of the key"
 	c.post("/sites/main/hostkeys", key).must(201)
 }
+
+func TestAPasswordToChangeHasToBeThere(t *testing.T) {
+	w := furnished(t)
+	c := w.super()
+	must := map[string]any{"password": map[string]any{"mustChange": true}}
+	c.ifMatch("*").patch("/sites/main/users/anna", must).field("password.mustChange")
+	c.post("/sites/main/users", map[string]any{"name": "bea", "password": map[string]any{"mustChange": true}}).field("password.mustChange")
+	c.ifMatch("*").patch("/sites/main/users/anna", map[string]any{"password": map[string]any{"clear": goodPassword, "mustChange": true}}).must(200)
+	c.ifMatch("*").patch("/sites/main/users/anna", map[string]any{"email": "anna@example.org"}).must(200)
+	c.ifMatch("*").patch("/admins/otto", must).must(200)
+	if !object[*model.User](w, model.UserKey("main", "anna")).Password.MustChange {
+		t.Error("it was dropped")
+	}
+}
+
+func TestAnImportedPasswordToSetIsMarkedUntilOneIsSet(t *testing.T) {
+	w := furnished(t)
+	w.write(&model.User{Head: model.Head{Name: "old"}, Site: "main", Password: model.Password{MustSet: true, MustChange: true}})
+	c := w.super()
+	c.ifMatch("*").patch("/sites/main/users/old", map[string]any{"email": "old@example.com"}).must(200)
+	kept := func() model.Password { return object[*model.User](w, model.UserKey("main", "old")).Password }
+	if got := kept(); !got.MustSet || !got.MustChange {
+		t.Errorf("%+v", got)
+	}
+	c.ifMatch("*").patch("/sites/main/users/old", map[string]any{"password": map[string]any{"clear": goodPassword}}).must(200)
+	if got := kept(); got.MustSet || got.Hash == "" {
+		t.Errorf("%+v", got)
+	}
+	c.ifMatch("*").patch("/sites/main/users/anna", map[string]any{"password": map[string]any{"mustSet": true}}).must(200)
+	if object[*model.User](w, model.UserKey("main", "anna")).Password.MustSet {
+		t.Error("somebody marked a password himself")
+	}
+}

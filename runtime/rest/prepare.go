@@ -33,6 +33,9 @@ type write struct {
 // passwords become hashes, keys are judged, folders tried. The object is validated first,
 // so that nothing of this happens for one that is refused.
 func (w *write) prepare() error {
+	if err := w.nothingToChange(); err != nil {
+		return err
+	}
 	w.keepServersFields()
 	if err := w.checkSecrets(); err != nil {
 		return err
@@ -165,14 +168,11 @@ func (w *write) keepRecovery() {
 // keepPasswords leaves passwords as they are that are sent as they were read.
 func (w *write) keepPasswords() {
 	for i, f := range w.new.Passwords() {
-		var old model.Password
-		if w.old != nil {
-			old = *w.old.Passwords()[i].Password
-		}
+		old := w.oldPassword(i)
 		switch {
 		case f.Password.Clear != "":
 			*f.Password = model.Password{Clear: f.Password.Clear, MustChange: f.Password.MustChange}
-		case f.Password.Set && old.Hash != "":
+		case keeps(f.Password, old):
 			*f.Password = model.Password{
 				Hash: old.Hash, MustChange: f.Password.MustChange, MustSet: old.MustSet, Legacy: old.Legacy, Changed: old.Changed,
 			}
@@ -180,6 +180,31 @@ func (w *write) keepPasswords() {
 			*f.Password = model.Password{}
 		}
 	}
+}
+
+// keeps tells a password that is sent as it was read.
+func keeps(p *model.Password, old model.Password) bool {
+	return p.Set && old.Hash != "" || p.MustSet && old.MustSet
+}
+
+// oldPassword is the object's password of before.
+func (w *write) oldPassword(i int) (old model.Password) {
+	if w.old != nil {
+		old = *w.old.Passwords()[i].Password
+	}
+	return old
+}
+
+// nothingToChange refuses to have a password changed that there is none of: who asked for it
+// would take it for granted.
+func (w *write) nothingToChange() error {
+	for i, f := range w.new.Passwords() {
+		old := w.oldPassword(i)
+		if f.Password.MustChange && !old.MustChange && f.Password.Clear == "" && !keeps(f.Password, old) {
+			return wrongField(f.Field+".mustChange", "there is no password that could be changed", "set one, or leave this out")
+		}
+	}
+	return nil
 }
 
 // checkSecrets refuses to keep a secret for whom it was not given: who may send a profile's

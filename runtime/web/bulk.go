@@ -37,7 +37,7 @@ var bulkVerbs = []struct{ do, verb, lead string }{
 	{"delete", "Delete", "They go for ever. Their files stay where they are."},
 }
 
-// mostBulk is how many users are changed at once: what a page of the list can tick.
+// mostBulk is how many users are changed at once.
 const mostBulk = 1000
 
 // shownBulk is how many names the page that asks has.
@@ -54,7 +54,10 @@ func (p *Pages) bulk(v *visit) error {
 		form = maps.Clone(v.held())
 		delete(form, "sure")
 	}
-	names := slices.Compact(slices.Sorted(slices.Values(form["id"])))
+	names, err := v.ticked(form)
+	if err != nil {
+		return err
+	}
 	back := sitePath(v.site()) + "/users"
 	at := slices.IndexFunc(bulkVerbs, func(b struct{ do, verb, lead string }) bool { return b.do == form.Get("do") })
 	if v.r.Method == http.MethodGet && form == nil {
@@ -95,7 +98,29 @@ func (p *Pages) bulk(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.redirect(withQuery(back, "changed", strconv.Itoa(n)), "")
+	back = withQuery(back, "changed", strconv.Itoa(n))
+	if left := len(names) - n; left > 0 {
+		back = withQuery(back, "left", strconv.Itoa(left))
+	}
+	return v.redirect(back, "")
+}
+
+// ticked are the users that a form names: those of its boxes, or all that its search finds. One
+// more than can be changed at once stands for any number.
+func (v *visit) ticked(form url.Values) ([]string, error) {
+	if form.Get("all") == "" {
+		return slices.Compact(slices.Sorted(slices.Values(form["id"]))), nil
+	}
+	// A group that is gone finds nobody, and not everybody.
+	found, err := v.who.List(model.KindUser, v.site(), &rest.ListQuery{Text: cut(form.Get("q"), 200), RefersTo: form.Get("of"), Limit: mostBulk + 1, Sort: "name"})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, o := range found.Items {
+		names = append(names, o.Header().Name)
+	}
+	return names, nil
 }
 
 // wrong checks what was typed.
@@ -128,9 +153,15 @@ func (d *bulkData) change() (c rest.UsersChange) {
 // usersNotice tells on the list how many users were changed or imported.
 func usersNotice(query url.Values) string {
 	for _, done := range []string{"changed", "imported"} {
-		if n, err := strconv.Atoi(query.Get(done)); err == nil && n >= 0 {
-			return many(n, "user") + " " + done + "."
+		n, err := strconv.Atoi(query.Get(done))
+		if err != nil || n < 0 {
+			continue
 		}
+		text := many(n, "user") + " " + done + "."
+		if left, err := strconv.Atoi(query.Get("left")); err == nil && left > 0 {
+			text += " Left out: " + count(left) + ", who were like that already, have no password, or are gone."
+		}
+		return text
 	}
 	return ""
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -484,4 +485,125 @@ func TestWhatAClientSaysOfItselfAndItsFilesIsNeverMoreThanText(t *testing.T) {
 			t.Errorf("%s has a script", path)
 		}
 	}
+}
+
+func TestGroupsWithCommasInTheirNamesComeBackFromAFile(t *testing.T) {
+	w := furnished(t)
+	for _, name := range []string{"Sales, EU", "Sales", "EU", "=Staff", "a, b"} {
+		w.write(&model.Group{Head: model.Head{Name: name}, Site: "main"}, &model.Group{Head: model.Head{Name: name}, Site: "other"})
+	}
+	groups := map[string][]string{"bea": {"Sales, EU"}, "cleo": {"EU", "Sales, EU"}, "dan": {"Sales", "EU"}, "eve": {"=Staff", "a, b"}, "fay": {"Sales"}}
+	for name, list := range groups {
+		w.write(&model.User{Head: model.Head{Name: name}, Site: "main", Groups: list})
+	}
+	w.write(&model.VFS{Head: model.Head{Name: "files"}, Site: "other", Root: "/srv/ss-server/other/files"})
+	b := w.as("sa").get("/sites/main/users.csv")
+	file := b.page
+	const path = "/sites/other/import-users"
+	b.get(path).parts(path, url.Values{"csrf": {csrfOf(b)}}, file).says(http.StatusOK, "6 users")
+	_, values := b.form()
+	b.parts(path, values, "").says(http.StatusOK, "6 users imported")
+	// Commas are read as before where nobody wrote the separator.
+	b.get(path).parts(path, url.Values{"csrf": {csrfOf(b)}}, "name,groups\ngil,\"Sales, EU\"\n").says(http.StatusOK, "1 user")
+	_, values = b.form()
+	b.parts(path, values, "").says(http.StatusOK, "1 user imported")
+	groups["gil"] = []string{"Sales", "EU"}
+	check(t, w.engine.Read(func(r *engine.Reader) error {
+		for name, want := range groups {
+			u, err := engine.Users.Get(r, "other", name)
+			if err != nil {
+				return err
+			}
+			if !slices.Equal(u.Groups, want) {
+				t.Errorf("%s: %q, want %q", name, u.Groups, want)
+			}
+		}
+		return nil
+	}))
+}
+
+func TestOnlyUsersThatWereChangedAreCountedAsSuch(t *testing.T) {
+	w, names := team(t)
+	b := w.as("otto").get("/sites/main/users")
+	do := func(verb string, ids ...string) *browser {
+		return b.post("/sites/main/bulk-users", url.Values{"csrf": {csrfOf(b)}, "do": {verb}, "id": ids, "sure": {"yes"}})
+	}
+	rev := w.user("anna").Rev
+	do("must-change", "anna", names[0], names[1]).says(http.StatusOK, "2 users changed", "Left out: 1") // anna has no password
+	do("must-change", names[1], names[2]).says(http.StatusOK, "1 user changed", "Left out: 1")
+	do("enable", "anna").says(http.StatusOK, "0 users changed", "Left out: 1")
+	do("disable", "anna").says(http.StatusOK, "1 user changed").keepsQuiet("Left out")
+	if got := w.user("anna").Rev; got == rev || !w.user("anna").Disabled {
+		t.Errorf("revision %d after %d", got, rev)
+	}
+}
+
+func TestAPasswordThatIsNotThereCannotBeOneToChange(t *testing.T) {
+	w := furnished(t)
+	b := w.as("sa").get("/sites/main/users/anna").send(url.Values{"password.mustChange": {"on"}})
+	b.says(http.StatusUnprocessableEntity, `id="f-password-mustChange-wrong"`, "There is no password that could be changed")
+	b.send(url.Values{"password.clear": {"a long one of her own"}}).says(http.StatusOK, "Saved")
+	if !w.user("anna").Password.MustChange {
+		t.Error("it was dropped")
+	}
+	b.send(url.Values{"password.mustChange": nil}).says(http.StatusOK, "Saved").send(url.Values{"password.mustChange": {"on"}}).says(http.StatusOK, "Saved")
+	b.sendUsers("name,must change\nbea,yes\n").says(http.StatusUnprocessableEntity, "<td>2</td><td>Password.mustChange: there is no password")
+}
+
+func TestAllThatASearchFindsAreTickedAtOnce(t *testing.T) {
+	w := furnished(t)
+	w.write(&model.Group{Head: model.Head{Name: "team"}, Site: "main"})
+	var users []model.Object
+	for i := range 240 {
+		u := &model.User{Head: model.Head{Name: fmt.Sprintf("u%03d", i)}, Site: "main"}
+		if i < 120 {
+			u.Groups = []string{"team"}
+		}
+		if i >= 100 {
+			u.Email = "someone@bonn.example"
+		}
+		users = append(users, u)
+	}
+	w.write(users...)
+	b := w.as("otto").get("/sites/main/users?tick=1&q=bonn").says(http.StatusOK, "All 140 that were found, on the other pages as well")
+	_, form := b.form()
+	form.Set("do", "disable")
+	form.Set("all", "yes")
+	b.post("/sites/main/bulk-users", form).says(http.StatusOK, "Disable 140 users").send(nil).says(http.StatusOK, "140 users changed")
+	if w.user("u099").Disabled || !w.user("u100").Disabled || w.user("u000").Disabled || w.user("anna").Disabled {
+		t.Error("others were changed")
+	}
+	// It is what was found when it was asked for, whatever comes later.
+	b.get("/sites/main/users?tick=1&of=group/main/team").says(http.StatusOK, "All 120 that were found")
+	_, form = b.form()
+	form.Set("do", "delete")
+	form.Set("all", "yes")
+	b.post("/sites/main/bulk-users", form).says(http.StatusOK, "Delete 120 users")
+	w.write(&model.User{Head: model.Head{Name: "late"}, Site: "main", Groups: []string{"team"}})
+	b.send(url.Values{"confirm": {"120"}}).says(http.StatusOK, "120 users changed")
+	if got := w.names(); len(got) != 122 || got[0] != "anna" || got[1] != "late" {
+		t.Errorf("%d users are left", len(got))
+	}
+	// A group that is gone means nobody.
+	form.Set("of", "group/main/gone")
+	b.post("/sites/main/bulk-users", form).says(http.StatusOK, "No user was ticked")
+	form.Set("of", "rubbish")
+	if b.post("/sites/main/bulk-users", form); b.status < 400 {
+		t.Error(b.status)
+	}
+	if got := w.names(); len(got) != 122 {
+		t.Errorf("%d users are left", len(got))
+	}
+}
+
+func TestMoreThanCanBeChangedAtOnceAreNotTickedTogether(t *testing.T) {
+	w := furnished(t)
+	var users []model.Object
+	for i := range mostBulk {
+		users = append(users, &model.User{Head: model.Head{Name: fmt.Sprintf("u%04d", i)}, Site: "main"})
+	}
+	w.write(users...)
+	b := w.as("otto").get("/sites/main/users?tick=1").says(http.StatusOK, "With the ticked").keepsQuiet("on the other pages as well")
+	b.post("/sites/main/bulk-users", url.Values{"csrf": {csrfOf(b)}, "do": {"disable"}, "all": {"yes"}}).says(http.StatusOK, "No user was ticked, or too many")
+	b.get("/sites/main/users?tick=1&q=u0").says(http.StatusOK, "All 1,000 that were found")
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"ss-setup/runtime/model"
-	"ss-setup/runtime/rest"
 )
 
 // exportHead are the columns of the file of users. Passwords and keys are not in it; what else a
@@ -20,16 +19,13 @@ var exportHead = []string{
 	"ways to log in", "directory", "allow from", "enabled from", "disabled from", "disabled", "reason", "keys", leftColumn, "created", "modified",
 }
 
-// exportPage is how many users are read at once.
-const exportPage = 1000
+// exportPage is how many objects are read at once. A list in the order of a time has no more, so
+// it goes out in one piece: it has no next page where the last object of this one is gone.
+const exportPage = 2000
 
 // exportUsers sends the users of a site that a search finds as a table of CSV.
 func (p *Pages) exportUsers(v *visit) error {
-	q := &rest.ListQuery{Text: cut(v.r.URL.Query().Get("q"), 200), Limit: exportPage, Sort: "name"}
-	if _, err := v.filterOf(usersResource(), q); err != nil {
-		return err
-	}
-	found, err := v.who.List(model.KindUser, v.site(), q)
+	q, found, err := v.toExport(usersResource())
 	if err != nil {
 		return err
 	}
@@ -61,7 +57,7 @@ func (p *Pages) exportUsers(v *visit) error {
 
 func exported(u *model.User) []string {
 	row := []string{
-		u.Name, u.Email, u.Description, strings.Join(u.Groups, ", "), u.Home.VFS, u.Home.Path, strings.Join(permissionNames(u.Home.Permissions), ", "),
+		u.Name, u.Email, u.Description, groupList(u.Groups), u.Home.VFS, u.Home.Path, strings.Join(permissionNames(u.Home.Permissions), ", "),
 		strconv.FormatInt(u.Quota.Hard, 10), strconv.FormatInt(u.Quota.Soft, 10), strconv.Itoa(u.MaxSessions),
 		listed(u.Auth, "; "), u.LDAP, listed(u.AllowFrom, ", "), moments(u.EnableFrom), moments(u.DisableFrom),
 		strconv.FormatBool(u.Disabled), u.Reason, strconv.Itoa(len(u.Keys)), strings.Join(leftOut(u), ", "), iso(u.Created), iso(u.Modified),
@@ -70,6 +66,19 @@ func exported(u *model.User) []string {
 		row[i] = harmless(text)
 	}
 	return row
+}
+
+// groupsBetween separates groups: no name may have it, and many have commas.
+const groupsBetween = "/"
+
+// groupList writes groups so that an import finds the very names again. A lone one that has a
+// comma would be two in a file that somebody wrote by hand, so it ends with the separator.
+func groupList(names []string) string {
+	text := strings.Join(names, " "+groupsBetween+" ")
+	if len(names) == 1 && strings.Contains(text, ",") {
+		text += " " + groupsBetween
+	}
+	return text
 }
 
 // leftOut is what a user has that no column is for.

@@ -328,7 +328,7 @@ var columnPlaces = map[string]string{
 
 // listPlaces are those of columns with several values, and what separates them.
 var listPlaces = map[string]struct{ place, between string }{
-	"groups": {"groups", ","}, "permissions": {"home.permissions", ","}, "allow from": {"allowFrom", ","}, "ways to log in": {"auth", ";"},
+	"permissions": {"home.permissions", ","}, "allow from": {"allowFrom", ","}, "ways to log in": {"auth", ";"},
 }
 
 // putColumn puts what stands in a column into the form of a user.
@@ -338,14 +338,12 @@ func putColumn(form map[string]any, name, text string) error {
 		return nil
 	}
 	if list, ok := listPlaces[name]; ok {
-		var all []string
-		for one := range strings.SplitSeq(text, list.between) {
-			all = append(all, strings.TrimSpace(one))
-		}
-		put(form, list.place, all)
+		put(form, list.place, split(text, list.between))
 		return nil
 	}
 	switch name {
+	case "groups":
+		form["groups"] = groupsOf(text)
 	case "key":
 		form["keys"] = []any{map[string]any{"key": text}}
 	case "quota bytes":
@@ -364,6 +362,22 @@ func putColumn(form map[string]any, name, text string) error {
 		return putTruth(form, "password.mustChange", text)
 	}
 	return nil
+}
+
+// groupsOf reads groups as an export writes them; in a file without the separator of that they
+// stand between commas.
+func groupsOf(text string) []string {
+	if !strings.Contains(text, groupsBetween) {
+		return split(text, ",")
+	}
+	return slices.DeleteFunc(split(text, groupsBetween), func(name string) bool { return name == "" })
+}
+
+func split(text, at string) (all []string) {
+	for one := range strings.SplitSeq(text, at) {
+		all = append(all, strings.TrimSpace(one))
+	}
+	return all
 }
 
 func putNumber(form map[string]any, place, text string) error {

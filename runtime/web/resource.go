@@ -171,9 +171,9 @@ type listData struct {
 	Text    string
 	Sort    string
 	Sorts   []option
-	// Unsorted says why the list does not stand in the order that was asked for.
-	Unsorted string
-	Filter   *filter
+	// Note says why the list is not what was asked for.
+	Note   string
+	Filter *filter
 	// Filtered tells that something was picked of it.
 	Filtered bool
 	Total    int
@@ -187,6 +187,8 @@ type listData struct {
 	// Bulk is where ticked users are changed, if they can be ticked now, and Tick where they
 	// can; Import is where a file of them is taken. They are empty where that is not allowed.
 	Bulk, Tick, Import string
+	// All tells that all that were found can be ticked at once, those of other pages as well.
+	All bool
 	// Export is where what is shown can be had as a file, empty if it cannot.
 	Export string
 }
@@ -198,28 +200,18 @@ var sorts = []option{{Value: "name", Text: "Name"}, {Value: "-name", Text: "Name
 
 func (v *visit) list(res resource) error {
 	query := v.r.URL.Query()
-	q := &rest.ListQuery{Text: cut(query.Get("q"), 200), After: query.Get("after"), Limit: pageSize, Total: true, Sort: "name"}
-	for _, s := range sorts {
-		if s.Value == query.Get("sort") {
-			q.Sort = s.Value
-		}
-	}
+	q := v.listQuery()
+	q.After, q.Limit, q.Total = query.Get("after"), pageSize, true
 	narrowed, err := v.filterOf(res, q)
 	if err != nil {
 		return err
 	}
-	found, err := v.who.List(res.kind, v.site(), q)
-	unsorted := ""
-	if tooManyToSort(err) {
-		unsorted = "More than 2,000 fit, too many to put in the order of a time. They stand by name; search for fewer."
-		q.Sort, q.After = "name", ""
-		found, err = v.who.List(res.kind, v.site(), q)
-	}
+	found, note, err := v.found(res, q)
 	if err != nil {
 		return err
 	}
 	data := listData{
-		Unsorted: unsorted, Filter: narrowed,
+		Note: note, Filter: narrowed,
 		Columns: res.columns, Empty: res.empty, Text: q.Text, Sort: q.Sort, Sorts: sorts, At: res.at(v.site()), Noun: res.kind.Noun(),
 		Rows: make([][]cell, 0, len(found.Items)),
 	}
@@ -259,6 +251,7 @@ func (v *visit) list(res resource) error {
 			data.Tick = data.At + "?" + tick.Encode()
 			if query.Get("tick") != "" {
 				data.Bulk = bulkPath(v.site())
+				data.All = data.Total > 1 && data.Total <= mostBulk
 			}
 		}
 		page.Notice = usersNotice(query)
@@ -271,10 +264,40 @@ func (v *visit) list(res resource) error {
 	return v.show(http.StatusOK, "list", page)
 }
 
-// tooManyToSort tells that a list is too long for the order that was asked for.
-func tooManyToSort(err error) bool {
+// listQuery is what the address of a list asks for, but for its filter and page.
+func (v *visit) listQuery() *rest.ListQuery {
+	query := v.r.URL.Query()
+	q := &rest.ListQuery{Text: cut(query.Get("q"), 200), Sort: "name"}
+	for _, s := range sorts {
+		if s.Value == query.Get("sort") {
+			q.Sort = s.Value
+		}
+	}
+	return q
+}
+
+// found is a page of a list. Where it cannot be had as it was asked for, q says how it was, and
+// note why.
+func (v *visit) found(res resource, q *rest.ListQuery) (page *rest.Page[model.Object], note string, err error) {
+	page, err = v.who.List(res.kind, v.site(), q)
+	switch {
+	case wrongIn(err, "sort"):
+		note = "More than 2,000 fit, too many to put in the order of a time. They stand by name; search for fewer."
+		q.Sort, q.After = "name", ""
+	case wrongIn(err, "after"):
+		note = "What stood last on the page before was deleted meanwhile, so the list begins anew."
+		q.After = ""
+	default:
+		return page, "", err
+	}
+	page, err = v.who.List(res.kind, v.site(), q)
+	return page, note, err
+}
+
+// wrongIn tells a problem with a field of what was asked for.
+func wrongIn(err error, field string) bool {
 	var p *rest.Problem
-	return asProblem(err, &p) && slices.ContainsFunc(p.Errors, func(e model.FieldError) bool { return e.Field == "sort" })
+	return asProblem(err, &p) && slices.ContainsFunc(p.Errors, func(e model.FieldError) bool { return e.Field == field })
 }
 
 // worth tells whether it is worth to lead to a list.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"ss-setup/runtime/model"
 	"ss-setup/runtime/rest"
 )
 
@@ -44,13 +45,19 @@ func (t *table) cut(err error) {
 	panic(http.ErrAbortHandler)
 }
 
+// toExport is the first page of what a list shows, in its order; q asks for the next.
+func (v *visit) toExport(res resource) (q *rest.ListQuery, first *rest.Page[model.Object], err error) {
+	q = v.listQuery()
+	q.Limit = exportPage
+	if _, err = v.filterOf(res, q); err == nil {
+		first, _, err = v.found(res, q)
+	}
+	return q, first, err
+}
+
 // exportList sends what a list shows as a table of CSV, all pages of it.
 func (v *visit) exportList(res resource) error {
-	q := &rest.ListQuery{Text: cut(v.r.URL.Query().Get("q"), 200), Limit: exportPage, Sort: "name"}
-	if _, err := v.filterOf(res, q); err != nil {
-		return err
-	}
-	found, err := v.who.List(res.kind, v.site(), q)
+	q, found, err := v.toExport(res)
 	if err != nil {
 		return err
 	}

@@ -753,3 +753,36 @@ func TestNoButtonOfTheLogInLosesWhatWaitsForIt(t *testing.T) {
 	s.send(url.Values{"again": {"1"}}).says(http.StatusOK, "Password").keepsQuiet("Code of the authenticator app", "as an Admin here", `value="otto"`)
 	s.send(url.Values{"name": {"sa"}, "password": {goodPassword}}).says(http.StatusOK, "You are signed in again", `value="typed@example.net"`)
 }
+
+func TestAnExportStandsInTheOrderOfItsList(t *testing.T) {
+	w := furnished(t)
+	for i := range 5 {
+		w.pass(time.Minute)
+		w.write(&model.User{Head: model.Head{Name: fmt.Sprintf("user-%d", 4-i)}, Site: "main"}, &model.Group{Head: model.Head{Name: fmt.Sprintf("group-%d", 4-i)}, Site: "main"})
+	}
+	b := w.as("sa")
+	for _, c := range []struct{ path, first, then string }{
+		{"/sites/main/users?q=user&sort=-modified", "user-0", "user-4"},
+		{"/sites/main/users?q=user&sort=-name", "user-4", "user-0"},
+		{"/sites/main/groups?sort=-created", "group-0", "group-4"},
+		{"/sites/main/groups?sort=name", "group-0", "group-4"},
+	} {
+		export := regexp.MustCompile(`href="([^"]*\.csv[^"]*)"`).FindStringSubmatch(b.get(c.path).page)
+		if b.get(plain(export[1])); strings.Index(b.page, c.first) > strings.Index(b.page, c.then) || !strings.Contains(b.page, c.first) {
+			t.Errorf("%s: %s", c.path, b.page)
+		}
+	}
+	var users []model.Object
+	for i := range 2001 {
+		users = append(users, &model.User{Head: model.Head{Name: fmt.Sprintf("more-%04d", i)}, Site: "main"})
+	}
+	w.write(users...)
+	if b.get("/sites/main/users.csv?sort=-modified").says(http.StatusOK, "more-2000"); strings.Count(b.page, "\n") != 2001+5+2 {
+		t.Errorf("%d lines", strings.Count(b.page, "\n"))
+	}
+}
+
+func TestAPageBehindWhatWasDeletedBeginsAnewAndSaysSo(t *testing.T) {
+	w := furnished(t)
+	w.as("sa").get("/sites/main/users?sort=-modified&after=gone").says(http.StatusOK, "was deleted meanwhile", "anna", `<option value="-modified" selected>`)
+}

@@ -43,11 +43,29 @@ async function part(place, url, live) {
   }
   if (place.shown === text) return;
   const focused = place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  const bulk = place.querySelector("form.bulk");
+  if (bulk) place.ticked = new FormData(bulk).getAll("id");
   place.shown = text;
   place.innerHTML = text;
   dress(place);
+  tick(place);
   if (!live || place.dataset.while) say(place.querySelector("[data-say]")?.innerText ?? "");
   if (focused) place.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+}
+
+// tick ticks again what was ticked before another search. What that does not find is sent along,
+// and counted where everybody sees it.
+function tick(place) {
+  const form = place.querySelector("form.bulk");
+  if (!form || !place.ticked) return;
+  const boxes = new Map([...form.querySelectorAll("[name=id]")].map((box) => [box.value, box]));
+  let away = 0;
+  for (const id of place.ticked) {
+    const box = boxes.get(id) ?? form.appendChild(Object.assign(document.createElement("input"), { type: "hidden", name: "id", value: id }));
+    if (box.type === "hidden") away++;
+    box.checked = true;
+  }
+  if (away) form.querySelector(".bulk-bar > span").textContent = `With the ticked, ${away} of them not shown now:`;
 }
 
 // over tells that the session is over. A page on which something was typed stays as it is, also

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"ss-setup/installer/machine"
 )
@@ -47,6 +49,8 @@ type ImportBackup struct {
 type importUndo struct {
 	// Snapshots are those that were there before.
 	Snapshots []string `json:"snapshots,omitempty"`
+	// Reports are the files in which the import says what it has done.
+	Reports []string `json:"reports,omitempty"`
 }
 
 // Kind implements Step.
@@ -58,7 +62,11 @@ func (s *ImportBackup) String() string { return "import " + s.What }
 // store.
 func (s *ImportBackup) Prepare(_ context.Context, m *Machine) (any, error) {
 	names, err := snapshotNames(m, ofRestore)
-	return importUndo{Snapshots: names}, err
+	undo := importUndo{Snapshots: names}
+	if m.Import != nil {
+		undo.Reports = m.Import.Reports
+	}
+	return undo, err
 }
 
 // errImportGone: a recovery has nothing to import. It goes back, since the step lies before
@@ -143,7 +151,22 @@ func (s *ImportBackup) Undo(_ context.Context, m *Machine, undo json.RawMessage)
 			made = append(made, filepath.Join(machine.SnapshotsDir, name))
 		}
 	}
-	return removeTrees(m.FS, made...)
+	if err := removeTrees(m.FS, made...); err != nil || m.Import != nil {
+		return err // who still knows what was to be imported writes the reports anew
+	}
+	return markUndone(m, u.Reports)
+}
+
+// markUndone has the names of reports say that what they tell was put back.
+func markUndone(m *Machine, reports []string) error {
+	for _, report := range reports {
+		ext := filepath.Ext(report)
+		err := m.FS.Rename(report, strings.TrimSuffix(report, ext)+"-undone"+ext)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // KeepImported keeps a copy of a store that was just imported, so that a return to the

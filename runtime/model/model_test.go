@@ -244,6 +244,22 @@ func TestNamesAreComparedWithoutCaseWidthAndComposition(t *testing.T) {
 	}
 }
 
+func TestLatinLettersFoldSideBySideAsTheTablesSay(t *testing.T) {
+	for a := range rune(latinEnd) {
+		for b := range rune(latinEnd) {
+			name := string([]rune{a, b})
+			if got, ok := foldLatin(name); ok && got != foldAny(name) {
+				t.Fatalf("%q folds to %q, by the tables to %q", name, got, foldAny(name))
+			}
+		}
+	}
+	for _, name := range []string{"J\u00fcrgen \u00c5ngstr\u00f6m", "Stra\u00dfe", "\u0141\u00f3d\u017a", "\u017f\u01c6"} {
+		if _, ok := foldLatin(name); !ok {
+			t.Errorf("%q takes the long way", name)
+		}
+	}
+}
+
 func TestNamesThatFoldersOrLogsCannotHaveAreRefused(t *testing.T) {
 	for _, name := range []string{
 		"", " anna", "anna ", "anna.", ".", "..", "a/b", `a\b`, "a:b", "a*", "a?", `a"`, "a<b", "a|b", "a\x00b", "a\nb", "a\tb",
@@ -276,6 +292,9 @@ func FuzzNames(f *testing.F) {
 			return
 		}
 		id := Fold(name)
+		if id != foldAny(name) {
+			t.Errorf("%q folds to %q, by the tables to %q", name, id, foldAny(name))
+		}
 		if Fold(id) != id {
 			t.Errorf("%q folds to %q and on to %q", name, id, Fold(id))
 		}

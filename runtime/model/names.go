@@ -2,6 +2,7 @@ package model
 
 import (
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -24,6 +25,13 @@ func Fold(name string) string {
 	if isASCII(name) {
 		return strings.ToLower(name)
 	}
+	if folded, ok := foldLatin(name); ok {
+		return folded
+	}
+	return foldAny(name)
+}
+
+func foldAny(name string) string {
 	// Folding can undo the composition and composing the folding, for a few letters;
 	// two rounds have always been enough, the bound is for certainty.
 	for range 4 {
@@ -34,6 +42,36 @@ func Fold(name string) string {
 		name = next
 	}
 	return name
+}
+
+// latin has what the letters of Latin with accents fold to, by themselves; empty for those
+// that something else may be composed with. None of the others changes beside another.
+var latin = sync.OnceValue(func() (out [latinEnd]string) {
+	for r := range rune(latinEnd) {
+		folded := foldAny(string(r))
+		if !strings.ContainsFunc(folded, func(r rune) bool { return r >= latinEnd }) {
+			out[r] = folded
+		}
+	}
+	return out
+})
+
+// latinEnd is the first character behind Latin Extended-B; marks that go onto letters lie
+// behind it.
+const latinEnd = 0x250
+
+// foldLatin folds names of Latin letters, accents and all, much quicker than the tables.
+func foldLatin(name string) (string, bool) {
+	known := latin()
+	var b strings.Builder
+	b.Grow(len(name))
+	for _, r := range name {
+		if r >= latinEnd || known[r] == "" {
+			return "", false
+		}
+		b.WriteString(known[r])
+	}
+	return b.String(), true
 }
 
 // isASCII tells the names that need no look into tables: most of them.

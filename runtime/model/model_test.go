@@ -282,6 +282,19 @@ func TestNamesThatFoldersOrLogsCannotHaveAreRefused(t *testing.T) {
 	}
 }
 
+func TestPlainNamesAreNames(t *testing.T) {
+	for _, name := range []string{"otto.smith", "anna1", "com10", "auxiliary.txt", "a-b_c@d.e"} {
+		if !IsPlainName(name) {
+			t.Errorf("%q takes the long way", name)
+		}
+	}
+	for _, name := range []string{"com1", "con.smith", "COM1.smith", ".anna", "anna.", "conin$", "ann a"} {
+		if IsPlainName(name) {
+			t.Errorf("%q is not looked at", name)
+		}
+	}
+}
+
 func FuzzNames(f *testing.F) {
 	for _, name := range []string{"Anna", "\u1e9e", "\u0390", "\ufb03", "\u212b", "a\uff0fb", "\u0345\u03b1", "con.txt", "\u2126\u0301"} {
 		f.Add(name)
@@ -514,7 +527,7 @@ func TestAPlainKeyIsReadAsEveryOther(t *testing.T) {
 // TestAPlainNameIsRightByTheSlowRuleToo: the quick way only saves time.
 func TestAPlainNameIsRightByTheSlowRuleToo(t *testing.T) {
 	for _, name := range []string{"user000001", "anna.lena@example.com", "A-B_C@D-E", "conout$1", "clock$12", "aux.txt.", "com1.txtxx", "12345678.", "........", "a.......", "abcdefgh.con"} {
-		if !isPlainName(name) {
+		if !IsPlainName(name) {
 			continue
 		}
 		folded := Fold(name)

@@ -46,7 +46,8 @@ func foldAny(name string) string {
 
 // latin has what the letters of Latin with accents fold to, by themselves; empty for those
 // that something else may be composed with. None of the others changes beside another.
-var latin = sync.OnceValue(func() (out [latinEnd]string) {
+var latin = sync.OnceValue(func() []string {
+	out := make([]string, latinEnd)
 	for r := range rune(latinEnd) {
 		folded := foldAny(string(r))
 		if !strings.ContainsFunc(folded, func(r rune) bool { return r >= latinEnd }) {
@@ -66,7 +67,7 @@ func foldLatin(name string) (string, bool) {
 	var b strings.Builder
 	b.Grow(len(name))
 	for _, r := range name {
-		if r >= latinEnd || known[r] == "" {
+		if int(r) >= len(known) || known[r] == "" {
 			return "", false
 		}
 		b.WriteString(known[r])
@@ -101,7 +102,7 @@ func init() {
 // nameProblem says what is wrong with the name of a user, a group, a VFS: such names
 // are also names of folders, on every system, and stand in logs.
 func nameProblem(name string) (problem, cure string) {
-	if isPlainName(name) {
+	if IsPlainName(name) {
 		return "", ""
 	}
 	folded := Fold(name)
@@ -136,16 +137,17 @@ func nameProblem(name string) (problem, cure string) {
 	return "", ""
 }
 
-// isPlainName tells names that are surely right, which most are: too long for a device of
-// Windows, of letters that every rule allows.
-func isPlainName(name string) bool {
-	const longerThanDevices = 8
-	if len(name) < longerThanDevices || len(name) > maxName || name[len(name)-1] == '.' {
+// IsPlainName tells names of users, groups and VFSs that are surely right, which most are: of
+// letters that every rule allows, and not those of devices of Windows.
+func IsPlainName(name string) bool {
+	const shortestDevice = 3
+	stem, _, _ := strings.Cut(name, ".")
+	if len(stem) < shortestDevice || len(name) > maxName || name[len(name)-1] == '.' || reservedNames[strings.ToLower(stem)] {
 		return false
 	}
 	for i := range len(name) {
 		c := name[i]
-		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '@' || c == '.' && i >= longerThanDevices
+		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '@' || c == '.'
 		if !ok {
 			return false
 		}

@@ -128,6 +128,7 @@ func TestWhoeverCannotLogInAfterwardsIsALoss(t *testing.T) {
 		"a password of an unknown scheme":            soundV6("sites/main/users.json", users(`{"id":"anna","password":{"payload":"xxxx"},`+fullHome+`}`)),
 		"a user without a password and a key":        soundV6("sites/main/users.json", users(`{"id":"anna",`+fullHome+`}`)),
 		"an Admin of an unknown state":               soundV6("sites/main/admins.json", fmt.Sprintf(admins, `,"status":"Sleeping"`)),
+		"an Admin of rights that nobody knows":       soundV6("sites/main/admins.json", strings.Replace(fmt.Sprintf(admins, ""), "Users", "Moon", 1)),
 		"an Admin whose second factor is lost":       soundV6("sites/main/admins.json", fmt.Sprintf(admins, `,"authenticatorSecret":{"status":"Encrypted","payload":"x"}`)),
 		"storage that is not served":                 soundV6("sites/main/vfs.json", `[{"id":"V1","name":"Files","type":"S3","target":"x"}]`),
 		"an LDAP profile that searches half of it":   soundV6("sites/main/ldapconfig.json", `[{"id":"dc.example.com","port":636,"ldapProto":"LDAPS","username":"q@example.com","domains":["example.com","example.org"]}]`),

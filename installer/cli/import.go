@@ -320,16 +320,8 @@ func (s *session) stagePasswords() (file string, err error) {
 // one that the running version 6 gives. What is told of it holds for what is imported, and
 // nobody else reads it.
 func (s *session) stageBackup(ctx context.Context, sit *plan.Situation) (file string, err error) {
-	if err := s.ownState(); err != nil {
-		return "", err
-	}
-	s.clearImport()
-	dir := s.m.FS.Real(machine.ImportDir)
-	s.importing = true
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	if err := makePrivate(dir); err != nil {
+	dir, err := s.stagingForImport()
+	if err != nil {
 		return "", err
 	}
 	file = filepath.Join(dir, "backup.zip")
@@ -343,6 +335,21 @@ func (s *session) stageBackup(ctx context.Context, sit *plan.Situation) (file st
 	// The name tells what it is, zip or JSON.
 	file = filepath.Join(dir, "backup"+strings.ToLower(filepath.Ext(s.options.Import)))
 	return file, copyInto(s.options.Import, file)
+}
+
+// stagingForImport is the private folder for backups that nobody keeps, empty. It goes with
+// the run, or with the next one if that is killed.
+func (s *session) stagingForImport() (dir string, err error) {
+	if err := s.ownState(); err != nil {
+		return "", err
+	}
+	s.clearImport()
+	dir = s.m.FS.Real(machine.ImportDir)
+	s.importing = true
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	return dir, makePrivate(dir)
 }
 
 func copyInto(from, to string) error {

@@ -66,6 +66,9 @@ func rollbackToOld(s *Situation, before *Predecessor, o Options) (*Proposal, err
 	if before.stoodStill() {
 		p.Notes = append(p.Notes, fmt.Sprintf("Version %d did not run at the upgrade, but was to start with the machine: %s is started now.", before.Major, strings.Join(start.Services, " and ")))
 	}
+	if err := s.checkMoved(ActionRollback, p); err != nil {
+		return nil, err
+	}
 	p.Plan = rollbackToOldPlan(s, before, start, o)
 	return p.seal(o, s.Release)
 }
@@ -79,6 +82,9 @@ func rollbackToOldPlan(s *Situation, before *Predecessor, start *step.StartOld, 
 	p.Gate = len(p.Steps)
 	add(&step.LeaveGeneration{From: s.Current}, start)
 	p.Commit = len(p.Steps)
+	if s.State.Moved != nil {
+		add(&step.NoteMove{Back: true})
+	}
 	add(&step.BeginRemoval{})
 	add(&step.StopServices{Services: own}) // a machine that went down here may have started them again
 	add(s.removePrograms(o)...)

@@ -119,6 +119,12 @@ func oldVersions(ctx context.Context, m *step.Machine) ([]OldVersion, error) {
 	return out, nil
 }
 
+// ByHand are the addresses at which it greets users of sites that somebody has started, of
+// what is about to be imported.
+func (o OldVersion) ByHand(ctx context.Context, m *step.Machine) ([]string, error) {
+	return o.product().ByHand(ctx, m)
+}
+
 // product is what the steps know of it.
 func (o OldVersion) product() step.OldProduct {
 	return step.OldProduct{Services: o.Names(), Where: o.Where}

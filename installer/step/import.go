@@ -34,6 +34,20 @@ type Import struct {
 	// SameSites: all sites and bindings of an older product come along as they were, so
 	// that users are to be greeted wherever it does.
 	SameSites bool
+	// ByHand are the bindings, HOST:PORT, of sites that an older product serves by hand
+	// alone, AtStart those of its other sites.
+	ByHand, AtStart []string
+}
+
+// byHand are those of addresses at which only a site serves that is started by hand.
+func (i *Import) byHand(addresses []string) []string {
+	if i == nil || len(i.ByHand) == 0 {
+		return nil
+	}
+	has := func(list []string, address string) bool {
+		return slices.ContainsFunc(list, func(b string) bool { return Binding{Address: b}.at(address) })
+	}
+	return slices.DeleteFunc(slices.Clone(addresses), func(a string) bool { return !has(i.ByHand, a) || has(i.AtStart, a) })
 }
 
 // ImportBackup has the new release read the backup of an older product into its own new

@@ -88,7 +88,7 @@ func oldVersions(ctx context.Context, m *step.Machine) ([]OldVersion, error) {
 		of(major).Where = where
 	}
 	for _, known := range oldServices {
-		names, err := m.Services.Find(known.prefix)
+		names, err := m.Services.Find(ctx, known.prefix)
 		if err != nil {
 			return nil, err
 		}

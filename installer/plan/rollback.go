@@ -45,6 +45,9 @@ func ForRollback(s *Situation, o Options) (*Proposal, error) {
 // rollbackToOld proposes going back to the older product that the first generation took
 // over from. Version 7 goes as by an uninstall that keeps its data.
 func rollbackToOld(s *Situation, before *Predecessor, o Options) (*Proposal, error) {
+	if s.OldUnknown != nil {
+		return nil, fmt.Errorf("look for version %d, which was here before: %w", before.Major, s.OldUnknown)
+	}
 	if gone := s.gone(before); gone != "" {
 		return nil, fmt.Errorf("%w: version %d was here before, but its service %s is gone, so there is nothing to go back to", ErrNothingInstalled, before.Major, gone)
 	}

@@ -98,7 +98,7 @@ uninstall: ## remove SS Server from this machine (ARGS="--purge" also removes it
 	set -x; $(SUDO) "$$setup" uninstall $(ARGS)
 
 test: ## all tests; real machines are booted when run as root
-	$(TESTRUN) ./... -- -tags lab -count 1 -p 1 -timeout 40m ./scripts/lab/... -- -tags lab,faults -count 1 -timeout 5m ./installer/machine
+	$(TESTRUN) ./... -- -tags lab -count 1 -p 2 -timeout 40m ./scripts/lab/... -- -tags lab,faults -count 1 -timeout 5m ./installer/machine
 
 soak: ## the long sweeps: every crash point of imports and upgrades, every other one else, a hundred power cuts, 200 killed writers, every fuzz target for 20s
 	$(TESTRUN) -tags lab,soak -count 1 -p 1 -timeout 90m ./scripts/lab/... -- -tags soak -count 1 -timeout 20m ./runtime/engine ./runtime/web

@@ -17,7 +17,7 @@ var arrows = map[string][]string{
 	"installer/support": {},
 	"installer/move":    {"runtime/backup", "runtime/model"},
 	"installer/step":    {"installer/machine", "installer/txn", "installer/bundle", "installer/receipt", "installer/move", "runtime/config"},
-	"installer/plan":    {"installer/step", "installer/machine", "installer/txn", "installer/bundle", "installer/receipt", "runtime/config", "runtime/service"},
+	"installer/plan":    {"installer/step", "installer/machine", "installer/txn", "installer/bundle", "installer/receipt", "installer/move", "runtime/config", "runtime/service"},
 	// The one part of ss-setup that knows importers.
 	"installer/plan/legacy": {"migrate", "migrate/", "runtime/hostkey"},
 	"installer/preflight":   {"installer/machine", "installer/txn", "installer/bundle"},

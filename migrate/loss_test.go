@@ -120,6 +120,10 @@ func TestWhoeverCannotLogInAfterwardsIsALoss(t *testing.T) {
 		"a user of Active Directory":                 soundV45("vservers/main/users.json", users(userV45("anna", "SMS"), userV45("maria", "ADUser"))),
 		"a group of a directory without a DN":        soundV45("vservers/main/users.json", users(userV45("anna", "SMS"), userV45("Staff", "ADGroup"))),
 		"a binding behind a load balancer alone":     soundV6("vsites.json", `[{"id":"main","nodeBindings":[{"nodeId":"n","bindings":[{"service":"SSH","port":22,"behindHaProxy":true}]}]}]`),
+		"a binding behind one beside an open one":    soundV6("vsites.json", `[{"id":"main","nodeBindings":[{"nodeId":"n","bindings":[{"service":"SSH","port":22},{"service":"SSH","port":2222,"behindHaProxy":true}]}]}]`),
+		"a binding of IPv6 alone beside an open one": soundV6("vsites.json", `[{"id":"main","nodeBindings":[{"nodeId":"n","bindings":[{"service":"SSH","port":22},{"service":"SSH","port":2222,"ipVersion":"IPv6"}]}]}]`),
+		"a binding at nowhere beside an open one":    soundV6("vsites.json", `[{"id":"main","nodeBindings":[{"nodeId":"n","bindings":[{"service":"SSH","port":22},{"service":"SSH","port":2222,"ip":"nowhere"}]}]}]`),
+		"a binding of version 5 at nowhere":          soundV45("vservers/main/conf.json", `{"MaxConn":10,"Bindings":[{"Protocol":"SFTP","Port":22},{"Protocol":"SFTP","Port":2222,"Address":"nowhere"}]}`),
 		"bindings of another node alone":             soundV6("vsites.json", `[{"id":"main","nodeBindings":[{"nodeId":"other","bindings":[{"service":"SSH","port":22}]}]}]`),
 		"no binding":                                 soundV6("vsites.json", `[{"id":"main"}]`),
 		"a permission of an unknown name":            soundV6("sites/main/users.json", users(userV6("anna", `,"home":{"vfsId":"V1","permissions":["List","CanFly"]}`))),
@@ -128,6 +132,7 @@ func TestWhoeverCannotLogInAfterwardsIsALoss(t *testing.T) {
 		"a password of an unknown scheme":            soundV6("sites/main/users.json", users(`{"id":"anna","password":{"payload":"xxxx"},`+fullHome+`}`)),
 		"a user without a password and a key":        soundV6("sites/main/users.json", users(`{"id":"anna",`+fullHome+`}`)),
 		"an Admin of an unknown state":               soundV6("sites/main/admins.json", fmt.Sprintf(admins, `,"status":"Sleeping"`)),
+		"an Admin of rights that nobody knows":       soundV6("sites/main/admins.json", strings.Replace(fmt.Sprintf(admins, ""), "Users", "Moon", 1)),
 		"an Admin whose second factor is lost":       soundV6("sites/main/admins.json", fmt.Sprintf(admins, `,"authenticatorSecret":{"status":"Encrypted","payload":"x"}`)),
 		"storage that is not served":                 soundV6("sites/main/vfs.json", `[{"id":"V1","name":"Files","type":"S3","target":"x"}]`),
 		"an LDAP profile that searches half of it":   soundV6("sites/main/ldapconfig.json", `[{"id":"dc.example.com","port":636,"ldapProto":"LDAPS","username":"q@example.com","domains":["example.com","example.org"]}]`),
@@ -494,6 +499,40 @@ func TestABackupOfVersion6MayHaveTheIDsOfItsDatabase(t *testing.T) {
 		if f.Unknown {
 			t.Errorf("%s is told", f.Path)
 		}
+	}
+}
+
+// TestBindingsOfBothFamiliesAreOne: who has all addresses of IPv4 and all of IPv6 loses none.
+func TestBindingsOfBothFamiliesAreOne(t *testing.T) {
+	four, six := `{"service":"SSH","port":22,"ipVersion":"IPv4","ip":%q}`, `{"service":"SSH","port":22,"ipVersion":"IPv6","ip":%q}`
+	for name, list := range map[string]string{
+		"without addresses": fmt.Sprintf(four+","+six, "", ""),
+		"with addresses":    fmt.Sprintf(four+","+six, "0.0.0.0", "::"),
+		"IPv6 first":        fmt.Sprintf(six+","+four, "", ""),
+		"and one of all":    fmt.Sprintf(four+","+six, "", "") + `,{"service":"SSH","port":22,"ipVersion":"Any"}`,
+	} {
+		got := importPath(t, soundV6("vsites.json", `[{"id":"main","name":"Files","nodeBindings":[{"nodeId":"n","bindings":[`+list+`]}]}]`).zip(t), fixed)
+		if b := got.get("binding/main/sftp").(*model.Binding); b.Disabled || b.Address != "" || got.get("binding/main/sftp-2") != nil {
+			t.Errorf("%s: got %+v", name, b)
+		}
+		if lost := got.report.Losses(); len(lost) > 0 || !got.told("SSH *:22", "it is one with the site's binding sftp") {
+			t.Errorf("%s: the losses are %+v", name, lost)
+		}
+		must(t, got.report.Balanced())
+	}
+	// A load balancer's is not everybody's.
+	list := fmt.Sprintf(four, "") + `,{"service":"SSH","port":22,"ipVersion":"IPv6","behindHaProxy":true}`
+	got := importPath(t, soundV6("vsites.json", `[{"id":"main","name":"Files","nodeBindings":[{"nodeId":"n","bindings":[`+list+`]}]}]`).zip(t), fixed)
+	if b := got.get("binding/main/sftp").(*model.Binding); b.Address != "0.0.0.0" || len(got.report.Losses()) == 0 {
+		t.Errorf("got %+v", b)
+	}
+}
+
+// TestASiteThatIsStartedByHandIsTold: somebody has to.
+func TestASiteThatIsStartedByHandIsTold(t *testing.T) {
+	got := importPath(t, soundV6("vsites.json", `[{"id":"main","name":"Files","autoStart":false,"nodeBindings":[{"nodeId":"n","bindings":[{"service":"SSH","port":22}]}]}]`).zip(t), fixed)
+	if !got.told("main", "it is started by hand") || len(got.report.Losses()) > 0 {
+		t.Errorf("got %s", got.text(t))
 	}
 }
 

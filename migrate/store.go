@@ -144,11 +144,14 @@ func DryRun(ctx context.Context, s importer.Source, p *Present, o importer.Optio
 }
 
 // DryRunSum is DryRun, and gives a digest of all objects that there would be, in whatever
-// order they come. Host keys that an import makes anew are not in it.
-func DryRunSum(ctx context.Context, s importer.Source, p *Present, o importer.Options) (r *report.Report, sum string, err error) {
+// order they come. Host keys that an import makes anew are not in it. at is where they
+// would serve.
+func DryRunSum(ctx context.Context, s importer.Source, p *Present, o importer.Options) (r *report.Report, sum string, at Listens, err error) {
 	var sums []string
+	places := listens{byHand: map[string]bool{}}
 	hostKeys := map[[2]string]string{}
 	r, err = dryRun(ctx, s, p, o, func(o model.Object) error {
+		places.look(o)
 		k, isHostKey := o.(*model.HostKey)
 		if isHostKey { // a private key is written in another way each time
 			k = model.Clone(k)
@@ -168,7 +171,7 @@ func DryRunSum(ctx context.Context, s importer.Source, p *Present, o importer.Op
 		return nil
 	})
 	if err != nil {
-		return nil, "", err
+		return nil, "", at, err
 	}
 	for _, l := range r.Lines {
 		if l.Outcome == report.Made && l.Kind == report.HostKey {
@@ -178,7 +181,7 @@ func DryRunSum(ctx context.Context, s importer.Source, p *Present, o importer.Op
 	sums = slices.AppendSeq(sums, maps.Values(hostKeys))
 	slices.Sort(sums)
 	all := sha256.Sum256([]byte(strings.Join(sums, "")))
-	return r, hex.EncodeToString(all[:]), nil
+	return r, hex.EncodeToString(all[:]), places.places(), nil
 }
 
 func dryRun(ctx context.Context, s importer.Source, p *Present, o importer.Options, put func(model.Object) error) (*report.Report, error) {

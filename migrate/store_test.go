@@ -287,7 +287,7 @@ func TestWhatASourceHasIsToldFromWhatItHadBefore(t *testing.T) {
 		must(t, err)
 		none, err := migrate.ReadPresent(context.Background(), nil)
 		must(t, err)
-		_, sum, err := migrate.DryRunSum(context.Background(), s, none, importer.Options{})
+		_, sum, _, err := migrate.DryRunSum(context.Background(), s, none, importer.Options{})
 		must(t, errors.Join(err, s.Close()))
 		return sum
 	}

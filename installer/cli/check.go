@@ -28,7 +28,10 @@ var ownExit = map[string]Exit{
 // check runs the preflight of an install. With --preflight-only it is the end.
 func (s *session) check(ctx context.Context, sit *plan.Situation, p *plan.Proposal) (*ending, error) {
 	if s.m.Bundle == nil {
-		return nil, s.checkRoom()
+		if err := s.checkRoom(); err != nil {
+			return nil, err
+		}
+		return nil, s.checkMoveOut(ctx, sit, p)
 	}
 	// A file system of its own: what the checks try is no part of the run.
 	var services machine.Services

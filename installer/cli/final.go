@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,7 +53,7 @@ func (s *session) welcome(ctx context.Context, end *ending) {
 	end.Fingerprint = s.fingerprint(ctx, c.ProbeAddr(), end.Generation)
 	s.setupCode(ctx, end)
 	s.licenseServer(ctx, end)
-	s.firewallHint(ctx, end, host, port)
+	s.firewallHint(ctx, end, s.portsForUsers(ctx, end.Generation, c.Web.Listen))
 }
 
 // urls are the addresses of a page as a browser reaches it.
@@ -180,13 +181,35 @@ func (s *session) setupCode(ctx context.Context, end *ending) {
 	end.SetupCode, end.CodeExpires = code.Code, &code.Expires
 }
 
-// firewallHint tells how the port is opened where a firewall keeps users out.
-func (s *session) firewallHint(ctx context.Context, end *ending, host, port string) {
-	if addr, err := netip.ParseAddr(host); err == nil && addr.IsLoopback() {
-		return
+// portsForUsers are those at which others than this machine are to reach the server: its web
+// interface, and the sites that this run has imported.
+func (s *session) portsForUsers(ctx context.Context, generation int, web string) (ports []int) {
+	addresses := []string{web}
+	if s.m.Import != nil {
+		ctx, cancel := context.WithTimeout(ctx, showPatience)
+		defer cancel()
+		h, err := s.m.Prober.Probe(ctx, machine.ServerService, generation)
+		if err != nil {
+			s.log.Warn("cannot ask the server where it serves users", "error", err)
+		}
+		for _, b := range h.Bindings {
+			addresses = append(addresses, b.Address)
+		}
 	}
-	number, err := strconv.Atoi(port)
-	if err != nil {
+	for _, address := range addresses {
+		host, text, err := net.SplitHostPort(address)
+		port, bad := strconv.Atoi(text)
+		if addr, none := netip.ParseAddr(host); err != nil || bad != nil || none == nil && addr.IsLoopback() || slices.Contains(ports, port) {
+			continue
+		}
+		ports = append(ports, port)
+	}
+	return ports
+}
+
+// firewallHint tells how ports are opened where a firewall keeps users out.
+func (s *session) firewallHint(ctx context.Context, end *ending, ports []int) {
+	if len(ports) == 0 {
 		return
 	}
 	wall, err := machine.FindFirewall(ctx, s.m.FS)
@@ -197,14 +220,14 @@ func (s *session) firewallHint(ctx context.Context, end *ending, host, port stri
 	if wall.Kind == "" {
 		return
 	}
-	open, err := wall.Opened(ctx, []int{number})
+	open, err := wall.Opened(ctx, ports)
 	if err != nil {
 		s.log.Warn("cannot ask the firewall", "error", err)
 	}
-	if len(open) > 0 {
-		return
+	closed := slices.DeleteFunc(ports, func(p int) bool { return slices.Contains(open, p) })
+	if len(closed) > 0 {
+		end.Firewall, end.OpenWith = wall.Kind, wall.OpenCommands(closed)
 	}
-	end.Firewall, end.OpenWith = wall.Kind, wall.OpenCommands([]int{number})
 }
 
 // user is who to thank for a run in the log.

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -138,6 +140,23 @@ func TestStatusAsksTheServerThatRuns(t *testing.T) {
 		s.askBindings(t.Context(), &st)
 		if len(st.Bindings) != c.bindings || st.BindingsUnknown != c.unknown {
 			t.Errorf("%+v: %+v, %q", c, st.Bindings, st.BindingsUnknown)
+		}
+	}
+}
+
+// TestPortsOfImportedSitesAreToBeOpenedAsWell: an update's are as they were.
+func TestPortsOfImportedSitesAreToBeOpenedAsWell(t *testing.T) {
+	s := newSession(settings{verb: "install", output: outputPlain}, Streams{Out: io.Discard, Err: io.Discard})
+	s.m = &step.Machine{Prober: answering{bindings: []step.Binding{
+		{Address: ":22", Listening: true}, {Address: "127.0.0.1:2022"}, {Address: "192.0.2.1:2222"}, {Address: "[::]:22"},
+	}}}
+	if got := fmt.Sprint(s.portsForUsers(t.Context(), 3, ":6443")); got != "[6443]" {
+		t.Errorf("without an import: %s", got)
+	}
+	s.m.Import = &step.Import{}
+	for web, want := range map[string]string{":6443": "[6443 22 2222]", "127.0.0.1:6443": "[22 2222]"} {
+		if got := fmt.Sprint(s.portsForUsers(t.Context(), 3, web)); got != want {
+			t.Errorf("%s: got %s", web, got)
 		}
 	}
 }

@@ -174,7 +174,14 @@ func (s *session) prepareImport(ctx context.Context, sit *plan.Situation, p *pla
 	}
 	s.m.Import.Reports = s.writeReports(judged.Report)
 	s.judged = judged.Report
-	if err := s.tellLosses(ctx, judged.Report); err != nil {
+	s.m.Import.ByHand, s.m.Import.AtStart = judged.ByHand, judged.AtStart
+	var byHand []string
+	if p.Action == plan.ActionUpgrade {
+		if byHand, err = sit.OldVersions[len(sit.OldVersions)-1].ByHand(ctx, s.m); err != nil {
+			return s.notPrepared(ctx, err)
+		}
+	}
+	if err := s.tellLosses(ctx, judged.Report, byHand); err != nil {
 		return err
 	}
 	s.m.Import.SameSites = sameSites(judged.Report)
@@ -236,6 +243,7 @@ func (s *session) importAgain(server legacy.Machine, judged legacy.Judgement) fu
 		}
 		s.warn("version 6 was changed meanwhile; its configuration is imported once more")
 		judged, s.m.Import.File = now, taken
+		s.m.Import.ByHand, s.m.Import.AtStart = now.ByHand, now.AtStart
 		return true, nil
 	}
 }
@@ -320,16 +328,8 @@ func (s *session) stagePasswords() (file string, err error) {
 // one that the running version 6 gives. What is told of it holds for what is imported, and
 // nobody else reads it.
 func (s *session) stageBackup(ctx context.Context, sit *plan.Situation) (file string, err error) {
-	if err := s.ownState(); err != nil {
-		return "", err
-	}
-	s.clearImport()
-	dir := s.m.FS.Real(machine.ImportDir)
-	s.importing = true
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	if err := makePrivate(dir); err != nil {
+	dir, err := s.stagingForImport()
+	if err != nil {
 		return "", err
 	}
 	file = filepath.Join(dir, "backup.zip")
@@ -343,6 +343,21 @@ func (s *session) stageBackup(ctx context.Context, sit *plan.Situation) (file st
 	// The name tells what it is, zip or JSON.
 	file = filepath.Join(dir, "backup"+strings.ToLower(filepath.Ext(s.options.Import)))
 	return file, copyInto(s.options.Import, file)
+}
+
+// stagingForImport is the private folder for backups that nobody keeps, empty. It goes with
+// the run, or with the next one if that is killed.
+func (s *session) stagingForImport() (dir string, err error) {
+	if err := s.ownState(); err != nil {
+		return "", err
+	}
+	s.clearImport()
+	dir = s.m.FS.Real(machine.ImportDir)
+	s.importing = true
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	return dir, makePrivate(dir)
 }
 
 func copyInto(from, to string) error {
@@ -632,7 +647,9 @@ func (s *session) notImported() {
 const lossesShown = 20
 
 // tellLosses tells what an import would do, and asks whether what it loses may be lost.
-func (s *session) tellLosses(ctx context.Context, r *report.Report) error {
+// byHand are the addresses at which sites serve that somebody has started: neither version
+// starts them by itself.
+func (s *session) tellLosses(ctx context.Context, r *report.Report, byHand []string) error {
 	s.log.Info("dry run", "summary", r.Summary())
 	text := "the import: " + r.Summary()
 	if reports := s.m.Import.Reports; len(reports) > 0 {
@@ -640,8 +657,11 @@ func (s *session) tellLosses(ctx context.Context, r *report.Report) error {
 	}
 	s.out.warn(text)
 	losses := r.Losses()
-	if len(losses) == 0 {
+	if len(losses)+len(byHand) == 0 {
 		return nil
+	}
+	for _, address := range byHand {
+		s.out.warn(fmt.Sprintf("users are served at %s by a site that is started by hand: version 7 does not start it, nor does version 6 if it comes back", address))
 	}
 	for i, l := range losses {
 		if i == lossesShown {
@@ -658,11 +678,12 @@ func (s *session) tellLosses(ctx context.Context, r *report.Report) error {
 		s.log.Info("answered by accept_drops", "losses", len(losses))
 		return nil
 	}
+	summary := lossSummary(r, byHand)
 	explain := "They are listed above; the report tells the reasons and what to do."
-	question := fmt.Sprintf("Lost or not as before: %s. Go on?", r.LossSummary())
+	question := fmt.Sprintf("Lost or not as before: %s. Go on?", summary)
 	if !s.somebody() {
 		return &Failure{
-			Exit: CheckFailed, Err: fmt.Errorf("nobody has agreed to what would be lost or not as before: %s; nothing was changed", r.LossSummary()),
+			Exit: CheckFailed, Err: fmt.Errorf("nobody has agreed to what would be lost or not as before: %s; nothing was changed", summary),
 			Cure: "look at the report; to go on all the same, put accept_drops: true into the answers, or run: " + s.command("--accept-drops"),
 		}
 	}
@@ -675,6 +696,19 @@ func (s *session) tellLosses(ctx context.Context, r *report.Report) error {
 		return &Failure{Exit: Cancelled, Err: fmt.Errorf("%w; nothing was changed", err)}
 	}
 	return nil
+}
+
+// lossSummary says of how many objects there are losses, and where sites serve that have to
+// be started by hand.
+func lossSummary(r *report.Report, byHand []string) string {
+	var parts []string
+	if lost := r.LossSummary(); lost != "" {
+		parts = append(parts, lost)
+	}
+	if len(byHand) > 0 {
+		parts = append(parts, "what serves at "+strings.Join(byHand, ", ")+" until somebody starts it")
+	}
+	return strings.Join(parts, ", and ")
 }
 
 // leaving are the sockets of programs that the run stops: in nobody's way.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -286,6 +287,50 @@ func TestOnlyABackupOfVersion6TakesThePlaceOfIt(t *testing.T) {
 		if refused := strings.Contains(f.Cure, "-F"); refused != (c.told != "cannot be imported") {
 			t.Errorf("%s: the cure is %q", name, f.Cure)
 		}
+	}
+}
+
+// TestASiteThatSomebodyStartedIsNotStoppedUnasked: nothing starts it again by itself.
+func TestASiteThatSomebodyStartedIsNotStoppedUnasked(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			_, _ = c.Write([]byte("SSH-2.0-Old\r\n"))
+			_ = c.Close()
+		}
+	}()
+	address := l.Addr().String()
+	_, port, _ := net.SplitHostPort(address)
+	for start, told := range map[bool]bool{false: true, true: false} {
+		path := filepath.Join(t.TempDir(), "b.zip")
+		backup := packed(t, fstest.MapFS{
+			"version.json":             {Data: []byte(`{"version":"6.2.60"}`)},
+			"vsites.json":              {Data: fmt.Appendf(nil, `[{"id":"default","autoStart":%t,"nodeBindings":[{"bindings":[{"service":"SSH","port":%s}]}]}]`, start, port)},
+			"sites/default/users.json": {Data: []byte(`[{"id":"anna","password":{"version":"V6","payload":"$2a$04$0123456789012345678901uEb1kxiZJXDTjMu4rXmIQBKeTHnBnGy"}}]`)},
+		})
+		if err := os.WriteFile(path, backup, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, sit := oldSession(t, hereAs6(t), "", "")
+		s.options.Import = path
+		err := s.prepareImport(t.Context(), sit, upgrading())
+		if f := failureOf(err, PutBack); told && (err == nil || f.Exit != CheckFailed || !strings.Contains(f.Error(), address)) {
+			t.Errorf("nobody has agreed: %v", err)
+		}
+		if !told && err != nil && strings.Contains(err.Error(), address) {
+			t.Errorf("it starts by itself: %v", err)
+		}
+		s.close()
+		s, sit = oldSession(t, hereAs6(t), "", "")
+		s.options.Import, s.imports.acceptDrops = path, true
+		if err := s.prepareImport(t.Context(), sit, upgrading()); err != nil || (len(s.m.Import.ByHand) == 1) != told {
+			t.Errorf("%+v, %v", s.m.Import, err)
+		}
+		s.close()
 	}
 }
 

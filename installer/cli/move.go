@@ -16,10 +16,12 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/mod/semver"
 
 	"ss-setup/installer/machine"
 	"ss-setup/installer/move"
 	"ss-setup/installer/plan"
+	"ss-setup/installer/preflight"
 	"ss-setup/installer/step"
 	"ss-setup/installer/txn"
 	"ss-setup/runtime/config"
@@ -63,12 +65,15 @@ func oneFolder(c *cli.Context) (string, error) {
 	if info, err := os.Stat(filepath.Dir(folder)); err != nil || !info.IsDir() {
 		return "", usagef("", "there is no folder %s to make %s in", filepath.Dir(folder), filepath.Base(folder))
 	}
-	for _, own := range []string{machine.ProgramDir, machine.ServerStateDir, machine.LicensedStateDir, machine.ConfigDir, machine.SetupDir} {
-		if rel, err := filepath.Rel(own, folder); err == nil && filepath.IsLocal(rel) {
-			return "", usagef("", "%s lies in a folder of the server itself; name another", folder)
-		}
+	return folder, notInside(folder, machine.ProgramDir, machine.ServerStateDir, machine.LicensedStateDir, machine.ConfigDir, machine.SetupDir, machine.ServerLogDir, machine.FilesDir)
+}
+
+// notInside refuses a folder for what moves where the server, or users, have theirs.
+func notInside(folder string, others ...string) error {
+	if err := move.Apart(folder, others...); err != nil {
+		return usagef("", "%w, where the server or its users get at it; name another", err)
 	}
-	return folder, nil
+	return nil
 }
 
 // moveOut is the verb move-out.
@@ -100,12 +105,75 @@ func (s *session) moveOut(ctx context.Context) (*ending, error) {
 	return end, err
 }
 
+// checkMoveOut looks, while the server still serves, whether what moves can be packed into
+// the folder: a run that stops the services first finds it out too late for users.
+func (s *session) checkMoveOut(ctx context.Context, sit *plan.Situation, p *plan.Proposal) error {
+	if p.Action != plan.ActionMoveOut {
+		return nil
+	}
+	size, inside, err := s.tryBackup(ctx, sit)
+	if err != nil {
+		return s.noMoveOut(ctx, fmt.Errorf("what moves cannot be packed: %w", err))
+	}
+	if err := notInside(s.folder, inside.Roots...); err != nil {
+		return err
+	}
+	found, err := move.FindConfig(s.m.FS.Real(machine.ConfigDir))
+	if err != nil {
+		return s.noMoveOut(ctx, fmt.Errorf("the configuration cannot be packed: %w", err))
+	}
+	const list = 16 << 20 // the list, and what file systems need for themselves
+	return s.refusal(preflight.Failed(preflight.Room(preflight.NewProbe(&machine.FS{Root: s.root}, nil),
+		preflight.Demand{Path: s.folder, Bytes: size + found.Bytes + list, What: "what moves"})))
+}
+
+func (s *session) noMoveOut(ctx context.Context, err error) error {
+	if f := cancelled(ctx); f != nil {
+		return f
+	}
+	return &Failure{Exit: CheckFailed, Err: fmt.Errorf("%w; nothing was changed", err)}
+}
+
+// tryBackup has the server make a backup that nobody keeps, and tells its size and what is
+// in it.
+func (s *session) tryBackup(ctx context.Context, sit *plan.Situation) (size int64, inside move.Contents, err error) {
+	file, err := s.stagedBackup(ctx, sit, nil)
+	defer s.clearImport()
+	if err != nil {
+		return 0, move.Contents{}, err
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return 0, move.Contents{}, err
+	}
+	inside, err = move.Look(ctx, file)
+	return info.Size(), inside, err
+}
+
+// stagedBackup has the server, which runs or not, make a backup in the folder of what is
+// imported: it is private, and collected by the next run if this one is killed.
+func (s *session) stagedBackup(ctx context.Context, sit *plan.Situation, line func([]byte)) (file string, err error) {
+	dir, err := s.stagingForImport()
+	if err != nil {
+		return "", err
+	}
+	file = filepath.Join(dir, "moved.zip")
+	return file, s.m.Programs.Run(ctx, step.Command{
+		Path: machine.Program(sit.Release, machine.ServerService), Line: line,
+		Args: []string{"backup", file, "--home", s.m.FS.Real(machine.Generation(sit.Current)), "--json"},
+	})
+}
+
 // nextSteps are what is to be done after a machine has moved out.
 func (s *session) nextSteps() []string {
 	lines := []string{"copy " + s.folder + " to the new machine: it has the keys of the server, so keep it like a key"}
 	if l, err := move.Read(s.folder); err == nil {
 		for _, f := range l.Folders {
-			if !f.Missing {
+			switch {
+			case f.Missing:
+			case f.Leads != "":
+				lines = append(lines, fmt.Sprintf("copy %s to the same place there (%d files, %d bytes), and have %s lead to it there too", f.Leads, f.Files, f.Bytes, f.Path))
+			default:
 				lines = append(lines, fmt.Sprintf("copy %s to the same place there (%d files, %d bytes)", f.Path, f.Files, f.Bytes))
 			}
 		}
@@ -117,7 +185,7 @@ func (s *session) nextSteps() []string {
 
 // servedAt is where other machines reach the web interface of this one.
 func (s *session) servedAt() []string {
-	c, _, _, err := config.LoadServer(s.m.FS.Real(filepath.Join(machine.ConfigDir, "server.toml")))
+	c, _, _, err := config.LoadServer(s.m.FS.Real(filepath.Join(machine.ConfigDir, serverFile)))
 	if err != nil {
 		return nil
 	}
@@ -176,13 +244,13 @@ func (s *session) takePort(f move.File) error {
 	var port *int
 	var flag string
 	switch f.Name {
-	case "server.toml":
+	case serverFile:
 		c, _, _, err := config.LoadServer(f.In(s.folder))
 		if err != nil {
 			return err
 		}
 		listen, port, flag = c.Web.Listen, &s.options.WebPort, "--web-port"
-	case "licensed.toml":
+	case licensedFile:
 		c, _, _, err := config.LoadLicensed(f.In(s.folder))
 		if err != nil {
 			return err
@@ -223,6 +291,15 @@ func (s *session) judgeMove(ctx context.Context, p *plan.Proposal) error {
 			Cure: "install SS Server here, then run: ss-server restore " + shellWord(s.options.Import) + "\nthen give the VFSs the folders that they have here",
 		}
 	}
+	if older(p.To, l.Version) {
+		return &Failure{
+			Exit: CheckFailed, Err: fmt.Errorf("this package is of version %s, and %s ran %s, whose data no older release can take; nothing was changed", p.To, l.Host, l.Version),
+			Cure: fmt.Sprintf("get the package of version %s or of a newer one", l.Version),
+		}
+	}
+	if err := s.checkListening(ctx, l); err != nil {
+		return err
+	}
 	lacking, err := l.Lacking(ctx)
 	if err != nil {
 		return err
@@ -236,6 +313,7 @@ func (s *session) judgeMove(ctx context.Context, p *plan.Proposal) error {
 	for _, what := range lacking {
 		s.out.warn("files of users: " + what + "; copy them before users come")
 	}
+	s.warnOfMove(ctx, l)
 	p.Summary += fmt.Sprintf(", with everything that %s (%s) had", l.Host, l.Version)
 	if at := reachable(ctx, foreign(l.Addresses)); len(at) > 0 {
 		p.Confirm = append(p.Confirm, plan.Question{
@@ -244,6 +322,79 @@ func (s *session) judgeMove(ctx context.Context, p *plan.Proposal) error {
 		})
 	}
 	return nil
+}
+
+// older tells whether a release comes before another.
+func older(a, b string) bool {
+	a, b = "v"+a, "v"+b
+	return semver.IsValid(a) && semver.IsValid(b) && semver.Compare(a, b) < 0
+}
+
+// checkListening looks whether the services can listen here where their configuration says.
+func (s *session) checkListening(ctx context.Context, l move.List) error {
+	for _, f := range l.Config {
+		listen, err := s.listensAt(f)
+		if err != nil {
+			return err
+		}
+		host, _, err := net.SplitHostPort(listen)
+		if err != nil {
+			continue
+		}
+		if err = machine.CanListen(ctx, host); err == nil {
+			continue
+		}
+		return &Failure{
+			Exit: CheckFailed, Err: fmt.Errorf("%s has its service listen at %s, which is no address of this machine, so it could not start: %w; nothing was changed", f.Name, listen, err),
+			Cure: fmt.Sprintf("give this machine the address now, which %s needs no more, and run it again\nor on %s run: ss-setup move-out --cancel, take the address out of %s, and move out anew",
+				l.Host, l.Host, f.Name),
+		}
+	}
+	return nil
+}
+
+// listensAt is where a service will listen by a configuration file that moves in, or by the
+// one that is in its place already; empty for other files.
+func (s *session) listensAt(f move.File) (string, error) {
+	path := s.m.FS.Real(filepath.Join(machine.ConfigDir, f.Name))
+	if _, err := os.Stat(path); err != nil {
+		path = f.In(s.folder)
+	}
+	switch f.Name {
+	case serverFile:
+		c, _, _, err := config.LoadServer(path)
+		return c.Web.Listen, err
+	case licensedFile:
+		c, _, _, err := config.LoadLicensed(path)
+		return c.Listen, err
+	}
+	return "", nil
+}
+
+// The configuration files of the two services.
+const (
+	serverFile   = "server.toml"
+	licensedFile = "licensed.toml"
+)
+
+// warnOfMove tells what of the list hinders no install, and users afterwards.
+func (s *session) warnOfMove(ctx context.Context, l move.List) {
+	for _, b := range l.Bindings {
+		if host, _, err := net.SplitHostPort(b.Address); err == nil && machine.CanListen(ctx, host) != nil {
+			s.out.warn(fmt.Sprintf("site %s is served at %s, which is no address of this machine: until it is, nobody gets in there", b.Site, b.Address))
+		}
+	}
+	for _, f := range l.Config {
+		if f.Owner == move.OwnerOther || f.Group == move.OwnerOther {
+			s.out.warn(fmt.Sprintf("%s belonged to accounts that are neither root nor the server; it becomes root's: let those read it who need it", f.Name))
+		}
+	}
+	for _, what := range l.Uncounted() {
+		s.out.warn(what + ": compare them yourself")
+	}
+	for _, what := range l.LeftOut {
+		s.out.warn("the old machine left out of its configuration: " + what)
+	}
 }
 
 // foreign are the addresses that are not this machine's own: it may have taken over that of
@@ -328,18 +479,10 @@ func (s *session) objectsInForce(ctx context.Context) (map[string]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp(s.m.FS.Real(machine.SetupDir), "moved-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
 	var sum struct {
 		Objects map[string]int `json:"objects"`
 	}
-	err = s.m.Programs.Run(ctx, step.Command{
-		Path: machine.Program(sit.Release, machine.ServerService),
-		Args: []string{"backup", filepath.Join(dir, move.BackupName), "--json"},
-		Line: func(line []byte) { _ = json.Unmarshal(line, &sum) },
-	})
+	defer s.clearImport()
+	_, err = s.stagedBackup(ctx, sit, func(line []byte) { _ = json.Unmarshal(line, &sum) })
 	return sum.Objects, err
 }

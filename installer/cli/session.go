@@ -317,6 +317,9 @@ func (s *session) look(ctx context.Context) (*plan.Situation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look what is installed: %w", err)
 	}
+	if sit.OldUnknown != nil && (sit.Installed() || s.verb != "install") { // else it is the reason of a failure
+		s.warn(fmt.Sprintf("whether an older version is on this machine is not known: %v", sit.OldUnknown))
+	}
 	return sit, nil
 }
 

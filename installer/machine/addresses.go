@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -33,6 +34,17 @@ func Addresses() ([]netip.Addr, error) {
 	}
 	slices.SortFunc(found, netip.Addr.Compare) // which puts IPv4 before IPv6
 	return slices.Compact(found), nil
+}
+
+// CanListen tells why no program of this machine can listen at host, an address or a name;
+// nil where one can, and for no host, which is all addresses.
+func CanListen(ctx context.Context, host string) error {
+	var c net.ListenConfig
+	l, err := c.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return fmt.Errorf("listen at %s: %w", host, err)
+	}
+	return l.Close()
 }
 
 func isReachable(a netip.Addr) bool {

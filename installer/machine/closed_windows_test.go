@@ -69,6 +69,31 @@ func TestAFolderThatIsThereIsNotTakenForAPrivateOne(t *testing.T) {
 	}
 }
 
+// What moves to another machine has all keys of the server, and lies where somebody says.
+func TestAPrivateFolderAnywhereIsForAdministratorsAlone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "move")
+	f := &FS{}
+	if err := f.MkdirPrivate(dir); err != nil {
+		t.Fatal(err)
+	}
+	grants, err := liveFolders{}.Grants(dir)
+	if err != nil || len(grants) == 0 {
+		t.Fatalf("%v, %v", grants, err)
+	}
+	for _, g := range grants {
+		if !trusted(g.Who) && g.Rights != 0 {
+			t.Errorf("%s may do %#x", g.Who, g.Rights)
+		}
+	}
+	if err := f.MkdirPrivate(dir); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a second time: %v", err)
+	}
+	f.Before = func(Op, string) error { return errors.New("dead") }
+	if err := f.MkdirPrivate(dir + "2"); err == nil || f.Exists(dir+"2") {
+		t.Errorf("past the door: %v", err)
+	}
+}
+
 func TestWhatAnAccessListAllowsIsRead(t *testing.T) {
 	for list, want := range map[string][]Grant{
 		"D:P(A;;GA;;;BA)(D;;GA;;;BU)":             {{"S-1-5-32-544", 0x10000000}},

@@ -78,6 +78,10 @@ func (f *FS) MakePointer(target, path string) error { return f.Symlink(target, p
 // ReplacePointer makes path a pointer to target in one rename and syncs its folder.
 func (f *FS) ReplacePointer(target, path string) error { return f.ReplaceLink(target, path) }
 
+// MkdirPrivate makes one folder that nobody but root gets into, from its first instant.
+// It is not synced: SyncDir the parent.
+func (f *FS) MkdirPrivate(path string) error { return f.Mkdir(path, 0o700) }
+
 func syncDir(path string) error {
 	d, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {

@@ -191,6 +191,15 @@ func longPath(path string) string {
 	return `\\?\` + filepath.Clean(path)
 }
 
+// MkdirPrivate makes one folder that nobody but SYSTEM and Administrators gets into, from
+// its first instant; what is made in it has that from it.
+func (f *FS) MkdirPrivate(path string) error {
+	if err := f.before(OpMkdir, path); err != nil {
+		return err
+	}
+	return f.at(path, MakePrivate)
+}
+
 // syncDir flushes a folder's own data where the file system can. NTFS journals
 // names, and every rename here is written through, so one that cannot loses nothing.
 func syncDir(path string) error {

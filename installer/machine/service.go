@@ -32,7 +32,7 @@ type Services interface {
 	State(ctx context.Context, service string) (ServiceState, error)
 	// Find names the services whose names begin with prefix, in order, whether they run
 	// or not: those of another product, of which no list is known.
-	Find(prefix string) ([]string, error)
+	Find(ctx context.Context, prefix string) ([]string, error)
 	// StartLinks are the links by which a service starts with the machine, as they lie
 	// there, whoever made them; none where the manager keeps no files.
 	StartLinks(service string) ([]Link, error)

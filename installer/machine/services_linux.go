@@ -42,7 +42,7 @@ type conventions interface {
 	BootJob(j BootJob) Definition
 	// fileState is the part of a service's state that lies in files.
 	fileState(service string) (ServiceState, error)
-	Find(prefix string) ([]string, error)
+	Find(ctx context.Context, prefix string) ([]string, error)
 	StartLinks(service string) ([]Link, error)
 	Starters(ctx context.Context, service string, unlinked bool) ([]string, error)
 }

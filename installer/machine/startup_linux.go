@@ -11,7 +11,7 @@ import (
 )
 
 // Find looks for unit files, and for instances of templates that are enabled.
-func (s systemdFiles) Find(prefix string) ([]string, error) {
+func (s systemdFiles) Find(_ context.Context, prefix string) ([]string, error) {
 	names, err := namesIn(s.fs, unitPath, prefix, ".service")
 	if err != nil {
 		return nil, err
@@ -32,12 +32,12 @@ func (s systemdFiles) Find(prefix string) ([]string, error) {
 }
 
 // Find adds the units that run without being enabled: workers that others have started.
-func (s *systemd) Find(prefix string) ([]string, error) {
-	names, err := s.systemdFiles.Find(prefix)
+func (s *systemd) Find(ctx context.Context, prefix string) ([]string, error) {
+	names, err := s.systemdFiles.Find(ctx, prefix)
 	if err != nil {
 		return nil, err
 	}
-	out, err := within(context.Background(), s.run, askBound, "systemctl", "list-units", "--plain", "--no-legend", "--type=service", prefix+"*")
+	out, err := within(ctx, s.run, askBound, "systemctl", "list-units", "--plain", "--no-legend", "--type=service", prefix+"*")
 	if err != nil {
 		return nil, fmt.Errorf("ask systemd for services %s*: %w", prefix, err)
 	}
@@ -66,12 +66,12 @@ func isWants(dir string) bool {
 }
 
 // Find looks for scripts.
-func (s sysvFiles) Find(prefix string) ([]string, error) {
+func (s sysvFiles) Find(_ context.Context, prefix string) ([]string, error) {
 	return namesIn(s.fs, []string{initDir}, prefix, "")
 }
 
 // Find looks for scripts.
-func (o openrcFiles) Find(prefix string) ([]string, error) {
+func (o openrcFiles) Find(_ context.Context, prefix string) ([]string, error) {
 	return namesIn(o.fs, []string{initDir}, prefix, "")
 }
 

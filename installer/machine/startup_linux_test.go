@@ -62,7 +62,7 @@ func TestServicesOfAnotherProductAreFoundByTheirFiles(t *testing.T) {
 		{sysv, "[ss6-webrest]", 2},
 		{openrc, "[ss6-webrest]", 1},
 	} {
-		names, err := c.files.Find("ss6-")
+		names, err := c.files.Find(t.Context(), "ss6-")
 		if err != nil || fmt.Sprint(names) != c.names {
 			t.Errorf("%s: %v, %v", c.files.Name(), names, err)
 		}

@@ -13,7 +13,7 @@ import (
 
 // Find looks through the entries of the manager. An entry that it does not know any more,
 // or that is a driver's, is none.
-func (scm) Find(prefix string) ([]string, error) {
+func (scm) Find(_ context.Context, prefix string) ([]string, error) {
 	k, err := openKey(servicesKey, registry.ENUMERATE_SUB_KEYS)
 	if err != nil {
 		return nil, err

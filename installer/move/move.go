@@ -23,9 +23,6 @@ import (
 	"runtime"
 	"slices"
 	"time"
-
-	"ss-setup/runtime/backup"
-	"ss-setup/runtime/model"
 )
 
 // Format is the version of the list that this release writes, and the newest it reads.
@@ -38,14 +35,14 @@ const (
 	configName = "config"
 )
 
-// Bounds of what is read from a folder that somebody else may have touched.
-const (
-	maxList   = 8 << 20
-	maxConfig = 64 << 20
-)
+// maxList bounds what is read from a folder that somebody else may have touched.
+const maxList = 8 << 20
 
 // ErrNotWhole: the folder does not hold a server that moves, or not all of it.
 var ErrNotWhole = errors.New("it is not the whole folder of a server that moves")
+
+// ErrInside: the folder lies where users, or the server, put their files.
+var ErrInside = errors.New("it is no place for what moves")
 
 // List tells what moves.
 type List struct {
@@ -63,26 +60,12 @@ type List struct {
 	Backup  string         `json:"backup_sha256"`
 	Objects map[string]int `json:"objects"`
 	Config  []File         `json:"config"`
-	Folders []Folder       `json:"folders"`
-}
-
-// File is a configuration file.
-type File struct {
-	// Name is the path below the configuration folder, with slashes.
-	Name   string      `json:"name"`
-	SHA256 string      `json:"sha256"`
-	Mode   fs.FileMode `json:"mode"`
-}
-
-// Folder is a folder in which a VFS keeps the files of users.
-type Folder struct {
-	Path string `json:"path"`
-	// Missing: it was not there on the old machine either.
-	Missing bool `json:"missing,omitempty"`
-	// Files is how many entries that are no folders lie in it, at any depth; Bytes how
-	// large its plain files are together.
-	Files int64 `json:"files"`
-	Bytes int64 `json:"bytes"`
+	// LeftOut are things in the configuration folder that did not come along, each with
+	// the reason.
+	LeftOut []string `json:"left_out,omitempty"`
+	Folders []Folder `json:"folders"`
+	// Bindings are the places with an address of their own where sites are served.
+	Bindings []Binding `json:"bindings,omitempty"`
 }
 
 // Old is what only the old machine knows of itself.
@@ -92,24 +75,35 @@ type Old struct {
 	Addresses []string
 	// Config is its configuration folder.
 	Config string
-	Now    time.Time
+	// Owner tells whose a file is, by the names that File has for that.
+	Owner func(fs.FileInfo) (owner, group string)
+	Now   time.Time
 }
 
 // Pack completes the folder dir, in which the backup lies: it copies the configuration,
-// looks what files of users there are, and writes the list, all of it synced.
+// looks what files of users there are, and writes the list, all of it synced. A folder
+// that users reach is refused.
 func Pack(ctx context.Context, dir string, old Old) (List, error) {
 	l := List{
 		Format: Format, Made: old.Now.UTC(), Host: old.Host, OS: runtime.GOOS, Version: old.Version, Addresses: old.Addresses,
 		Config: []File{}, Folders: []Folder{},
 	}
-	roots, err := l.readBackup(ctx, filepath.Join(dir, BackupName))
+	file := filepath.Join(dir, BackupName)
+	inside, err := Look(ctx, file)
 	if err != nil {
 		return List{}, err
 	}
-	if err := l.copyConfig(old.Config, filepath.Join(dir, configName)); err != nil {
+	if err := Apart(dir, inside.Roots...); err != nil {
+		return List{}, err
+	}
+	l.Node, l.Objects, l.Bindings = inside.Node, inside.Objects, inside.Bindings
+	if l.Backup, err = sumOf(file); err != nil {
+		return List{}, err
+	}
+	if err := l.copyConfig(old, filepath.Join(dir, configName)); err != nil {
 		return List{}, fmt.Errorf("copy the configuration: %w", err)
 	}
-	for _, root := range roots {
+	for _, root := range inside.Roots {
 		f, err := Measure(ctx, root)
 		if err != nil {
 			return List{}, fmt.Errorf("look at the files of users: %w", err)
@@ -124,110 +118,6 @@ func Pack(ctx context.Context, dir string, old Old) (List, error) {
 		return List{}, err
 	}
 	return l, nil
-}
-
-// readBackup reads the whole backup, so that nobody finds out on the new machine that it is
-// no good, and tells the folders of its VFSs.
-func (l *List) readBackup(ctx context.Context, path string) (roots []string, err error) {
-	a, file, err := backup.OpenFile(path, backup.ReadOptions{})
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	v := &volumes{}
-	s, err := a.Restore(ctx, v)
-	if err != nil {
-		return nil, fmt.Errorf("read the backup %s: %w", path, err)
-	}
-	l.Node, l.Objects = s.Header.Node, s.Objects
-	if l.Backup, err = sumOf(path); err != nil {
-		return nil, err
-	}
-	slices.Sort(v.roots)
-	return slices.Compact(v.roots), nil
-}
-
-// volumes is a backup.Sink that only looks where VFSs keep their files.
-type volumes struct{ roots []string }
-
-func (v *volumes) Begin(backup.Header) error { return nil }
-func (v *volumes) PutFile(backup.File) error { return nil }
-func (v *volumes) Commit() error             { return nil }
-func (v *volumes) Abort() error              { return nil }
-
-func (v *volumes) Put(o backup.Object) error {
-	if model.Kind(o.Kind) != model.KindVFS {
-		return nil
-	}
-	var vfs struct {
-		Root string `json:"root"`
-	}
-	if err := json.Unmarshal(o.JSON, &vfs); err != nil {
-		return fmt.Errorf("a VFS: %w", err)
-	}
-	if vfs.Root != "" {
-		v.roots = append(v.roots, vfs.Root)
-	}
-	return nil
-}
-
-// copyConfig copies every plain file of the configuration folder.
-func (l *List) copyConfig(from, to string) error {
-	var total int64
-	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) && path == from {
-			return nil
-		}
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := os.Stat(path) // a link is copied as what it names
-		if err != nil || !info.Mode().IsRegular() {
-			return err
-		}
-		if total += info.Size(); total > maxConfig {
-			return fmt.Errorf("%s has more than %d bytes; move what is no configuration elsewhere", from, maxConfig)
-		}
-		name, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		copied := filepath.Join(to, name)
-		if err := os.MkdirAll(filepath.Dir(copied), 0o700); err != nil {
-			return err
-		}
-		l.Config = append(l.Config, File{Name: filepath.ToSlash(name), SHA256: digest(content), Mode: info.Mode().Perm()})
-		return writeNew(copied, content, 0o600)
-	})
-	return err
-}
-
-// Measure counts what lies in a folder.
-func Measure(ctx context.Context, root string) (Folder, error) {
-	f := Folder{Path: root}
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if path == root && errors.Is(err, fs.ErrNotExist) {
-			f.Missing = true
-			return nil
-		}
-		if err = errors.Join(err, ctx.Err()); err != nil || d.IsDir() {
-			return err
-		}
-		f.Files++
-		if !d.Type().IsRegular() {
-			return nil
-		}
-		info, err := d.Info()
-		if err == nil {
-			f.Bytes += info.Size()
-		}
-		return err
-	})
-	return f, err
 }
 
 // Read reads the list in a folder and compares with it what lies there.
@@ -263,46 +153,6 @@ func Read(dir string) (List, error) {
 	}
 	return l, nil
 }
-
-// check looks whether a copied file is the one that the list tells of.
-func (f File) check(dir string) error {
-	if !filepath.IsLocal(filepath.FromSlash(f.Name)) {
-		return fmt.Errorf("a configuration file is named %.80q", f.Name)
-	}
-	content, err := readSmall(f.In(dir), maxConfig)
-	if err == nil && digest(content) != f.SHA256 {
-		err = fmt.Errorf("%s/%s is not the one that was copied; copy it again", configName, f.Name)
-	}
-	return err
-}
-
-// In is where the file lies in the folder dir.
-func (f File) In(dir string) string {
-	return filepath.Join(dir, configName, filepath.FromSlash(f.Name))
-}
-
-// Lacking says, a line for each folder, what of the files of users is not on this machine.
-func (l List) Lacking(ctx context.Context) ([]string, error) {
-	var out []string
-	for _, was := range l.Folders {
-		if was.Missing {
-			continue
-		}
-		now, err := Measure(ctx, was.Path)
-		if err != nil {
-			return nil, fmt.Errorf("look at the files of users: %w", err)
-		}
-		switch {
-		case now.Missing:
-			out = append(out, fmt.Sprintf("%s is not here (%s)", was.Path, was.size()))
-		case now.Files < was.Files || now.Bytes < was.Bytes:
-			out = append(out, fmt.Sprintf("%s has %s, and had %s", was.Path, now.size(), was.size()))
-		}
-	}
-	return out, nil
-}
-
-func (f Folder) size() string { return fmt.Sprintf("%d files, %d bytes", f.Files, f.Bytes) }
 
 // Differing says which kinds of objects another count has not in the same number.
 func (l List) Differing(objects map[string]int) []string {

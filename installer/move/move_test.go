@@ -32,6 +32,9 @@ func TestWhatIsPackedIsReadAgainAndTheFilesOfUsersAreCounted(t *testing.T) {
 	if f := read.Folders[1]; !f.Missing {
 		t.Errorf("%+v", f)
 	}
+	if b := read.Bindings; len(b) != 2 || b[0] != (Binding{"main", "192.0.2.7:22"}) || b[1] != (Binding{"other", "[2001:db8::7]:22"}) {
+		t.Errorf("%+v", b)
+	}
 	lacking, err := read.Lacking(t.Context())
 	if err != nil || lacking != nil {
 		t.Errorf("on the same machine: %q, %v", lacking, err)
@@ -146,6 +149,14 @@ func (m *oldMachine) Objects(context.Context) iter.Seq2[backup.Object, error] {
 		for _, root := range []string{m.files, m.files + " gone"} {
 			text, err := json.Marshal(map[string]string{"name": "x", "root": root})
 			if !yield(backup.Object{Kind: "vfs", JSON: text}, err) {
+				return
+			}
+		}
+		for _, text := range []string{
+			`{"name":"a","site":"main","address":"192.0.2.7","port":22}`, `{"name":"b","site":"main","port":2222}`,
+			`{"name":"c","site":"main","address":"2001:db8::7","port":22,"disabled":true}`, `{"name":"d","site":"other","address":"2001:db8::7","port":22}`,
+		} {
+			if !yield(backup.Object{Kind: "binding", JSON: []byte(text)}, nil) {
 				return
 			}
 		}

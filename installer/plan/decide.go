@@ -27,6 +27,8 @@ func decide(s *Situation, b *bundle.Bundle, o Options) (string, error) {
 		return "", fmt.Errorf("%w, so there is nothing to update; run: ss-setup install", ErrNothingInstalled)
 	case !s.Installed() && o.Repair:
 		return "", fmt.Errorf("%w, so there is nothing to repair; run: ss-setup install", ErrNothingInstalled)
+	case !s.Installed() && s.OldUnknown != nil:
+		return "", fmt.Errorf("look for older versions: %w", s.OldUnknown)
 	case o.Force:
 		if !s.Installed() && s.dataFrom() == 0 {
 			return ActionFresh, nil

@@ -242,7 +242,7 @@ func (s fakeServices) State(_ context.Context, name string) (machine.ServiceStat
 }
 
 // Find implements machine.Services.
-func (s fakeServices) Find(prefix string) ([]string, error) {
+func (s fakeServices) Find(_ context.Context, prefix string) ([]string, error) {
 	var names []string
 	for name := range s {
 		if strings.HasPrefix(name, prefix) {

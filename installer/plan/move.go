@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"ss-setup/installer/machine"
+	"ss-setup/installer/move"
 	"ss-setup/installer/receipt"
 	"ss-setup/installer/step"
 )
@@ -66,7 +68,10 @@ func ForMoveOut(s *Situation, l Leaving, o Options) (*Proposal, error) {
 	plan := step.Plan{Verb: "move-out", Steps: []step.Step{
 		&step.StopServices{Services: ownServices, Generation: s.Current},
 		&step.DisableServices{Services: ownServices},
-		&step.PackMove{Folder: l.Folder, Release: s.Release, Generation: s.Current, Version: s.Version, Addresses: l.Addresses},
+		&step.PackMove{
+			Folder: l.Folder, Release: s.Release, Generation: s.Current, Version: s.Version, Addresses: l.Addresses,
+			Account: cmp.Or(s.serverUser(), o.serverAccount()),
+		},
 	}}
 	plan.Gate, plan.Commit = len(plan.Steps), len(plan.Steps)
 	plan.Steps = append(plan.Steps, &step.NoteMove{Folder: l.Folder, Services: l.Services})
@@ -131,6 +136,9 @@ type File struct {
 	Name   string      `json:"name"`
 	SHA256 string      `json:"sha256"`
 	Mode   fs.FileMode `json:"mode"`
+	// Owner and Group are those of package move.
+	Owner string `json:"owner,omitempty"`
+	Group string `json:"group,omitempty"`
 }
 
 // movedConfig are the configuration files that come from another machine, before those that
@@ -141,13 +149,18 @@ func (i *install) movedConfig() []step.Step {
 	}
 	var out []step.Step
 	for _, f := range i.o.Moving.Files {
-		owner := "root"
-		if f.Mode&0o007 == 0 {
-			owner = i.account // only the server read it
-		}
-		out = append(out, step.NewPlaceFile(filepath.Join(machine.ConfigDir, filepath.FromSlash(f.Name)), f.Name, f.SHA256, owner, f.Mode))
+		path := filepath.Join(machine.ConfigDir, filepath.FromSlash(f.Name))
+		out = append(out, step.NewPlaceFile(path, f.Name, f.SHA256, i.movedOwner(f.Owner), i.movedOwner(f.Group), f.Mode))
 	}
 	return out
+}
+
+// movedOwner is whose a file becomes here: what was not the server's is root's.
+func (i *install) movedOwner(was string) string {
+	if was == move.OwnerServer {
+		return i.account
+	}
+	return move.OwnerRoot
 }
 
 // checkMoved looks whether an install would have a machine serve again that has moved out.

@@ -95,10 +95,29 @@ func TestNoInstallLetsAMachineThatMovedOutServeAgainUnasked(t *testing.T) {
 	}
 }
 
+// A machine that has moved out serves nobody unasked, by an older product neither.
+func TestTheWayBackToAnOldVersionAsksAboutTheMachineThatTookThePlace(t *testing.T) {
+	w, _ := situation(t, "upgraded", 0)
+	w.movedOut()
+	p, err := ForRollback(w.look(), Options{})
+	must(t, err)
+	if len(p.Confirm) != 2 || !strings.Contains(p.Confirm[1].Explain, "moved out on") {
+		t.Errorf("it asks %v", p.Confirm)
+	}
+	kinds := kindsOf(p)
+	noted := slices.Index(kinds, "note_move")
+	if noted < p.Plan.Commit || !p.Plan.Steps[noted].(*step.NoteMove).Back {
+		t.Errorf("steps %q, commit %d", kinds, p.Plan.Commit)
+	}
+}
+
 func TestWhatMovesInBringsItsConfigurationBeforeAnyIsWritten(t *testing.T) {
 	w := newWorld(t)
 	p, err := ForInstall(w.look(), bundleOf(t, "7.0.0", "a"), Options{Import: "/m/backup.zip", Moving: &Moving{Host: "old", Files: []File{
-		{Name: "server.toml", SHA256: "aa", Mode: 0o644}, {Name: "tls/key.pem", SHA256: "bb", Mode: 0o640},
+		{Name: "server.toml", SHA256: "aa", Mode: 0o644, Owner: "root", Group: "root"},
+		{Name: "tls/key.pem", SHA256: "bb", Mode: 0o640, Owner: "root", Group: "server"},
+		{Name: "backup.pass", SHA256: "cc", Mode: 0o600, Owner: "root", Group: "root"},
+		{Name: "own", SHA256: "dd", Mode: 0o600, Owner: "server", Group: "other"},
 	}}})
 	must(t, err)
 	kinds := kindsOf(p)
@@ -106,9 +125,14 @@ func TestWhatMovesInBringsItsConfigurationBeforeAnyIsWritten(t *testing.T) {
 	if placed < 0 || kinds[placed+1] != "place_file" || placed > slices.Index(kinds, "write_file") || !slices.Contains(kinds, "import_backup") {
 		t.Fatalf("steps %q", kinds)
 	}
-	first, second := p.Plan.Steps[placed].(*step.PlaceFile), p.Plan.Steps[placed+1].(*step.PlaceFile)
-	if first.Path != serverConfig || first.Owner != "root" || second.Owner == "root" {
-		t.Errorf("%+v, %+v", first, second)
+	// What the server may read it may read here, and no more.
+	for n, want := range []string{"root root", "root ss-server", "root root", "ss-server root"} {
+		if s := p.Plan.Steps[placed+n].(*step.PlaceFile); s.Owner+" "+s.Group != want {
+			t.Errorf("%s is to belong to %s %s, not to %s", s.Path, s.Owner, s.Group, want)
+		}
+	}
+	if first := p.Plan.Steps[placed].(*step.PlaceFile); first.Path != serverConfig {
+		t.Errorf("%+v", first)
 	}
 }
 

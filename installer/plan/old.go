@@ -88,7 +88,7 @@ func oldVersions(ctx context.Context, m *step.Machine) ([]OldVersion, error) {
 		of(major).Where = where
 	}
 	for _, known := range oldServices {
-		names, err := m.Services.Find(known.prefix)
+		names, err := m.Services.Find(ctx, known.prefix)
 		if err != nil {
 			return nil, err
 		}
@@ -117,6 +117,12 @@ func oldVersions(ctx context.Context, m *step.Machine) ([]OldVersion, error) {
 		}
 	}
 	return out, nil
+}
+
+// ByHand are the addresses at which it greets users of sites that somebody has started, of
+// what is about to be imported.
+func (o OldVersion) ByHand(ctx context.Context, m *step.Machine) ([]string, error) {
+	return o.product().ByHand(ctx, m)
 }
 
 // product is what the steps know of it.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -793,5 +794,52 @@ func TestWhatCannotBeReadIsNotGuessed(t *testing.T) {
 		if _, err := Look(t.Context(), w.Machine); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// unlisted is a service manager that does not tell which services it has.
+type unlisted struct{ fakeServices }
+
+func (unlisted) Find(context.Context, string) ([]string, error) {
+	return nil, errors.New("the manager does not answer")
+}
+
+// TestWhatNobodyCanTellOfOlderVersionsIsInTheWayOfAnInstallAlone: what is installed can be
+// shown, updated and removed.
+func TestWhatNobodyCanTellOfOlderVersionsIsInTheWayOfAnInstallAlone(t *testing.T) {
+	w := newWorld(t)
+	w.Services = unlisted{w.services}
+	s := w.look()
+	for _, o := range []Options{{}, {Force: true}, {Import: "/root/backup.zip"}} {
+		if _, err := ForInstall(s, bundleOf(t, "7.0.0", "a"), o); err == nil || !strings.Contains(err.Error(), "does not answer") {
+			t.Errorf("%+v on a fresh machine: %v", o, err)
+		}
+	}
+	w.installed(1, 0, bundleOf(t, "7.0.0", "a"))
+	s = w.look()
+	if s.OldUnknown == nil || !s.Installed() {
+		t.Errorf("%+v", s)
+	}
+	if p, err := ForInstall(s, bundleOf(t, "7.0.1", "b"), Options{}); err != nil || p.Action != ActionUpdate {
+		t.Errorf("%v", err)
+	}
+	if _, err := ForUninstall(s, Options{}); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Look(ctx, w.Machine); !errors.Is(err, context.Canceled) {
+		t.Errorf("somebody has ended it: %v", err)
+	}
+
+	w = newWorld(t)
+	w.Services = unlisted{w.services}
+	w.predecessor = `{"major":6,"services":[{"service":"ss6-webrest","active":true,"at_boot":true}]}`
+	w.installed(1, 0, bundleOf(t, "7.0.0", "a"))
+	if _, err := ForRollback(w.look(), Options{}); err == nil || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("back to version 6: %v", err)
+	}
+	if p, err := ForUninstall(w.look(), Options{}); err != nil || !strings.Contains(strings.Join(p.Notes, "\n"), "systemctl enable --now ss6-webrest") {
+		t.Errorf("%+v, %v", p, err)
 	}
 }

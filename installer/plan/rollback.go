@@ -45,6 +45,9 @@ func ForRollback(s *Situation, o Options) (*Proposal, error) {
 // rollbackToOld proposes going back to the older product that the first generation took
 // over from. Version 7 goes as by an uninstall that keeps its data.
 func rollbackToOld(s *Situation, before *Predecessor, o Options) (*Proposal, error) {
+	if s.OldUnknown != nil {
+		return nil, fmt.Errorf("look for version %d, which was here before: %w", before.Major, s.OldUnknown)
+	}
 	if gone := s.gone(before); gone != "" {
 		return nil, fmt.Errorf("%w: version %d was here before, but its service %s is gone, so there is nothing to go back to", ErrNothingInstalled, before.Major, gone)
 	}
@@ -66,6 +69,9 @@ func rollbackToOld(s *Situation, before *Predecessor, o Options) (*Proposal, err
 	if before.stoodStill() {
 		p.Notes = append(p.Notes, fmt.Sprintf("Version %d did not run at the upgrade, but was to start with the machine: %s is started now.", before.Major, strings.Join(start.Services, " and ")))
 	}
+	if err := s.checkMoved(ActionRollback, p); err != nil {
+		return nil, err
+	}
 	p.Plan = rollbackToOldPlan(s, before, start, o)
 	return p.seal(o, s.Release)
 }
@@ -79,6 +85,9 @@ func rollbackToOldPlan(s *Situation, before *Predecessor, start *step.StartOld, 
 	p.Gate = len(p.Steps)
 	add(&step.LeaveGeneration{From: s.Current}, start)
 	p.Commit = len(p.Steps)
+	if s.State.Moved != nil {
+		add(&step.NoteMove{Back: true})
+	}
 	add(&step.BeginRemoval{})
 	add(&step.StopServices{Services: own}) // a machine that went down here may have started them again
 	add(s.removePrograms(o)...)

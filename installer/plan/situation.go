@@ -44,6 +44,9 @@ type Situation struct {
 	// Interrupted is the open transaction, if there is one.
 	Interrupted *txn.Status
 	OldVersions []OldVersion
+	// OldUnknown is why OldVersions could not be looked for; nil when they were. It is in
+	// the way of nothing but what needs to know them.
+	OldUnknown error
 
 	services machine.Services
 	// current is where the link current lies as this system sees it.
@@ -113,8 +116,8 @@ func Look(ctx context.Context, m *step.Machine) (*Situation, error) {
 			return nil, fmt.Errorf("ask for the state of %s: %w", name, err)
 		}
 	}
-	if s.OldVersions, err = oldVersions(ctx, m); err != nil {
-		return nil, err
+	if s.OldVersions, s.OldUnknown = oldVersions(ctx, m); ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	s.bin = binDir(m.FS)
 	s.config = m.FS.Exists(serverConfig)

@@ -50,7 +50,7 @@ func ForUninstall(s *Situation, o Options) (*Proposal, error) {
 		p.Summary = "remove SS Server; its data stay for a later install"
 		p.Notes = []string{"To remove the data too, run afterwards: ss-setup uninstall --purge"}
 	}
-	if before := s.predecessor(); before != nil && s.gone(before) == "" {
+	if before := s.predecessor(); before != nil && (s.OldUnknown != nil || s.gone(before) == "") {
 		p.Notes = append(p.Notes, fmt.Sprintf("Version %d, which was here before, stays stopped and disabled; to enable and start it: %s",
 			before.Major, strings.Join(StartOldCommands(s.services.Name(), before.Services), " && ")))
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -88,11 +89,35 @@ func missingBinding(ctx context.Context, m *Machine, n int, owed []Binding) erro
 		if is.Proxied {
 			continue // only a load balancer knows what to say there
 		}
+		// A release that does not tell whom its lists refuse had a predecessor that did.
+		if is.refuses(is.Address) || was.refuses(is.Address) {
+			continue
+		}
 		if err := m.Prober.Greets(ctx, is.Address); err != nil {
 			return fmt.Errorf("%s does not answer: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// refuses tells whether the lists of the site keep this machine out that asks at an address.
+func (b Binding) refuses(address string) bool {
+	if len(b.RefusedFrom) == 0 {
+		return false
+	}
+	host, _, err := askedAt(address)
+	return err == nil && slices.Contains(b.RefusedFrom, host)
+}
+
+// at tells whether it is what answers at an address of this machine.
+func (b Binding) at(address string) bool {
+	is, err := netip.ParseAddrPort(address)
+	host, port, bad := net.SplitHostPort(b.Address)
+	if err != nil || bad != nil || port != strconv.Itoa(int(is.Port())) {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "" || err == nil && (addr == is.Addr() || addr.IsUnspecified() && (addr.Is6() || is.Addr().Is4()))
 }
 
 // bindingsAt are those bindings whose port is one of some.
@@ -107,12 +132,13 @@ func bindingsAt(list []Binding, ports []int) []Binding {
 	return found
 }
 
-// waitGreetings waits until an SSH server greets at all addresses.
-func waitGreetings(ctx context.Context, m *Machine, addresses []string, end time.Time) error {
+// waitGreetings waits until the server of generation n greets at all addresses, but for
+// those at which its lists refuse this machine.
+func waitGreetings(ctx context.Context, m *Machine, n int, addresses []string, end time.Time) error {
 	for _, address := range addresses {
 		for {
 			err := withinProbe(ctx, func(ctx context.Context) error { return m.Prober.Greets(ctx, address) })
-			if err == nil {
+			if err == nil || refusedAt(ctx, m, n, address) {
 				break
 			}
 			if ctx.Err() != nil {
@@ -128,4 +154,15 @@ func waitGreetings(ctx context.Context, m *Machine, addresses []string, end time
 		}
 	}
 	return nil
+}
+
+// refusedAt tells whether the server of generation n listens at an address, and refuses
+// this machine there.
+func refusedAt(ctx context.Context, m *Machine, n int, address string) bool {
+	var h Health
+	err := withinProbe(ctx, func(ctx context.Context) (err error) {
+		h, err = m.Prober.Probe(ctx, machine.ServerService, n)
+		return err
+	})
+	return err == nil && slices.ContainsFunc(h.Bindings, func(b Binding) bool { return b.Listening && b.at(address) && b.refuses(address) })
 }

@@ -18,6 +18,9 @@ func TestUsersAreServedAgainWhereverTheyWereBeforeAnUpdateIsCommitted(t *testing
 	listens := Binding{Site: "main", Name: "sftp", Address: ":22", Listening: true}
 	taken := Binding{Site: "main", Name: "sftp", Address: ":22", Problem: "address already in use"}
 	balanced := Binding{Site: "main", Name: "lb", Address: ":2022", Listening: true, Proxied: true}
+	fenced := Binding{Site: "main", Name: "sftp", Address: ":22", Listening: true, RefusedFrom: []string{"127.0.0.1", "::1"}}
+	half := Binding{Site: "main", Name: "sftp", Address: ":22", Listening: true, RefusedFrom: []string{"::1"}}
+	const fencedBefore = `[{"site":"main","name":"sftp","address":":22","listening":true,"refused_from":["127.0.0.1","::1"]}]`
 	for name, c := range map[string]struct {
 		before string
 		now    []Binding
@@ -30,6 +33,10 @@ func TestUsersAreServedAgainWhereverTheyWereBeforeAnUpdateIsCommitted(t *testing
 		"a balancer's says nothing to us":   {listenedBefore, []Binding{listens, balanced}, ":2022", ""},
 		"one is not in the store any more":  {listenedBefore, []Binding{balanced}, "", ""},
 		"one did not listen before, either": {`[]`, []Binding{taken}, "", ""},
+		"its lists refuse this machine":     {listenedBefore, []Binding{fenced, balanced}, ":22", ""},
+		"they refuse it by IPv6 alone":      {listenedBefore, []Binding{half, balanced}, ":22", "binding sftp of site main at :22 does not answer"},
+		"they did, and the release is mute": {fencedBefore, []Binding{listens}, ":22", ""},
+		"they did, and it does not listen":  {fencedBefore, []Binding{taken}, "", "listened before and does not now"},
 		"nothing was written down":          {"", []Binding{taken}, "", ""},
 		"what was written down is cut":      {`[{"site":"ma`, []Binding{taken}, "", ""},
 	} {

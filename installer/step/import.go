@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"ss-setup/installer/machine"
 )
@@ -32,6 +34,20 @@ type Import struct {
 	// SameSites: all sites and bindings of an older product come along as they were, so
 	// that users are to be greeted wherever it does.
 	SameSites bool
+	// ByHand are the bindings, HOST:PORT, of sites that an older product serves by hand
+	// alone, AtStart those of its other sites.
+	ByHand, AtStart []string
+}
+
+// byHand are those of addresses at which only a site serves that is started by hand.
+func (i *Import) byHand(addresses []string) []string {
+	if i == nil || len(i.ByHand) == 0 {
+		return nil
+	}
+	has := func(list []string, address string) bool {
+		return slices.ContainsFunc(list, func(b string) bool { return Binding{Address: b}.at(address) })
+	}
+	return slices.DeleteFunc(slices.Clone(addresses), func(a string) bool { return !has(i.ByHand, a) || has(i.AtStart, a) })
 }
 
 // ImportBackup has the new release read the backup of an older product into its own new
@@ -47,6 +63,8 @@ type ImportBackup struct {
 type importUndo struct {
 	// Snapshots are those that were there before.
 	Snapshots []string `json:"snapshots,omitempty"`
+	// Reports are the files in which the import says what it has done.
+	Reports []string `json:"reports,omitempty"`
 }
 
 // Kind implements Step.
@@ -58,7 +76,11 @@ func (s *ImportBackup) String() string { return "import " + s.What }
 // store.
 func (s *ImportBackup) Prepare(_ context.Context, m *Machine) (any, error) {
 	names, err := snapshotNames(m, ofRestore)
-	return importUndo{Snapshots: names}, err
+	undo := importUndo{Snapshots: names}
+	if m.Import != nil {
+		undo.Reports = m.Import.Reports
+	}
+	return undo, err
 }
 
 // errImportGone: a recovery has nothing to import. It goes back, since the step lies before
@@ -143,7 +165,22 @@ func (s *ImportBackup) Undo(_ context.Context, m *Machine, undo json.RawMessage)
 			made = append(made, filepath.Join(machine.SnapshotsDir, name))
 		}
 	}
-	return removeTrees(m.FS, made...)
+	if err := removeTrees(m.FS, made...); err != nil || m.Import != nil {
+		return err // who still knows what was to be imported writes the reports anew
+	}
+	return markUndone(m, u.Reports)
+}
+
+// markUndone has the names of reports say that what they tell was put back.
+func markUndone(m *Machine, reports []string) error {
+	for _, report := range reports {
+		ext := filepath.Ext(report)
+		err := m.FS.Rename(report, strings.TrimSuffix(report, ext)+"-undone"+ext)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // KeepImported keeps a copy of a store that was just imported, so that a return to the

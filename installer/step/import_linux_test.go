@@ -75,6 +75,35 @@ func TestARecoveryHasNothingToImport(t *testing.T) {
 	}
 }
 
+// TestReportsOfAnImportThatARecoveryPutBackSaySo in their names: nobody is left who could
+// write them anew.
+func TestReportsOfAnImportThatARecoveryPutBackSaySo(t *testing.T) {
+	k := newKit(t)
+	withGeneration2(k)
+	const html, text = machine.SetupLogDir + "/import-1.html", machine.SetupLogDir + "/import-1.txt"
+	k.Import = &Import{File: "/b.zip", Reports: []string{html, text}}
+	undo := k.prepare(importing())
+	must(t, k.do(importing()))
+	k.file(html, "what was imported")
+	k.file(text, "what was imported")
+	must(t, k.undo(importing(), undo))
+	if k.text(html) == "" {
+		t.Error("a report is gone that its own run writes anew")
+	}
+	k.Import = nil
+	for range 2 { // a recovery may be cut as well
+		must(t, k.undo(importing(), undo))
+	}
+	for _, name := range []string{"import-1-undone.html", "import-1-undone.txt"} {
+		if k.text(machine.SetupLogDir+"/"+name) != "what was imported" {
+			t.Errorf("there is no %s", name)
+		}
+	}
+	if k.FS.Exists(html) || k.FS.Exists(text) {
+		t.Error("a report still says that something was imported")
+	}
+}
+
 // TestWhatWasChangedMeanwhileIsImportedIntoAnEmptyStore: one with a configuration would
 // keep its SuperAdmins.
 func TestWhatWasChangedMeanwhileIsImportedIntoAnEmptyStore(t *testing.T) {

@@ -129,6 +129,9 @@ type Binding struct {
 	// Proxied: whoever connects must say first whose connection it is.
 	Proxied bool   `json:"proxied,omitempty"`
 	Problem string `json:"problem,omitempty"`
+	// RefusedFrom are the addresses by which this machine reaches it and from which the
+	// lists of its site let nobody in: a probe gets no greeting there.
+	RefusedFrom []string `json:"refused_from,omitempty"`
 }
 
 // Prober asks a running service how it is.

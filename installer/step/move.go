@@ -23,6 +23,8 @@ type PackMove struct {
 	Version    string `json:"version"`
 	// Addresses are where the web interface of this machine was reached.
 	Addresses []string `json:"addresses,omitempty"`
+	// Account is the one that the server runs as.
+	Account string `json:"account,omitempty"`
 }
 
 // Kind implements Step.
@@ -42,12 +44,12 @@ func (s *PackMove) Prepare(_ context.Context, m *Machine) (any, error) {
 	return nil, nil
 }
 
-// Do makes the folder anew.
+// Do makes the folder anew, with nobody else let in at any instant: keys come into it.
 func (s *PackMove) Do(ctx context.Context, m *Machine) error {
 	if err := s.clear(m); err != nil {
 		return err
 	}
-	if err := m.FS.Mkdir(s.Folder, 0o700); err != nil {
+	if err := m.FS.MkdirPrivate(s.Folder); err != nil {
 		return fmt.Errorf("make the folder for what moves: %w", err)
 	}
 	err := m.Programs.Run(ctx, Command{
@@ -78,10 +80,41 @@ func (s *PackMove) pack(ctx context.Context, m *Machine) error {
 	if err != nil {
 		return err
 	}
-	_, err = move.Pack(ctx, m.FS.Real(s.Folder), move.Old{
-		Host: host, Version: s.Version, Addresses: s.Addresses, Config: m.FS.Real(machine.ConfigDir), Now: m.Now(),
+	l, err := move.Pack(ctx, m.FS.Real(s.Folder), move.Old{
+		Host: host, Version: s.Version, Addresses: s.Addresses, Config: m.FS.Real(machine.ConfigDir), Owner: s.owners(m), Now: m.Now(),
 	})
+	for _, what := range l.LeftOut {
+		m.warn("it does not move: " + what)
+	}
+	for _, what := range l.Uncounted() {
+		m.warn(what + "; compare them with their copy yourself")
+	}
 	return err
+}
+
+// owners tells files of root and of the server from others.
+func (s *PackMove) owners(m *Machine) func(fs.FileInfo) (owner, group string) {
+	uid, gid, err := m.Accounts.Lookup(s.Account)
+	if err != nil {
+		uid, gid = -1, -1 // its files are those of somebody else then
+	}
+	return func(info fs.FileInfo) (owner, group string) {
+		u, g := machine.Owner(info)
+		return ownerName(u, uid), ownerName(g, gid)
+	}
+}
+
+// ownerName is the name that move.File has for the owner n where the server is number server.
+func ownerName(n, server int) string {
+	switch n {
+	case -1:
+		return ""
+	case 0:
+		return move.OwnerRoot
+	case server:
+		return move.OwnerServer
+	}
+	return move.OwnerOther
 }
 
 // Undo takes the folder away again.
@@ -151,13 +184,14 @@ type PlaceFile struct {
 	Name   string      `json:"name"`
 	SHA256 string      `json:"sha256"`
 	Mode   fs.FileMode `json:"mode"`
-	// Owner is an account; root if it is empty.
+	// Owner is an account, Group one whose group it is; root if they are empty.
 	Owner string `json:"owner,omitempty"`
+	Group string `json:"group,omitempty"`
 }
 
 // NewPlaceFile makes a PlaceFile step.
-func NewPlaceFile(path, name, sha256, owner string, mode fs.FileMode) *PlaceFile {
-	return &PlaceFile{placed{path}, name, sha256, mode, owner}
+func NewPlaceFile(path, name, sha256, owner, group string, mode fs.FileMode) *PlaceFile {
+	return &PlaceFile{placed{path}, name, sha256, mode, owner, group}
 }
 
 // Kind implements Step.
@@ -188,7 +222,11 @@ func (s *PlaceFile) Do(_ context.Context, m *Machine) error {
 	if digest(content) != s.SHA256 {
 		return fmt.Errorf("%s was changed while it moved; copy the folder again", s.Name)
 	}
-	uid, gid, err := m.owner(s.Owner)
+	uid, _, err := m.owner(s.Owner)
+	if err != nil {
+		return err
+	}
+	_, gid, err := m.owner(s.Group)
 	if err != nil {
 		return err
 	}

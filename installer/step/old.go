@@ -30,6 +30,9 @@ type Served struct {
 	SSH []string `json:"ssh,omitempty"`
 	// REST are those at which its web interface answers.
 	REST []string `json:"rest,omitempty"`
+	// ByHand are those at which it greets users of a site that somebody started: it does
+	// not come back by itself, so that nobody waits for it.
+	ByHand []string `json:"by_hand,omitempty"`
 }
 
 func (s Served) none() bool { return len(s.SSH) == 0 && len(s.REST) == 0 }
@@ -99,7 +102,19 @@ func (p OldProduct) served(ctx context.Context, m *Machine) (Served, error) {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
+	found.ByHand = m.Import.byHand(found.SSH)
+	found.SSH = slices.DeleteFunc(found.SSH, func(a string) bool { return slices.Contains(found.ByHand, a) })
 	return found, nil
+}
+
+// ByHand are the addresses at which the product greets users of sites that somebody has
+// started, of what is about to be imported.
+func (p OldProduct) ByHand(ctx context.Context, m *Machine) ([]string, error) {
+	if m.Import == nil || len(m.Import.ByHand) == 0 {
+		return nil, nil
+	}
+	found, err := p.served(ctx, m)
+	return found.ByHand, err
 }
 
 // ask asks one listener what it serves. Users of SSH are greeted at once; who says nothing
@@ -153,6 +168,11 @@ func (p OldProduct) bringBack(ctx context.Context, m *Machine, services, others 
 	}
 	if failed != nil {
 		m.Log.Warn("a service does not start, but the old version serves as before", "error", failed)
+	}
+	for _, address := range where.ByHand {
+		if withinProbe(ctx, func(ctx context.Context) error { return m.Prober.Greets(ctx, address) }) != nil {
+			m.warn(fmt.Sprintf("the old version served users at %s by a site that is started by hand; start that site in its pages", address))
+		}
 	}
 	if m.Healthy != nil {
 		m.Healthy()

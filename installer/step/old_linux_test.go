@@ -179,11 +179,11 @@ func TestAnOldVersionOfWhichNothingIsKnownIsToAnswerSomewhere(t *testing.T) {
 }
 
 // upgrading is a machine in the middle of an upgrade: the old version has been stopped.
-func upgrading(t *testing.T, sameSites bool) (*kit, *fakeProber) {
+func upgrading(t *testing.T, imports Import) (*kit, *fakeProber) {
 	t.Helper()
 	k, prober := oldKit(t)
 	prober.version = "7.0.0"
-	k.Import = &Import{SameSites: sameSites}
+	k.Import = &imports
 	must(t, k.FS.RemoveAll(machine.TxnDir))
 	e := &txn.Engine[*Machine]{FS: k.FS, Dir: machine.TxnDir, Kinds: Kinds(), Log: k.Log}
 	_, err := e.Run(t.Context(), k.Machine, Plan{Verb: "install", Steps: []Step{&StopOld{OldProduct: oldProduct}, &leave{}}, Gate: 1, Commit: 1}, txn.Options{NoRollback: true})
@@ -197,13 +197,13 @@ func upgrading(t *testing.T, sameSites bool) (*kit, *fakeProber) {
 func TestARecoveryOwesUsersTheGreetingsThatTheRunDid(t *testing.T) {
 	t.Parallel()
 	wait := &WaitHealth{Services: []string{"ss-server"}, Generation: 1, Version: "7.0.0", AfterOld: true}
-	k, prober := upgrading(t, true)
+	k, prober := upgrading(t, Import{SameSites: true})
 	must(t, k.do(wait))
 	prober.silent = oldUsers
 	if err := k.do(wait); !errors.Is(err, ErrReleaseFailed) || !strings.Contains(err.Error(), oldUsers) {
 		t.Errorf("%v", err)
 	}
-	k, prober = upgrading(t, false)
+	k, prober = upgrading(t, Import{})
 	prober.silent = oldUsers
 	if err := k.do(wait); err != nil {
 		t.Errorf("a site was agreed to be lost: %v", err)
@@ -212,11 +212,17 @@ func TestARecoveryOwesUsersTheGreetingsThatTheRunDid(t *testing.T) {
 	if err := k.do(wait); !errors.Is(err, ErrReleaseFailed) || !strings.Contains(err.Error(), "already in use") {
 		t.Errorf("a binding does not listen: %v", err)
 	}
+	k, prober = upgrading(t, Import{SameSites: true})
+	prober.silent = oldUsers
+	prober.bindings = []Binding{{Site: "default", Name: "ssh", Address: ":2222", Listening: true, RefusedFrom: []string{"127.0.0.1"}}}
+	if err := k.do(wait); err != nil {
+		t.Errorf("its lists refuse this machine: %v", err)
+	}
 }
 
 func TestTheReceiptTellsWhereTheOldVersionServed(t *testing.T) {
 	t.Parallel()
-	k, _ := upgrading(t, true)
+	k, _ := upgrading(t, Import{SameSites: true})
 	w := &WriteReceipt{Predecessor: json.RawMessage(`{"major":6,"services":[]}`)}
 	text, err := w.predecessor(k.Machine)
 	must(t, err)
@@ -227,6 +233,40 @@ func TestTheReceiptTellsWhereTheOldVersionServed(t *testing.T) {
 	must(t, json.Unmarshal(text, &is))
 	if is.Major != 6 || !reflect.DeepEqual(is.Served, oldServed) {
 		t.Errorf("%s", text)
+	}
+}
+
+// TestASiteThatSomebodyStartedIsOwedByNobody: neither version starts it by itself, so that it
+// keeps nobody from going on or back.
+func TestASiteThatSomebodyStartedIsOwedByNobody(t *testing.T) {
+	t.Parallel()
+	wait := &WaitHealth{Services: []string{"ss-server"}, Generation: 1, Version: "7.0.0", AfterOld: true}
+	for name, c := range map[string]struct {
+		imports Import
+		owed    bool
+	}{
+		"it alone":            {Import{SameSites: true, ByHand: []string{":2222"}, AtStart: []string{":22"}}, false},
+		"at that address":     {Import{SameSites: true, ByHand: []string{"127.0.0.1:2222"}}, false},
+		"at another":          {Import{SameSites: true, ByHand: []string{"10.0.0.1:2222", "[::1]:2222", ":22"}}, true},
+		"and one that starts": {Import{SameSites: true, ByHand: []string{":2222"}, AtStart: []string{"0.0.0.0:2222"}}, true},
+	} {
+		k, prober := upgrading(t, c.imports)
+		prober.silent = oldUsers
+		if err := k.do(wait); (err != nil) != c.owed {
+			t.Errorf("%s: the new version: %v", name, err)
+		}
+		left, err := leftOld(k.Machine)
+		must(t, err)
+		prober.silent, k.warnings = oldUsers, nil
+		start := &StartOld{OldProduct: oldProduct, Served: left.Served}
+		if err := k.do(start); (err != nil) != c.owed || k.warned("by a site that is started by hand") == c.owed {
+			t.Errorf("%s: back to the old one: %v, %q", name, err, k.warnings)
+		}
+		undo, err := json.Marshal(left)
+		must(t, err)
+		if err := k.undo(&StopOld{OldProduct: oldProduct}, undo); (err != nil) != c.owed {
+			t.Errorf("%s: put back: %v", name, err)
+		}
 	}
 }
 

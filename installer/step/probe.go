@@ -143,15 +143,9 @@ func (p *HTTPProber) address(service string) (string, error) {
 // Greets implements Prober. Servers of SSH speak first; whoever listens on all addresses
 // is asked on this machine.
 func (p *HTTPProber) Greets(ctx context.Context, address string) error {
-	host, port, err := net.SplitHostPort(address)
+	host, port, err := askedAt(address)
 	if err != nil {
 		return err
-	}
-	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
-		host = "127.0.0.1"
-		if err == nil && addr.Is6() {
-			host = "::1"
-		}
 	}
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
@@ -169,6 +163,21 @@ func (p *HTTPProber) Greets(ctx context.Context, address string) error {
 		return fmt.Errorf("what listens at %s does not speak SSH", address)
 	}
 	return nil
+}
+
+// askedAt is where this machine asks who listens at HOST:PORT.
+func askedAt(address string) (host, port string, err error) {
+	host, port, err = net.SplitHostPort(address)
+	if err != nil {
+		return "", "", err
+	}
+	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
+		host = "127.0.0.1"
+		if err == nil && addr.Is6() {
+			host = "::1"
+		}
+	}
+	return host, port, nil
 }
 
 // Listeners implements Prober. Below a root nobody listens.

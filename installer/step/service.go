@@ -211,7 +211,7 @@ func (s *WaitHealth) waitBindings(ctx context.Context, m *Machine, end time.Time
 			return err
 		}
 		if left.Owed {
-			if err := waitGreetings(ctx, m, left.SSH, end); err != nil {
+			if err := waitGreetings(ctx, m, s.Generation, left.SSH, end); err != nil {
 				return err
 			}
 		}

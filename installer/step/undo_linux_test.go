@@ -75,7 +75,7 @@ func withMove(k *kit) {
 var moved = move.File{Name: "server.toml"}
 
 func newPlaceFile() *PlaceFile {
-	return NewPlaceFile("/etc/ss-server/server.toml", moved.Name, digest([]byte("of the old machine\n")), "ss-server", 0o640)
+	return NewPlaceFile("/etc/ss-server/server.toml", moved.Name, digest([]byte("of the old machine\n")), "root", "ss-server", 0o640)
 }
 
 // withState has the state as it is always written.

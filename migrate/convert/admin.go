@@ -165,7 +165,7 @@ func (c *Conversion) admin(list []Admin, same []int) error {
 		}
 	}
 	if len(first.NoRights) > 0 {
-		item.Change(report.Rights, "rights of names that are not known here are not given: "+some(first.NoRights), "give it the rights that it had")
+		unknownRights(item, first)
 	}
 	if len(a.Sites) == 0 {
 		item.Drop(report.References, "its site is not there", "")
@@ -180,6 +180,18 @@ func (c *Conversion) admin(list []Admin, same []int) error {
 		item.Action(report.Names, fmt.Sprintf("it logs in as %q now", a.Name), "tell it the new name")
 	}
 	return c.give(item, a, contactRepair(item, &a.Contact, ""))
+}
+
+// unknownRights tells which rights an Admin has not any more. One who has none left may do
+// nothing, and that is a loss.
+func unknownRights(item *report.Item, a Admin) {
+	const cure = "give it the rights that it had"
+	what := "rights of names that are not known here are not given: " + some(a.NoRights)
+	if len(a.Rights.View)+len(a.Rights.Edit) == 0 {
+		item.Lose(report.Action, report.Rights, what+"; it has no others, so it may do nothing", cure)
+		return
+	}
+	item.Change(report.Rights, what, cure)
 }
 
 // Mail is where mail is handed in.

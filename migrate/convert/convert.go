@@ -170,7 +170,7 @@ const maxFitted = 64
 
 // FitName is the nearest name that an object may have; a name that it may have stays.
 func FitName(name string) string {
-	if isPlain(name) {
+	if model.IsPlainName(name) {
 		return name
 	}
 	u := &model.Group{Head: model.Head{Name: name}, Site: "x"}
@@ -195,23 +195,6 @@ func FitName(name string) string {
 		}
 	}
 	return "unnamed"
-}
-
-// isPlain tells names that are surely allowed, which most are: too long for a device of
-// Windows, of letters that every rule allows.
-func isPlain(name string) bool {
-	const longerThanDevices = 8
-	if len(name) < longerThanDevices || len(name) > maxFitted || name[len(name)-1] == '.' {
-		return false
-	}
-	for i := range len(name) {
-		c := name[i]
-		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '@' || c == '.' && i >= longerThanDevices
-		if !ok {
-			return false
-		}
-	}
-	return true
 }
 
 // ascii keeps of a name what every rule allows.

@@ -89,7 +89,31 @@ type Binding struct {
 	Raw   string
 }
 
-// Binding takes over where a site listens.
+// whole tells whether it is for all addresses of a family and for users' own connections.
+func (b Binding) whole(family int) bool {
+	own := map[int]string{4: "0.0.0.0", 6: "::"}[family]
+	address := strings.TrimSpace(b.Address)
+	return b.SFTP && !b.Proxy && b.Version == family && (address == "" || address == "*" || address == own)
+}
+
+// Bindings takes over where a site listens. A binding for all addresses of IPv4 and one for
+// all of IPv6 at the same port are one here, which has both families.
+func (s *Site) Bindings(list []Binding) error {
+	for _, b := range list {
+		twin := func(family int) bool {
+			return slices.ContainsFunc(list, func(o Binding) bool { return o.whole(family) && o.Port == b.Port && o.Node == b.Node })
+		}
+		if b.whole(4) && twin(6) || b.whole(6) && twin(4) {
+			b.Version, b.Address = 0, ""
+		}
+		if err := s.Binding(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Binding takes over one place where a site listens.
 func (s *Site) Binding(old Binding) error {
 	shown := old.Address
 	if shown == "" {
@@ -121,6 +145,10 @@ func (s *Site) Binding(old Binding) error {
 		b.Address, b.Disabled = "::", true
 		item.Disable(report.Bindings, "it was for all addresses of IPv6 alone, which cannot be here: those of IPv4 would be open as well", "enable it if they may, and disable a binding of IPv4 that has its port")
 	}
+	if at := slices.IndexFunc(s.c.bound, s.has(b, old.Proxy)); at >= 0 {
+		item.Change(report.Bindings, fmt.Sprintf("it is one with the site's binding %s, which has its addresses as well", s.c.bound[at].Name), "")
+		return nil
+	}
 	if s.bindings++; s.bindings == 1 {
 		b.Name = "sftp"
 	} else {
@@ -145,6 +173,14 @@ func (s *Site) Binding(old Binding) error {
 		s.open++
 	}
 	return nil
+}
+
+// has tells bindings of the site that serve wherever another one would.
+func (s *Site) has(b *model.Binding, proxy bool) func(*model.Binding) bool {
+	return func(o *model.Binding) bool {
+		same := o.Address == "" || o.Address == b.Address
+		return same && o.Site == s.Name && o.Node == b.Node && o.Port == b.Port && !o.Disabled && !b.Disabled && !proxy
+	}
 }
 
 // atHome tells of an address that this machine does not have.

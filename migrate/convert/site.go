@@ -114,6 +114,9 @@ func (c *Conversion) BeginSite(old OldSite) (*Site, error) {
 		},
 		Speed: speeds(item, old.Speed),
 	}
+	if old.Manual {
+		item.Warn(report.Bindings, "it is started by hand, here as before: it does not serve until somebody starts it", "start it, or have it start with the server")
+	}
 	if site.PasswordRule.MinLength > 256 || site.PasswordRule.MinLength < 0 {
 		item.Change(report.OtherSettings, "the least length of passwords is set to 256", "")
 		site.PasswordRule.MinLength = 256

@@ -189,7 +189,7 @@ func (i *Item) line(rule Rule, o Outcome, what, cure string, loss bool) {
 
 // missed tells the kinds of which none may be dropped or disabled unasked.
 func (k Kind) missed() bool {
-	return k == User || k == Group || k == Site || k == VFS || k == LDAP || k == Admin
+	return k == User || k == Group || k == Site || k == VFS || k == LDAP || k == Admin || k == Binding
 }
 
 // Drop says that the object was not imported.

@@ -243,12 +243,7 @@ func (in *siteRun) keysAndBindings() error {
 			return err
 		}
 	}
-	for _, b := range in.s.bindings {
-		if err := in.site.Binding(b); err != nil {
-			return err
-		}
-	}
-	return nil
+	return in.site.Bindings(in.s.bindings)
 }
 
 func (in *siteRun) vfss() error {

@@ -179,10 +179,19 @@ var permissionWords = map[string][]model.Permission{
 }
 
 func (i *run) permissions(a *convert.Account, list *document.Value) []model.Permission {
+	if known, ok := i.rights[list.Raw()]; ok {
+		list.Skip()
+		return slices.Clone(known)
+	}
 	var out model.Permissions
+	allKnown := list.Kind() == document.List
+	for item := range list.Items() {
+		allKnown = allKnown && item.Kind() == document.String
+	}
 	for _, word := range words(list) {
 		perms, ok := permissionWords[convert.Bare(word)]
 		if !ok {
+			allKnown = false
 			i.r.LeftOut(users+".permissions", "some permissions have names that are not known here, and are not given")
 			if shown := fmt.Sprintf("%.40q", word); !slices.Contains(a.NoRights, shown) {
 				a.NoRights = append(a.NoRights, shown)
@@ -193,6 +202,9 @@ func (i *run) permissions(a *convert.Account, list *document.Value) []model.Perm
 				out = append(out, p)
 			}
 		}
+	}
+	if allKnown && len(i.rights) < maxRights {
+		i.rights[strings.Clone(list.Raw())] = slices.Clone(out)
 	}
 	return out
 }

@@ -333,12 +333,7 @@ func (i *run) certificate(doc *document.Value, path string) convert.Certificate 
 }
 
 func (in *siteRun) bindings(s *siteParts) error {
-	for _, b := range s.bindings {
-		if err := in.site.Binding(b); err != nil {
-			return err
-		}
-	}
-	return nil
+	return in.site.Bindings(s.bindings)
 }
 
 func (in *siteRun) vfss() error {

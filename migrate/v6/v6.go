@@ -139,7 +139,7 @@ func (s *Source) Import(ctx context.Context, o importer.Options, to importer.Tak
 	}
 	c.CheckRelease(Product, s.version, Last)
 	c.Assume("quotas are bytes, speeds kilobits a second, the life of sessions minutes, and times without a zone UTC")
-	i := &run{ctx: ctx, set: s.set, c: c, r: r}
+	i := &run{ctx: ctx, set: s.set, c: c, r: r, rights: map[string][]model.Permission{}}
 	for _, name := range s.set.Strange {
 		c.Strange(name)
 	}
@@ -173,7 +173,13 @@ type run struct {
 	r   *report.Report
 
 	admins []convert.Admin
+	// rights are what lists of permissions mean of which every word is known: most users have
+	// one of a few.
+	rights map[string][]model.Permission
 }
+
+// maxRights bounds how many lists of permissions are remembered.
+const maxRights = 1000
 
 // each hands over the documents of a collection, and tells what nobody asked for.
 func (i *run) each(site, name string, take func(doc *document.Value) error) error {

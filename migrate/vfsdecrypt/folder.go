@@ -242,7 +242,7 @@ func (f *Folder) mark(want state) error {
 
 // Has implements Target. The time is set before a file gets its name, and the folder has
 // nothing but what this program put there.
-func (f *Folder) Has(file File, want Expected) (bool, error) {
+func (f *Folder) Has(_ context.Context, file File, want Expected) (bool, error) {
 	info, err := f.root.Lstat(file.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -255,7 +255,7 @@ func (f *Folder) Has(file File, want Expected) (bool, error) {
 }
 
 // MakeFolder implements Target.
-func (f *Folder) MakeFolder(file File) error {
+func (f *Folder) MakeFolder(_ context.Context, file File) error {
 	if file.Path == stateDir {
 		return fmt.Errorf("the name is used by this program; rename %s in the source", stateDir)
 	}

@@ -18,10 +18,10 @@ var ErrDiffers = errors.New("it is not what the source becomes")
 type Compare struct{ With fs.FS }
 
 // Has implements Target: nothing is taken for granted.
-func (c Compare) Has(File, Expected) (bool, error) { return false, nil }
+func (c Compare) Has(context.Context, File, Expected) (bool, error) { return false, nil }
 
 // MakeFolder implements Target. Of a folder that is missing its files tell.
-func (c Compare) MakeFolder(File) error { return nil }
+func (c Compare) MakeFolder(context.Context, File) error { return nil }
 
 // Put implements Target.
 func (c Compare) Put(_ context.Context, f File, open func() (io.ReadCloser, error)) error {

@@ -38,7 +38,7 @@ type entry struct {
 	refs []model.Key
 }
 
-func entryOf(key model.Key, o model.Object) entry {
+func entryOf(key model.Key, o model.Object, refs []model.Reference) entry {
 	var b strings.Builder
 	b.WriteString(key.ID)
 	for _, field := range o.Search() {
@@ -52,7 +52,7 @@ func entryOf(key model.Key, o model.Object) entry {
 		}
 	}
 	b.WriteByte(lineEnd)
-	return entry{key: key, text: b.String(), refs: refsOf(o)}
+	return entry{key: key, text: b.String(), refs: refsOf(key, refs)}
 }
 
 // searched is a text as searches compare it.
@@ -68,12 +68,12 @@ func searched(text string) string {
 	return model.Fold(strings.TrimSpace(text))
 }
 
-// refsOf are the objects that o refers to, each once. Its own site goes without saying:
-// it is in the key.
-func refsOf(o model.Object) []model.Key {
+// refsOf are the objects that an object refers to, each once. Its own site goes without
+// saying: it is in the key.
+func refsOf(key model.Key, refs []model.Reference) []model.Key {
 	var out []model.Key
-	own := model.SiteKey(o.Key().Site)
-	for _, r := range o.References() {
+	own := model.SiteKey(key.Site)
+	for _, r := range refs {
 		if r.To != own && !slices.Contains(out, r.To) {
 			out = append(out, r.To)
 		}
@@ -362,7 +362,7 @@ func rebuildKind(tx *bbolt.Tx, kind model.Kind) (n uint64, err error) {
 			return err
 		}
 		n++
-		e := entryOf(keyOfRow(kind, row), o)
+		e := entryOf(keyOfRow(kind, row), o, o.References())
 		return entries.Put(row, packEntry(row, &e))
 	})
 	return n, err

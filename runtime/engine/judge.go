@@ -133,9 +133,9 @@ func judge(kind model.Kind, row, record, indexed []byte) (f finding) {
 		return f
 	}
 	f.rev = o.Header().Rev
-	e := entryOf(f.key, o)
+	f.refs = o.References()
+	e := entryOf(f.key, o, f.refs)
 	f.stale = string(packEntry(row, &e)) != string(indexed)
 	f.invalid = o.Validate()
-	f.refs = o.References()
 	return f
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strings"
+	"sync"
 
 	"github.com/fxamacker/cbor/v2"
 	"go.etcd.io/bbolt"
@@ -103,8 +104,14 @@ func keyOfRow(kind model.Kind, row []byte) model.Key {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func pack(row, content []byte) []byte {
-	sum := crc32.Update(crc32.Checksum(row, castagnoli), castagnoli, content)
-	return append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(content)), sum), content...)
+	return seal(row, append(make([]byte, 4, 4+len(content)), content...))
+}
+
+// seal writes the checksum of a record into its first bytes, which are for that.
+func seal(row, record []byte) []byte {
+	sum := crc32.Update(crc32.Checksum(row, castagnoli), castagnoli, record[4:])
+	binary.BigEndian.PutUint32(record, sum)
+	return record
 }
 
 func unpack(row, record []byte) ([]byte, error) {
@@ -119,7 +126,7 @@ func unpack(row, record []byte) ([]byte, error) {
 }
 
 var (
-	encoder = must(cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.EncMode())
+	encoder = must(cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.UserBufferEncMode())
 	decoder = must(cbor.DecOptions{DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden, MaxArrayElements: 1 << 20}.DecMode())
 )
 
@@ -132,12 +139,18 @@ func must[M any](mode M, err error) M {
 
 // encode is the record of a value in a row.
 func encode(row []byte, value any) ([]byte, error) {
-	content, err := encoder.Marshal(value)
-	if err != nil {
+	b := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(b)
+	b.Reset()
+	b.Write(make([]byte, 4))
+	if err := encoder.MarshalToBuffer(value, b); err != nil {
 		return nil, fmt.Errorf("encode the record %q: %w", row, err)
 	}
-	return pack(row, content), nil
+	return seal(row, bytes.Clone(b.Bytes())), nil
 }
+
+// buffers are where records are made: many at once, each a little longer or shorter.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 func decode(row, record []byte, into any) error {
 	content, err := unpack(row, record)

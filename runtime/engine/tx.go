@@ -103,7 +103,8 @@ func (tx *Tx) put(o model.Object, allow func(old model.Object) error) error {
 	if err != nil || same {
 		return err
 	}
-	if err := tx.keep(key, o); err != nil {
+	refs := o.References()
+	if err := tx.keep(key, o, refs); err != nil {
 		return err
 	}
 	op := OpUpdate
@@ -111,7 +112,7 @@ func (tx *Tx) put(o model.Object, allow func(old model.Object) error) error {
 		op = OpCreate
 		tx.counts[key.Kind]++
 	}
-	tx.claims[key] = o.References()
+	tx.claims[key] = refs
 	var young model.Object
 	if tx.engine.feed.heard() {
 		young = model.Clone(o)
@@ -199,7 +200,7 @@ func (tx *Tx) stamp(old, o model.Object) (same bool, err error) {
 }
 
 // keep writes object and index entry.
-func (tx *Tx) keep(key model.Key, o model.Object) error {
+func (tx *Tx) keep(key model.Key, o model.Object, refs []model.Reference) error {
 	row := rowKey(key)
 	record, err := encode(row, o)
 	if err != nil {
@@ -218,7 +219,7 @@ func (tx *Tx) keep(key model.Key, o model.Object) error {
 		return err
 	}
 	tx.fillPages(entries)
-	e := entryOf(key, o)
+	e := entryOf(key, o, refs)
 	tx.latest[key] = e
 	return entries.Put(row, packEntry(row, &e))
 }

@@ -78,6 +78,9 @@ func (list Permissions) Has(p Permission) bool { return slices.Contains(list, p)
 // canonical is the order in which permissions are listed, each once; unknown ones stay,
 // at the end, for Validate to name.
 func (list Permissions) canonical() Permissions {
+	if list.isCanonical() {
+		return list
+	}
 	rank := func(p Permission) int {
 		if i := slices.Index(allPermissions, p); i >= 0 {
 			return i
@@ -91,6 +94,19 @@ func (list Permissions) canonical() Permissions {
 		return strings.Compare(string(a), string(b))
 	})
 	return slices.Compact(list)
+}
+
+// isCanonical tells lists of known permissions that are in order.
+func (list Permissions) isCanonical() bool {
+	rest := allPermissions
+	for _, p := range list {
+		i := slices.Index(rest, p)
+		if i < 0 {
+			return false
+		}
+		rest = rest[i+1:]
+	}
+	return true
 }
 
 func (c *check) permissions(field string, list Permissions) {

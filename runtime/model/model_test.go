@@ -244,6 +244,22 @@ func TestNamesAreComparedWithoutCaseWidthAndComposition(t *testing.T) {
 	}
 }
 
+func TestLatinLettersFoldSideBySideAsTheTablesSay(t *testing.T) {
+	for a := range rune(latinEnd) {
+		for b := range rune(latinEnd) {
+			name := string([]rune{a, b})
+			if got, ok := foldLatin(name); ok && got != foldAny(name) {
+				t.Fatalf("%q folds to %q, by the tables to %q", name, got, foldAny(name))
+			}
+		}
+	}
+	for _, name := range []string{"J\u00fcrgen \u00c5ngstr\u00f6m", "Stra\u00dfe", "\u0141\u00f3d\u017a", "\u017f\u01c6"} {
+		if _, ok := foldLatin(name); !ok {
+			t.Errorf("%q takes the long way", name)
+		}
+	}
+}
+
 func TestNamesThatFoldersOrLogsCannotHaveAreRefused(t *testing.T) {
 	for _, name := range []string{
 		"", " anna", "anna ", "anna.", ".", "..", "a/b", `a\b`, "a:b", "a*", "a?", `a"`, "a<b", "a|b", "a\x00b", "a\nb", "a\tb",
@@ -266,6 +282,19 @@ func TestNamesThatFoldersOrLogsCannotHaveAreRefused(t *testing.T) {
 	}
 }
 
+func TestPlainNamesAreNames(t *testing.T) {
+	for _, name := range []string{"otto.smith", "anna1", "com10", "auxiliary.txt", "a-b_c@d.e"} {
+		if !IsPlainName(name) {
+			t.Errorf("%q takes the long way", name)
+		}
+	}
+	for _, name := range []string{"com1", "con.smith", "COM1.smith", ".anna", "anna.", "conin$", "ann a"} {
+		if IsPlainName(name) {
+			t.Errorf("%q is not looked at", name)
+		}
+	}
+}
+
 func FuzzNames(f *testing.F) {
 	for _, name := range []string{"Anna", "\u1e9e", "\u0390", "\ufb03", "\u212b", "a\uff0fb", "\u0345\u03b1", "con.txt", "\u2126\u0301"} {
 		f.Add(name)
@@ -276,6 +305,9 @@ func FuzzNames(f *testing.F) {
 			return
 		}
 		id := Fold(name)
+		if id != foldAny(name) {
+			t.Errorf("%q folds to %q, by the tables to %q", name, id, foldAny(name))
+		}
 		if Fold(id) != id {
 			t.Errorf("%q folds to %q and on to %q", name, id, Fold(id))
 		}
@@ -495,7 +527,7 @@ func TestAPlainKeyIsReadAsEveryOther(t *testing.T) {
 // TestAPlainNameIsRightByTheSlowRuleToo: the quick way only saves time.
 func TestAPlainNameIsRightByTheSlowRuleToo(t *testing.T) {
 	for _, name := range []string{"user000001", "anna.lena@example.com", "A-B_C@D-E", "conout$1", "clock$12", "aux.txt.", "com1.txtxx", "12345678.", "........", "a.......", "abcdefgh.con"} {
-		if !isPlainName(name) {
+		if !IsPlainName(name) {
 			continue
 		}
 		folded := Fold(name)

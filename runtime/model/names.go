@@ -2,6 +2,7 @@ package model
 
 import (
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -24,6 +25,13 @@ func Fold(name string) string {
 	if isASCII(name) {
 		return strings.ToLower(name)
 	}
+	if folded, ok := foldLatin(name); ok {
+		return folded
+	}
+	return foldAny(name)
+}
+
+func foldAny(name string) string {
 	// Folding can undo the composition and composing the folding, for a few letters;
 	// two rounds have always been enough, the bound is for certainty.
 	for range 4 {
@@ -34,6 +42,37 @@ func Fold(name string) string {
 		name = next
 	}
 	return name
+}
+
+// latin has what the letters of Latin with accents fold to, by themselves; empty for those
+// that something else may be composed with. None of the others changes beside another.
+var latin = sync.OnceValue(func() []string {
+	out := make([]string, latinEnd)
+	for r := range rune(latinEnd) {
+		folded := foldAny(string(r))
+		if !strings.ContainsFunc(folded, func(r rune) bool { return r >= latinEnd }) {
+			out[r] = folded
+		}
+	}
+	return out
+})
+
+// latinEnd is the first character behind Latin Extended-B; marks that go onto letters lie
+// behind it.
+const latinEnd = 0x250
+
+// foldLatin folds names of Latin letters, accents and all, much quicker than the tables.
+func foldLatin(name string) (string, bool) {
+	known := latin()
+	var b strings.Builder
+	b.Grow(len(name))
+	for _, r := range name {
+		if int(r) >= len(known) || known[r] == "" {
+			return "", false
+		}
+		b.WriteString(known[r])
+	}
+	return b.String(), true
 }
 
 // isASCII tells the names that need no look into tables: most of them.
@@ -63,7 +102,7 @@ func init() {
 // nameProblem says what is wrong with the name of a user, a group, a VFS: such names
 // are also names of folders, on every system, and stand in logs.
 func nameProblem(name string) (problem, cure string) {
-	if isPlainName(name) {
+	if IsPlainName(name) {
 		return "", ""
 	}
 	folded := Fold(name)
@@ -98,16 +137,17 @@ func nameProblem(name string) (problem, cure string) {
 	return "", ""
 }
 
-// isPlainName tells names that are surely right, which most are: too long for a device of
-// Windows, of letters that every rule allows.
-func isPlainName(name string) bool {
-	const longerThanDevices = 8
-	if len(name) < longerThanDevices || len(name) > maxName || name[len(name)-1] == '.' {
+// IsPlainName tells names of users, groups and VFSs that are surely right, which most are: of
+// letters that every rule allows, and not those of devices of Windows.
+func IsPlainName(name string) bool {
+	const shortestDevice = 3
+	stem, _, _ := strings.Cut(name, ".")
+	if len(stem) < shortestDevice || len(name) > maxName || name[len(name)-1] == '.' || reservedNames[strings.ToLower(stem)] {
 		return false
 	}
 	for i := range len(name) {
 		c := name[i]
-		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '@' || c == '.' && i >= longerThanDevices
+		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '@' || c == '.'
 		if !ok {
 			return false
 		}

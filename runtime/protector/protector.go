@@ -96,14 +96,10 @@ func (p *Protector) Admit(addr netip.Addr) error {
 	addr = addr.Unmap().WithZone("")
 	now := p.now()
 	p.mu.Lock()
-	entry := p.lists[Block].find(addr, now)
-	safe := p.lists[Safe].find(addr, now) != nil
-	if entry != nil && safe && entry.Automatic {
-		entry = nil // it became safe after it was banned
-	}
+	entry, in := p.judge(addr, now)
 	if entry == nil {
-		defer p.mu.Unlock()
-		if p.lists[Allow].hasAny(now) && p.lists[Allow].find(addr, now) == nil {
+		p.mu.Unlock()
+		if !in {
 			return &Blocked{Addr: addr}
 		}
 		return nil
@@ -116,6 +112,27 @@ func (p *Protector) Admit(addr netip.Addr) error {
 		p.save(told)
 	}
 	return &Blocked{Addr: addr, Entry: &told}
+}
+
+// Admits tells whether Admit would let an address in now; nothing is counted.
+func (p *Protector) Admits(addr netip.Addr) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, in := p.judge(addr.Unmap().WithZone(""), p.now())
+	return in
+}
+
+// judge tells whether an address may come in, and if not the entry that blocks it; none if
+// it is missing on the allow list. p.mu is held.
+func (p *Protector) judge(addr netip.Addr, now time.Time) (entry *Entry, in bool) {
+	entry = p.lists[Block].find(addr, now)
+	if entry != nil && entry.Automatic && p.lists[Safe].find(addr, now) != nil {
+		entry = nil // it became safe after it was banned
+	}
+	if entry != nil {
+		return entry, false
+	}
+	return nil, !p.lists[Allow].hasAny(now) || p.lists[Allow].find(addr, now) != nil
 }
 
 // growPause is between two growths of a ban: a client that tries every second is one

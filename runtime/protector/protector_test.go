@@ -195,6 +195,32 @@ func TestWithAnAllowListOnlyItsAddressesAreServed(t *testing.T) {
 	})
 }
 
+func TestWhoWouldBeLetInIsToldAndNothingIsCounted(t *testing.T) {
+	p := newForTest(t, nil)
+	in, out, blocked := netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("192.0.2.9")
+	if !p.Admits(in) || !p.Admits(out) {
+		t.Error("without a list somebody is kept out")
+	}
+	for _, e := range []Entry{{List: Allow, Prefix: prefix(t, "192.0.2.0/24")}, {List: Block, Prefix: prefix(t, "192.0.2.9")}} {
+		if err := p.Put(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for addr, want := range map[netip.Addr]bool{in: true, out: false, blocked: false, netip.MustParseAddr("::ffff:192.0.2.7"): true} {
+		if got := p.Admits(addr); got != want || (p.Admit(addr) == nil) != want {
+			t.Errorf("%s: %t", addr, got)
+		}
+	}
+	for range 5 {
+		p.Admits(blocked)
+	}
+	for _, e := range p.Entries() {
+		if e.List == Block && e.Hits != 1 {
+			t.Errorf("%d hits were counted", e.Hits)
+		}
+	}
+}
+
 func TestLevelsDecideWhatCounts(t *testing.T) {
 	counts := map[Level][]Offence{
 		Indulgent: {BadLogin},

@@ -98,6 +98,9 @@ func (s *site) bindingStatus() []BindingStatus {
 		if b.problem != nil {
 			status.Problem = b.problem.Error()
 		}
+		if b.listener != nil {
+			status.RefusedFrom = s.guard.refusedHere(b.model.Address)
+		}
 		list = append(list, status)
 	}
 	slices.SortFunc(list, func(a, b BindingStatus) int { return cmp.Compare(a.Name, b.Name) })

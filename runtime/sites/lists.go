@@ -107,6 +107,24 @@ func protection(p model.Protector) (set protector.Settings, off bool) {
 // Admit implements sftpd.Protector.
 func (g *guard) Admit(addr netip.Addr) error { return g.protector.Admit(addr) }
 
+// refusedHere are the addresses by which this machine reaches what listens at an address -
+// those that it connects from then - and which are not let in.
+func (g *guard) refusedHere(listens string) (refused []string) {
+	here := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	switch addr, err := netip.ParseAddr(listens); {
+	case err == nil && !addr.IsUnspecified():
+		here = []netip.Addr{addr}
+	case err == nil && addr.Is4():
+		here = here[:1]
+	}
+	for _, addr := range here {
+		if !g.protector.Admits(addr) {
+			refused = append(refused, addr.String())
+		}
+	}
+	return refused
+}
+
 // Offend implements sftpd.Protector. Before the generation is open nobody could have done
 // better, and nothing may be written.
 func (g *guard) Offend(addr netip.Addr, o protector.Offence) bool {
@@ -268,6 +286,17 @@ func (m *Manager) list(c engine.Change) {
 			return s.guard.protector.Refuses(x.Addr.Addr())
 		})
 	}
+}
+
+// ofAdministrator tells changes of entries that an administrator made. Bans come and go by
+// themselves.
+func ofAdministrator(c engine.Change) bool {
+	for _, o := range []model.Object{c.New, c.Old} {
+		if e, ok := o.(*model.Entry); ok && e.Reason == model.ReasonManual {
+			return true
+		}
+	}
+	return false
 }
 
 // look holds what the model says of an entry's network, for the site and for all sites.

@@ -187,6 +187,9 @@ func (m *Manager) hear(ctx context.Context, changes []engine.Change) {
 	for _, entry := range e.entries {
 		m.list(entry)
 	}
+	if slices.ContainsFunc(e.entries, ofAdministrator) {
+		m.tell() // who is refused is told with the bindings
+	}
 	if e.settings {
 		m.followWeb(false)
 	}
@@ -391,6 +394,9 @@ type BindingStatus struct {
 	// Proxied: load balancers are to say whose connection it is.
 	Proxied bool   `json:"proxied,omitempty"`
 	Problem string `json:"problem,omitempty"`
+	// RefusedFrom are the addresses by which this machine reaches the binding itself and
+	// from which the lists let nobody in. They are for who probes it.
+	RefusedFrom []string `json:"-"`
 }
 
 // Status tells how all sites are.

@@ -218,6 +218,34 @@ func TestABindingMovesAndItsSessionsStay(t *testing.T) {
 	}
 }
 
+func TestABindingTellsWhereItsListsRefuseThisMachineItself(t *testing.T) {
+	w := newWorld(t)
+	everywhere := binding("main", "everywhere", freePort(t))
+	everywhere.Address = ""
+	w.write(t, everywhere)
+	told := func(want string) {
+		t.Helper()
+		var got []string
+		for _, b := range w.Status()[0].Bindings {
+			got = append(got, b.Name+" "+strings.Join(b.RefusedFrom, " "))
+		}
+		if is := strings.Join(got, ", "); is != want {
+			t.Errorf("got %q, want %q", is, want)
+		}
+	}
+	told("everywhere , sftp ")
+	allowed := &model.Entry{Site: "main", List: model.ListAllow, Network: "10.0.0.0/8", Reason: model.ReasonManual}
+	w.write(t, allowed)
+	told("everywhere 127.0.0.1 ::1, sftp 127.0.0.1")
+	if banner(t, w.addr()) != "" {
+		t.Error("it is not refused")
+	}
+	w.write(t, &model.Entry{Site: "main", List: model.ListAllow, Network: "127.0.0.0/8", Reason: model.ReasonManual})
+	told("everywhere ::1, sftp ")
+	w.delete(t, allowed.Key(), model.EntryKey("main", model.ListAllow, "127.0.0.0/8"))
+	told("everywhere , sftp ")
+}
+
 func TestAChangedSiteHoldsForWhoComesNext(t *testing.T) {
 	w := newWorld(t)
 	c := w.sftp(t, nil)

@@ -67,6 +67,8 @@ type Judgement struct {
 	Report *report.Report
 	// Objects is a digest of everything that would be there.
 	Objects string
+	// Listens are the places where it would serve.
+	migrate.Listens
 }
 
 // Machine is the server that an import is for.
@@ -93,7 +95,7 @@ func Judge(ctx context.Context, path string, m Machine) (j Judgement, err error)
 	if err != nil {
 		return j, err
 	}
-	j.Report, j.Objects, err = migrate.DryRunSum(ctx, source, present, options)
+	j.Report, j.Objects, j.Listens, err = migrate.DryRunSum(ctx, source, present, options)
 	return j, err
 }
 

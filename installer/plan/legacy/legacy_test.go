@@ -4,9 +4,11 @@ import (
 	"archive/zip"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +27,11 @@ func backupAt(t *testing.T, path string, made time.Time, parts ...[2]string) {
 		t.Fatal(err)
 	}
 	z := zip.NewWriter(f)
-	for _, part := range append(parts, [2]string{"version.json", `{"version":"6.2.60"}`}, [2]string{"vsites.json", `[{"id":"default"}]`}) {
+	parts = append(parts, [2]string{"version.json", `{"version":"6.2.60"}`})
+	if !slices.ContainsFunc(parts, func(p [2]string) bool { return p[0] == "vsites.json" }) {
+		parts = append(parts, [2]string{"vsites.json", `[{"id":"default"}]`})
+	}
+	for _, part := range parts {
 		w, err := z.Create(part[0])
 		if err == nil {
 			_, err = w.Write([]byte(part[1]))
@@ -104,6 +110,18 @@ func TestAJudgementKnowsTheServersOwnFolders(t *testing.T) {
 }
 
 // TestTheAgeOfACopiedBackupIsThatOfItsContent: a copy of last year's is not from today.
+func TestAJudgementTellsWhichSitesAreStartedByHand(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "backup.zip")
+	site := func(id string, start bool, port int) string {
+		return fmt.Sprintf(`{"id":%q,"autoStart":%t,"nodeBindings":[{"bindings":[{"service":"SSH","ipVersion":"Any","port":%d}]}]}`, id, start, port)
+	}
+	backupAt(t, path, time.Now(), [2]string{"vsites.json", "[" + site("a", true, 22) + "," + site("b", false, 2222) + "]"})
+	j, err := Judge(t.Context(), path, Machine{})
+	if err != nil || strings.Join(j.ByHand, " ") != ":2222" || strings.Join(j.AtStart, " ") != ":22" {
+		t.Errorf("%+v, %v", j, err)
+	}
+}
+
 func TestTheAgeOfACopiedBackupIsThatOfItsContent(t *testing.T) {
 	dir := t.TempDir()
 	made := time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)

@@ -86,9 +86,9 @@ func run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	err = decrypt(c, s, keys, folder)
-	if err == nil {
-		err = folder.Finish()
+	total, err := decrypt(c, s, keys, folder)
+	if err == nil || errors.Is(err, errLook) && total.Of[vfsdecrypt.Failed] == 0 { // nothing is left for another run
+		err = errors.Join(err, folder.Finish())
 	}
 	return errors.Join(err, folder.Close())
 }
@@ -124,7 +124,8 @@ func verify(c *cli.Context) error {
 		return fmt.Errorf("open the folder to compare with: %w", err)
 	}
 	defer with.Close()
-	return decrypt(c, s, keys, vfsdecrypt.Compare{With: with.FS()})
+	_, err = decrypt(c, s, keys, vfsdecrypt.Compare{With: with.FS()})
+	return err
 }
 
 func send(c *cli.Context, s *source, keys *vfsdecrypt.Keys) error {
@@ -145,7 +146,8 @@ func send(c *cli.Context, s *source, keys *vfsdecrypt.Keys) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(decrypt(c, s, keys, server), server.Close())
+	_, err = decrypt(c, s, keys, server)
+	return errors.Join(err, server.Close())
 }
 
 func trust(c *cli.Context) upload.Trust {
@@ -178,10 +180,10 @@ func logIn(c *cli.Context, a upload.Address) ([]ssh.AuthMethod, error) {
 }
 
 // decrypt runs, and tells of it.
-func decrypt(c *cli.Context, s *source, keys *vfsdecrypt.Keys, to vfsdecrypt.Target) error {
+func decrypt(c *cli.Context, s *source, keys *vfsdecrypt.Keys, to vfsdecrypt.Target) (total vfsdecrypt.Total, err error) {
 	show, err := newShow(c.App.Writer, c.String("output"), keys.Profile)
 	if err != nil {
-		return err
+		return total, err
 	}
 	file := c.String("report")
 	if file == "" {
@@ -189,13 +191,13 @@ func decrypt(c *cli.Context, s *source, keys *vfsdecrypt.Keys, to vfsdecrypt.Tar
 	}
 	report, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("begin the report: %w", err)
+		return total, fmt.Errorf("begin the report: %w", err)
 	}
-	err = work(c, s, keys, to, both{show, newLines(report, keys.Profile)})
-	return errors.Join(err, report.Close())
+	total, err = work(c, s, keys, to, both{show, newLines(report, keys.Profile)})
+	return total, errors.Join(err, report.Close())
 }
 
-func work(c *cli.Context, s *source, keys *vfsdecrypt.Keys, to vfsdecrypt.Target, show show) error {
+func work(c *cli.Context, s *source, keys *vfsdecrypt.Keys, to vfsdecrypt.Target, show show) (vfsdecrypt.Total, error) {
 	begun := now()
 	job := vfsdecrypt.Job{Source: s.root.FS(), Target: to, Keys: keys, Jobs: jobs(c), Reporter: show}
 	total, err := job.Run(c.Context)
@@ -203,5 +205,5 @@ func work(c *cli.Context, s *source, keys *vfsdecrypt.Keys, to vfsdecrypt.Target
 	if err == nil && total.Wrong() > 0 {
 		err = errLook
 	}
-	return err
+	return total, err
 }

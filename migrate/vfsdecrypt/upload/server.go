@@ -227,8 +227,8 @@ func (s *Server) at(name string) string { return path.Join(s.Address.Path, name)
 // Has implements vfsdecrypt.Target. A file of the length and time that are wanted may be
 // the one as it was, encrypted, where the folder is that of the old VFS or a copy: its
 // beginning tells.
-func (s *Server) Has(f vfsdecrypt.File, want vfsdecrypt.Expected) (there bool, err error) {
-	err = s.with(context.Background(), func(c *sftp.Client) error {
+func (s *Server) Has(ctx context.Context, f vfsdecrypt.File, want vfsdecrypt.Expected) (there bool, err error) {
+	err = s.with(ctx, func(c *sftp.Client) error {
 		info, err := c.Lstat(s.at(f.Path))
 		if errors.Is(err, fs.ErrNotExist) {
 			there = false
@@ -264,8 +264,8 @@ func (s *Server) begins(c *sftp.Client, f vfsdecrypt.File, want vfsdecrypt.Expec
 }
 
 // MakeFolder implements vfsdecrypt.Target.
-func (s *Server) MakeFolder(f vfsdecrypt.File) error {
-	return s.with(context.Background(), func(c *sftp.Client) error {
+func (s *Server) MakeFolder(ctx context.Context, f vfsdecrypt.File) error {
+	return s.with(ctx, func(c *sftp.Client) error {
 		err := c.Mkdir(s.at(f.Path))
 		if err == nil {
 			return nil

@@ -25,7 +25,10 @@ func bindingsOf(list []sites.SiteStatus) []daemon.Binding {
 			if b.Disabled {
 				continue
 			}
-			out = append(out, daemon.Binding{Site: site.Site, Name: b.Name, Address: b.Address, Listening: b.Listening, Proxied: b.Proxied, Problem: b.Problem})
+			out = append(out, daemon.Binding{
+				Site: site.Site, Name: b.Name, Address: b.Address, Listening: b.Listening, Proxied: b.Proxied, Problem: b.Problem,
+				RefusedFrom: b.RefusedFrom,
+			})
 		}
 	}
 	return out

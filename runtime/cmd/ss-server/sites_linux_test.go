@@ -245,6 +245,31 @@ func TestTheServerServesItsSitesAndFindsEverythingAfterAKillAndARestart(t *testi
 	}
 }
 
+// TestASiteThatRefusesThisMachineSaysSoToWhoLooksWhetherItServes: an update gets no greeting
+// there, and does not fail for that.
+func TestASiteThatRefusesThisMachineSaysSoToWhoLooksWhetherItServes(t *testing.T) {
+	n := newInstalled(t)
+	n.write(t, func(_ *sites.Manager, e *engine.Engine) {
+		_, err := e.Write(t.Context(), "superadmin/sa", func(tx *engine.Tx) error {
+			return tx.Create(&model.Entry{Site: "main", List: model.ListAllow, Network: "10.0.0.0/8", Reason: model.ReasonManual})
+		})
+		check(t, err)
+	})
+	n.run(t)
+	h, err := n.health()
+	if err != nil || len(h.Bindings) != 1 || !h.Bindings[0].Listening || strings.Join(h.Bindings[0].RefusedFrom, " ") != "127.0.0.1" {
+		t.Errorf("%+v, %v", h, err)
+	}
+	if _, err := n.login(); err == nil {
+		t.Error("the allow list does not hold")
+	}
+	n.end(t, syscall.SIGTERM)
+	written, err := os.ReadFile(n.path("var/3/listening.json"))
+	if err != nil || !strings.Contains(string(written), `"refused_from":["127.0.0.1"]`) {
+		t.Errorf("%s, %v", written, err)
+	}
+}
+
 func TestAPortThatIsTakenIsNamedAndTheServerServesTheRest(t *testing.T) {
 	n := newInstalled(t)
 	taken, err := net.Listen("tcp", n.sftp)

@@ -49,6 +49,23 @@ func TestAServerMovesToAnotherMachineWithEverything(t *testing.T) {
 	old.uploads("eve", "sealed.txt", "words nobody sees")
 	hostKey := old.MustExec("sh", "-c", "ssh-keyscan -p "+sitePort+" 127.0.0.1 2>/dev/null | sort | cut -d' ' -f2-")
 
+	// Keys of root, what lies behind a link, and what leads nowhere.
+	old.MustExec("sh", "-c", "umask 077; echo secret > /etc/ss-server/backup.pass; mkdir /srv/lists; echo '# linked' > /srv/lists/l.txt; ln -s /srv/lists /etc/ss-server/lists; ln -s /none /etc/ss-server/dangling")
+
+	// What cannot be packed stops nobody.
+	server := old.MustExec("systemctl", "show", "-p", "MainPID", "ss-server")
+	if r := old.want(2, "7.0.0", "move-out", "/srv/files/move", "-S", "--yes"); !strings.Contains(r.stderr, "one in the other") {
+		t.Errorf("%s", r)
+	}
+	old.MustExec("sh", "-c", "mkdir /mnt/small && mount -t tmpfs -o size=1M small /mnt/small")
+	if r := old.want(7, "7.0.0", "move-out", "/mnt/small/move", "-S", "--yes"); !strings.Contains(r.stderr, "for what moves in /mnt/small/move") {
+		t.Errorf("%s", r)
+	}
+	if now := old.MustExec("systemctl", "show", "-p", "MainPID", "ss-server"); now != server {
+		t.Errorf("the server was %s and is %s", server, now)
+	}
+	old.MustExec("sh", "-c", "umount /mnt/small; ! test -e /var/lib/ss-setup/import")
+
 	// Nobody is stopped unasked.
 	old.want(2, "7.0.0", "move-out", "/root/move", "-S")
 	old.downloads("kim", "plain.txt", "plain")
@@ -60,7 +77,7 @@ func TestAServerMovesToAnotherMachineWithEverything(t *testing.T) {
 	old.MustExec("rm", "-r", "/root/move")
 	r = old.must("7.0.0", "move-out", "/root/move", "--yes", "--health-timeout", healthTimeout.String())
 	old.silent()
-	for _, words := range []string{"this release activates none", "/srv/files", "/srv/vault", "ss-setup move-in FOLDER", "move-out --cancel"} {
+	for _, words := range []string{"dangling is a link that leads to nothing", "this release activates none", "/srv/files", "/srv/vault", "ss-setup move-in FOLDER", "move-out --cancel"} {
 		if !strings.Contains(r.stdout+r.stderr, words) {
 			t.Errorf("it does not say %q: %s", words, r)
 		}
@@ -104,6 +121,11 @@ func TestAServerMovesToAnotherMachineWithEverything(t *testing.T) {
 		t.Errorf("the host keys were %s and are %s", hostKey, now)
 	}
 	b.MustExec("grep", "-q", "ours", "/etc/ss-server/known-keys/list.txt")
+	b.MustExec("grep", "-q", "linked", "/etc/ss-server/lists/l.txt")
+	if whose := b.MustExec("stat", "-c", "%U:%G %a", "/etc/ss-server/backup.pass"); strings.TrimSpace(whose) != "root:root 600" {
+		t.Errorf("a key of root's belongs to %s", whose)
+	}
+	b.MustExec("sh", "-c", "! test -e /var/lib/ss-setup/import")
 	b.serves(recoveryTime, "7.0.0")
 	b.MustExec("grep", "-q", "2390", "/etc/ss-server/licensed.toml")
 	b.must("7.0.0", "verify")

@@ -100,6 +100,10 @@ func TestWhatUsersHaveSurvivesAnUpdateARollbackAndAnUpdate(t *testing.T) {
 	a.do("POST", "/certificates", `{"name":"web","type":"self-signed","domains":["files.example.com"]}`)
 	a.do("PATCH", "/settings", `{"web":{"certificate":"web"}}`)
 	b.MustExec("sh", "-c", "curl -svk https://127.0.0.1:6443/healthz 2>&1 | grep -q 'CN *= *files.example.com'")
+	// A site that lets nobody of this machine in can be updated and gone back from.
+	a.do("POST", "/sites", `{"name":"fenced"}`)
+	a.do("POST", "/sites/fenced/bindings", `{"name":"sftp","node":"one","port":2023}`)
+	a.do("POST", "/sites/fenced/entries", `{"list":"allow","network":"10.0.0.0/8"}`)
 
 	b.must("7.0.1", updateArgs()...)
 	b.serves(recoveryTime, "7.0.1")

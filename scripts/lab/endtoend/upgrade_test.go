@@ -9,13 +9,13 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
 	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -35,6 +35,13 @@ const (
 	oldSuperAdmin   = "an old secret"
 	oldUserPassword = "battery staple"
 	oldPort         = 2222
+)
+
+// Where its other sites serve, with --sites.
+const (
+	byHandPort = oldPort + 1 + iota
+	familiesPort
+	fencedPort
 )
 
 // oldProgram is the stand-in, built once.
@@ -213,19 +220,64 @@ func (b *box) oldHostKey() (fingerprint string) {
 	return fingerprint
 }
 
+// greets tells whether an SSH server greets at an address.
+func (b *box) greets(address string) bool {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	conn, err := b.Dial(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+	said := make([]byte, 4)
+	_, err = io.ReadFull(conn, said)
+	return err == nil && string(said) == "SSH-"
+}
+
+// greeted wants SSH servers at some addresses and at no others.
+func (b *box) greeted(when string, at map[string]bool) {
+	b.t.Helper()
+	for address, want := range at {
+		if got := b.greets(address); got != want {
+			b.t.Errorf("%s: greeted at %s: %t", when, address, got)
+		}
+	}
+}
+
+// The addresses of the sites of --sites.
+var (
+	byHandSite  = fmt.Sprintf("127.0.0.1:%d", byHandPort)
+	bothOfSite4 = fmt.Sprintf("127.0.0.1:%d", familiesPort)
+	bothOfSite6 = fmt.Sprintf("[::1]:%d", familiesPort)
+	fencedSite  = fmt.Sprintf("127.0.0.1:%d", fencedPort)
+)
+
+// TestVersion6IsUpgradedInPlaceAndGoneBackTo: it has a site that somebody has started, one
+// of both families of addresses, and one whose allow list does not have this machine.
 func TestVersion6IsUpgradedInPlaceAndGoneBackTo(t *testing.T) {
-	b := oldMachine(t, lab.Options{})
+	b := oldMachine(t, lab.Options{}, "--sites")
+	b.MustExec("/old/ss6", "start")
+	for end := time.Now().Add(recoveryTime); !b.greets(byHandSite) && time.Now().Before(end); {
+		time.Sleep(50 * time.Millisecond)
+	}
+	b.greeted("version 6", map[string]bool{byHandSite: true, bothOfSite4: true, bothOfSite6: true, fencedSite: true})
 	hostKey := b.oldHostKey()
 	before := b.look()
 	plan := b.must("7.0.0", upgradeArgs("--plan")...)
 	if !strings.Contains(plan.stdout, "pgrade version 6 to SS Server 7.0.0") || !strings.Contains(plan.stdout, "stop ss6-webrest and ss6-worker") {
 		t.Errorf("the plan is %s", plan)
 	}
-	r := b.must("7.0.0", upgradeArgs()...)
+	if r := b.want(7, "7.0.0", upgradeArgs()...); !strings.Contains(r.stderr, "what serves at "+byHandSite+" until somebody starts it") {
+		t.Errorf("a site that nothing starts again is stopped unasked: %s", r)
+	}
+	r := b.must("7.0.0", upgradeArgs("--accept-drops")...)
 	b.serves(recoveryTime, "7.0.0")
 	b.oldLeft()
 	b.settled(recoveryTime)
 	b.annaLogsIn(hostKey)
+	b.greeted("version 7", map[string]bool{byHandSite: false, bothOfSite4: true, bothOfSite6: true, fencedSite: false})
 	b.must("7.0.0", "verify")
 	for _, secret := range []string{oldSuperAdmin, oldUserPassword} {
 		if found := b.unattended("grep -rlF '" + secret + "' /var/lib/ss-setup /var/log /opt/ss-server /etc/ss-server; journalctl --no-pager | grep -F '" + secret + "'"); found.stdout != "" {
@@ -246,14 +298,9 @@ func TestVersion6IsUpgradedInPlaceAndGoneBackTo(t *testing.T) {
 	b.Start()
 	b.serves(recoveryTime, "7.0.0")
 	// What that undoes is told first, and kept.
-	a := b.api()
-	site := regexp.MustCompile(`"name":\s*"([^"]+)"`).FindStringSubmatch(a.do("GET", "/sites", ""))
-	if site == nil {
-		t.Fatal("there is no site")
-	}
-	a.do("PATCH", "/sites/"+site[1]+"/users/anna", `{"disabled":true}`)
+	b.api().do("PATCH", "/sites/default/users/anna", `{"disabled":true}`)
 	r = b.must("7.0.0", "rollback", "--yes", "--health-timeout", healthTimeout.String())
-	if !strings.Contains(r.stdout, "ersion 6 serves again") {
+	if !strings.Contains(r.stdout, "ersion 6 serves again") || !strings.Contains(r.stderr, "users at "+byHandSite+" by a site that is started by hand") {
 		t.Errorf("%s", r)
 	}
 	kept := b.MustExec("cat", "/var/log/ss-setup/undone-1.txt")

@@ -4,8 +4,9 @@
 // for tests alone.
 //
 //	ss6 install [--sftp-port N] [--sftp-ip IP] [--user-key FILE] [--lossy] [--wide] [--leaving USER]
-//	            [--closed] [--mute] [--template] [--outliving]
+//	            [--closed] [--mute] [--template] [--outliving] [--sites]
 //	                                 lay out and start
+//	ss6 start                        start the site that is started by hand, until the worker ends
 //	ss6 webrest|worker [--service]   what the services run
 //	ss6 users                        what an outliving worker runs
 //	ss6 neighbour ADDRESS            an SSH server of somebody else
@@ -16,7 +17,9 @@
 // lets nobody but root write users' files, --mute has it refuse its backup, --template starts
 // its worker by webrest, as an instance of a template that nobody has enabled, --outliving
 // has the worker leave users to a program that does not end with it, unless the service
-// manager sees to that. The worker always waits for a transfer as well, at another port each
+// manager sees to that. --sites adds three sites at the next ports: one that is started by
+// hand, one with a binding for IPv4 and one for IPv6, and one whose allow list does not have
+// this machine, which it greets all the same. The worker always waits for a transfer as well, at another port each
 // time it starts.
 package main
 
@@ -85,6 +88,8 @@ func run(args []string) error {
 		return <-failed
 	case "neighbour":
 		return neighbour(args[1:])
+	case "start":
+		return os.WriteFile(data(started), nil, 0o600)
 	}
 	return fmt.Errorf("there is no %s", args[0])
 }
@@ -97,6 +102,8 @@ type config struct {
 	Template bool   `json:"template"`
 	// Outliving: the worker's users are served by a program that does not end with it.
 	Outliving bool `json:"outliving,omitempty"`
+	// Sites: there are more than one.
+	Sites bool `json:"sites,omitempty"`
 	// Leaving is a user who is disabled once a backup was given.
 	Leaving string `json:"leaving,omitempty"`
 }
@@ -114,6 +121,7 @@ func install(args []string) error {
 	wide := set.Bool("wide", false, "have a user whose files are the whole machine")
 	leaving := set.String("leaving", "", "have a `USER` who is disabled once a backup was given")
 	closed := set.Bool("closed", false, "let its own account alone use the files of users")
+	sites := set.Bool("sites", false, "have more sites")
 	mute := set.Bool("mute", false, "refuse to give a backup")
 	idle := set.Bool("no-start", false, "only lay out")
 	if err := set.Parse(args); err != nil {
@@ -130,12 +138,17 @@ func install(args []string) error {
 	if err := layOut(*ip, *port, userKey, *leaving, *lossy, *wide); err != nil {
 		return err
 	}
+	if *sites {
+		if err := addSites(*port); err != nil {
+			return err
+		}
+	}
 	if *closed {
 		if err := os.Chmod(userFiles, 0o755); err != nil {
 			return err
 		}
 	}
-	if err := writeJSON(data("config.json"), config{SFTPPort: *port, SFTPIP: *ip, Mute: *mute, Template: *template, Outliving: *outliving, Leaving: *leaving}); err != nil {
+	if err := writeJSON(data("config.json"), config{SFTPPort: *port, SFTPIP: *ip, Mute: *mute, Template: *template, Outliving: *outliving, Leaving: *leaving, Sites: *sites}); err != nil {
 		return err
 	}
 	self, err := os.Executable()
@@ -215,6 +228,45 @@ func layOut(ip string, port int, userKey, leaving string, lossy, wide bool) erro
 	// Whatever account the server has, it may use them.
 	return errors.Join(os.MkdirAll(userFiles, 0o777), os.Chmod(userFiles, 0o777),
 		os.WriteFile(filepath.Join(userFiles, "report.txt"), []byte("of last year\n"), 0o644))
+}
+
+// The ports of the sites that --sites adds, behind that of the first.
+const (
+	byHand = 1 + iota
+	families
+	fenced
+)
+
+// started is the file that has the worker start the site that is started by hand.
+const started = "started"
+
+// addSites adds sites to those of the backup.
+func addSites(port int) error {
+	type object = map[string]any
+	file := data(filepath.Join("backup", "vsites.json"))
+	var all []object
+	if err := readJSON(file, &all); err != nil {
+		return err
+	}
+	binding := func(version string, offset int) object {
+		return object{"service": "SSH", "ipVersion": version, "ip": "", "port": port + offset}
+	}
+	for name, bindings := range map[string][]object{
+		"by-hand": {binding("Any", byHand)}, "families": {binding("IPv4", families), binding("IPv6", families)}, "fenced": {binding("Any", fenced)},
+	} {
+		all = append(all, object{
+			"id": name, "name": name, "autoStart": name != "by-hand", "nodeBindings": []object{{"nodeId": "old-node", "bindings": bindings}},
+		})
+		keys, err := os.ReadFile(data("backup/sites/default/sshhostkeys.json"))
+		if err != nil {
+			return err
+		}
+		dir := data(filepath.Join("backup", "sites", name))
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "sshhostkeys.json"), keys, 0o600)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(writeJSON(file, all), writeJSON(data("backup/sites/fenced/srvconfig.json"), object{"allowList": []string{"10.0.0.0/8"}}))
 }
 
 func newHostKey() ([]byte, error) {
@@ -398,26 +450,58 @@ func serveUsers() (stop func(), failed <-chan error, err error) {
 	}
 	server := &ssh.ServerConfig{PasswordCallback: byPassword, PublicKeyCallback: byKey, ServerVersion: "SSH-2.0-Old_Server-6.2.60"}
 	server.AddHostKey(key)
-	l, err := net.Listen("tcp", net.JoinHostPort(c.SFTPIP, fmt.Sprint(c.SFTPPort)))
-	if err != nil {
-		return nil, nil, err
+	places := [][2]string{{"tcp", net.JoinHostPort(c.SFTPIP, fmt.Sprint(c.SFTPPort))}}
+	if c.Sites {
+		both, own := fmt.Sprintf(":%d", c.SFTPPort+families), fmt.Sprintf(":%d", c.SFTPPort+fenced)
+		places = append(places, [2]string{"tcp4", both}, [2]string{"tcp6", both}, [2]string{"tcp", own})
 	}
 	transfer, err := net.Listen("tcp", ":0")
 	if err != nil {
 		return nil, nil, err
 	}
-	ended := make(chan error, 1)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				ended <- err
-				return
-			}
-			go letIn(conn, server)
+	open, ended := []net.Listener{transfer}, make(chan error, len(places)+1)
+	for _, place := range places {
+		l, err := net.Listen(place[0], place[1])
+		if err != nil {
+			return nil, nil, err
 		}
-	}()
-	return func() { _, _ = l.Close(), transfer.Close() }, ended, nil
+		open = append(open, l)
+		go func() { ended <- accept(l, server) }()
+	}
+	if c.Sites {
+		_ = os.Remove(data(started)) // of a worker before this one
+		go func() { ended <- onceStarted(c.SFTPPort+byHand, server) }()
+	}
+	return func() {
+		for _, l := range open {
+			_ = l.Close()
+		}
+	}, ended, nil
+}
+
+func accept(l net.Listener, server *ssh.ServerConfig) error {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go letIn(conn, server)
+	}
+}
+
+// onceStarted serves a site from when somebody starts it.
+func onceStarted(port int, server *ssh.ServerConfig) error {
+	for {
+		if os.Remove(data(started)) == nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+	if err != nil {
+		return err
+	}
+	return accept(l, server)
 }
 
 // neighbour is an SSH server that has nothing to do with version 6.

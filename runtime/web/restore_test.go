@@ -425,7 +425,7 @@ func TestNoMoreFilesAreTakenThanThereIsRoomFor(t *testing.T) {
 	b.get("/restore")
 	b.upload(sent(b), "own.zip", "own").says(http.StatusUnprocessableEntity, "wait here already")
 	w.pass(incomingLife)
-	b = w.as("sa").get("/restore").keepsQuiet("own.zip")
+	w.as("sa").get("/restore").keepsQuiet("own.zip")
 	if left := filesIn(t, dir); len(left) > 0 {
 		t.Error("nobody came back for them, and they lie there", left)
 	}
@@ -553,6 +553,8 @@ func TestFormsOfBackupAndRestoreWantTheTokenOfTheirSession(t *testing.T) {
 	}
 }
 
+var storedName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
+
 func TestNamesOfUploadedFilesAreTextAndStayInTheirFolder(t *testing.T) {
 	w, _, dir := uploaded(t)
 	b := w.as("sa")
@@ -565,7 +567,7 @@ func TestNamesOfUploadedFilesAreTextAndStayInTheirFolder(t *testing.T) {
 			}
 		}
 		for _, file := range filesIn(t, dir) {
-			if ok, _ := regexp.MatchString(`^[A-Za-z0-9._-]{1,100}$`, filepath.Base(file)); !ok {
+			if !storedName.MatchString(filepath.Base(file)) {
 				t.Error(file)
 			}
 		}

@@ -130,6 +130,7 @@ func walk(s *server, b *tab) {
 		b.t.Fatal(err)
 	}
 	b.until("result of the search", `document.querySelector("#part .found")?.innerText === "1 found" && document.activeElement.id === "q"`)
+	ticks(s, b)
 	b.goTo(s.base + "/sites/main/users/user-07")
 	b.fill(map[string]string{"email": "no address", "quota.hard": "many"})
 	b.press("Save changes")
@@ -148,6 +149,26 @@ func typing(b *tab, name, text string) {
 	if err := b.eval(script, nil); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// ticks ticks a user and searches for another: the tick stays, out of sight and back in it.
+func ticks(s *server, b *tab) {
+	b.t.Helper()
+	b.goTo(s.base + "/sites/main/users?tick=1")
+	look := func(text, sees string) {
+		b.t.Helper()
+		if err := b.eval(`(() => { const q = document.getElementById("q"); q.value = "`+text+`"; q.dispatchEvent(new Event("input", {bubbles: true})); })()`, nil); err != nil {
+			b.t.Fatal(err)
+		}
+		b.until("ticks beside "+text, sees)
+	}
+	if err := b.eval(`document.querySelector("#part [name=id][value=user-03]").click()`, nil); err != nil {
+		b.t.Fatal(err)
+	}
+	sent := `new FormData(document.querySelector("form.bulk")).getAll("id").join() === "user-03"`
+	look("user-07", sent+` && document.querySelector(".bulk-bar").innerText.includes("1 of them not shown now")`)
+	look("nobody at all", `!document.querySelector("form.bulk")`)
+	look("user-0", sent+` && document.querySelector("#part [value=user-03]").checked && !document.querySelector(".bulk-bar").innerText.includes("not shown")`)
 }
 
 // colours changes the scheme below a form in which something was typed.

@@ -46,7 +46,10 @@ func (w *frameWriter) frame(content []byte) error {
 	w.conn.SetWriteDeadline(time.Now().Add(frameTimeout))
 	var length [4]byte
 	binary.BigEndian.PutUint32(length[:], uint32(len(content)))
-	buffers := net.Buffers{length[:], content}
+	buffers := net.Buffers{length[:]}
+	if len(content) > 0 { // an empty write is the end of everything to who reads a pipe of Windows
+		buffers = append(buffers, content)
+	}
 	_, err := buffers.WriteTo(w.conn)
 	return err
 }

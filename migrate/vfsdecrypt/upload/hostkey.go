@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -14,21 +15,21 @@ import (
 // ErrHostKey: the server has not proved to be the one that is meant.
 var ErrHostKey = errors.New("the server's host key is not a known one")
 
-// Trust says which host keys are right: a fingerprint as SHA256:…, or files as OpenSSH's
+// Trust says which host keys are right: the fingerprint of one as SHA256:…, or files as OpenSSH's
 // known_hosts.
 type Trust struct {
 	Fingerprint string
 	KnownHosts  []string
 }
 
-// Callback checks a host key, and algorithms are what to ask the server for so that it
+// callback checks a host key, and algorithms are what to ask the server for so that it
 // shows one that can be checked; nil for any.
 func (t Trust) callback(address string) (check ssh.HostKeyCallback, algorithms []string, err error) {
 	if t.Fingerprint != "" {
 		if !strings.HasPrefix(t.Fingerprint, "SHA256:") {
 			return nil, nil, fmt.Errorf("the fingerprint %q is not one of SHA-256, as SHA256:… is", t.Fingerprint)
 		}
-		return t.byFingerprint, nil, nil
+		return t.byFingerprint, slices.Clone(keyAlgorithms), nil
 	}
 	files := readable(t.KnownHosts)
 	if len(files) == 0 {
@@ -51,9 +52,48 @@ func readable(files []string) []string {
 	return out
 }
 
+// keyAlgorithms are those that a server with a known fingerprint is asked for, in this
+// order; none is for certificates, whose fingerprint nobody knows.
+var keyAlgorithms = []string{
+	ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
+}
+
+// without are the algorithms that are not for a type of key.
+func without(algorithms []string, keyType string) []string {
+	return slices.DeleteFunc(algorithms, func(algorithm string) bool {
+		return slices.Contains(algorithmsOf(keyType), algorithm)
+	})
+}
+
+// algorithmsOf are those by which a key of a type signs.
+func algorithmsOf(keyType string) []string {
+	if keyType == ssh.KeyAlgoRSA {
+		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+	}
+	return []string{keyType}
+}
+
+// otherKey is an ErrHostKey: the server has shown a key that the fingerprint is not of, and
+// may have another one.
+type otherKey struct{ key ssh.PublicKey }
+
+func (e *otherKey) Error() string { return fmt.Sprintf("%v: it is %s", ErrHostKey, named(e.key)) }
+func (e *otherKey) Unwrap() error { return ErrHostKey }
+
+func named(key ssh.PublicKey) string { return key.Type() + " " + ssh.FingerprintSHA256(key) }
+
+// noneOf is the ErrHostKey of a server whose keys are all others.
+func noneOf(shown []ssh.PublicKey, fingerprint string) error {
+	names := make([]string, len(shown))
+	for i, key := range shown {
+		names[i] = named(key)
+	}
+	return fmt.Errorf("%w: it is %s, and not %s", ErrHostKey, strings.Join(names, " or "), fingerprint)
+}
+
 func (t Trust) byFingerprint(_ string, _ net.Addr, key ssh.PublicKey) error {
-	if got := ssh.FingerprintSHA256(key); got != strings.TrimRight(t.Fingerprint, "=") {
-		return fmt.Errorf("%w: it is %s %s, and not %s", ErrHostKey, key.Type(), got, t.Fingerprint)
+	if ssh.FingerprintSHA256(key) != strings.TrimRight(t.Fingerprint, "=") {
+		return &otherKey{key}
 	}
 	return nil
 }
@@ -89,12 +129,7 @@ func listed(known ssh.HostKeyCallback, address string) []string {
 	}
 	var out []string
 	for _, want := range mismatch.Want {
-		switch kind := want.Key.Type(); kind {
-		case ssh.KeyAlgoRSA:
-			out = append(out, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
-		default:
-			out = append(out, kind)
-		}
+		out = append(out, algorithmsOf(want.Key.Type())...)
 	}
 	return out
 }

@@ -101,6 +101,47 @@ func (s *Server) client(ctx context.Context) (*sftp.Client, error) {
 	if s.sftp != nil {
 		return s.sftp, nil
 	}
+	var err error
+	if s.ssh, err = s.logIn(ctx); err != nil {
+		return nil, err
+	}
+	if s.sftp, err = sftp.NewClient(s.ssh, sftp.UseConcurrentWrites(true)); err != nil {
+		return nil, errors.Join(fmt.Errorf("begin SFTP with %s: %w", s.Address.HostPort(), err), s.ssh.Close())
+	}
+	s.gone = make(chan struct{})
+	go func(client *sftp.Client, gone chan struct{}) {
+		_ = client.Wait()
+		close(gone)
+	}(s.sftp, s.gone)
+	return s.sftp, nil
+}
+
+// logIn makes a connection. A server shows one of its host keys at a time: while it shows
+// another one than the fingerprint is of, it is asked again for one of another kind. What
+// it was asked for in the end is what it is asked for from then on.
+func (s *Server) logIn(ctx context.Context) (*ssh.Client, error) {
+	var shown []ssh.PublicKey
+	for {
+		client, err := s.dial(ctx)
+		var other *otherKey
+		var negotiation *ssh.AlgorithmNegotiationError
+		switch {
+		case errors.As(err, &other):
+			shown = append(shown, other.key)
+			before := len(s.config.HostKeyAlgorithms)
+			s.config.HostKeyAlgorithms = without(s.config.HostKeyAlgorithms, other.key.Type())
+			if left := len(s.config.HostKeyAlgorithms); left > 0 && left < before {
+				continue
+			}
+		case len(shown) == 0 || !errors.As(err, &negotiation):
+			return client, err
+		}
+		return nil, fmt.Errorf("log in to %s as %s: %w", s.Address.HostPort(), s.Address.User, noneOf(shown, s.Trust.Fingerprint))
+	}
+}
+
+// dial makes a connection as the configuration says.
+func (s *Server) dial(ctx context.Context) (*ssh.Client, error) {
 	address := s.Address.HostPort()
 	conn, err := s.Dial(ctx, "tcp", address)
 	if err != nil {
@@ -109,19 +150,11 @@ func (s *Server) client(ctx context.Context) (*sftp.Client, error) {
 	_ = conn.SetDeadline(time.Now().Add(dialTimeout))
 	transport, channels, requests, err := ssh.NewClientConn(conn, address, s.config)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("log in to %s as %s: %w", address, s.Address.User, err), conn.Close())
+		_ = conn.Close() // it is mostly closed already
+		return nil, fmt.Errorf("log in to %s as %s: %w", address, s.Address.User, err)
 	}
 	_ = conn.SetDeadline(time.Time{})
-	s.ssh = ssh.NewClient(transport, channels, requests)
-	if s.sftp, err = sftp.NewClient(s.ssh, sftp.UseConcurrentWrites(true)); err != nil {
-		return nil, errors.Join(fmt.Errorf("begin SFTP with %s: %w", address, err), s.ssh.Close())
-	}
-	s.gone = make(chan struct{})
-	go func(client *sftp.Client, gone chan struct{}) {
-		_ = client.Wait()
-		close(gone)
-	}(s.sftp, s.gone)
-	return s.sftp, nil
+	return ssh.NewClient(transport, channels, requests), nil
 }
 
 // lost tells whether an error is the end of a connection, or what the server answered: by

@@ -3,6 +3,11 @@ package upload
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,7 +42,7 @@ type site struct {
 	user    ssh.Signer
 }
 
-func serve(t testing.TB) *site {
+func serve(t testing.TB, more ...ssh.Signer) *site {
 	t.Helper()
 	tree, err := sftpdtest.NewTree(t.TempDir(), true)
 	if err != nil {
@@ -46,7 +51,7 @@ func serve(t testing.TB) *site {
 	t.Cleanup(func() { _ = tree.Close() })
 	s := &site{key: sftpdtest.NewKey(t), tree: tree, user: sftpdtest.NewKey(t)}
 	accounts := sftpdtest.NewAccounts(map[string]*sftpdtest.User{"kim": {Password: password, Keys: []ssh.PublicKey{s.user.PublicKey()}, FS: tree}})
-	_, at := sftpdtest.Start(t, sftpd.Config{HostKeys: []ssh.Signer{s.key}}, sftpd.Parts{Accounts: accounts})
+	_, at := sftpdtest.Start(t, sftpd.Config{HostKeys: append([]ssh.Signer{s.key}, more...)}, sftpd.Parts{Accounts: accounts})
 	s.address, err = ParseAddress("sftp://kim@" + at + "/")
 	if err != nil {
 		t.Fatal(err)
@@ -386,6 +391,80 @@ func TestNoServerIsTrustedThatIsNotKnown(t *testing.T) {
 	if _, err := Connect(t.Context(), o); err == nil || errors.Is(err, ErrHostKey) {
 		t.Errorf("an MD5: %v", err)
 	}
+}
+
+// TestTheFingerprintMayBeOfAnyOfTheServersHostKeys: a site has several, and its
+// administrator tells one of them.
+func TestTheFingerprintMayBeOfAnyOfTheServersHostKeys(t *testing.T) {
+	keys := []ssh.Signer{ecdsaKey(t, elliptic.P256()), ecdsaKey(t, elliptic.P521()), rsaKey(t)}
+	s := serve(t, keys...)
+	for _, key := range append(keys, s.key) {
+		o := s.options()
+		o.Trust.Fingerprint = ssh.FingerprintSHA256(key.PublicKey())
+		server, err := Connect(t.Context(), o)
+		if err != nil {
+			t.Errorf("%s: %v", key.PublicKey().Type(), err)
+			continue
+		}
+		var dials int
+		server.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			dials++
+			return new(net.Dialer).DialContext(ctx, network, address)
+		}
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := server.client(t.Context()); err != nil || dials != 1 {
+			t.Errorf("%s: made again by %d connections, %v", key.PublicKey().Type(), dials, err)
+		}
+		_ = server.Close()
+	}
+}
+
+func TestAWrongFingerprintIsToldWithAllKeysOfTheServer(t *testing.T) {
+	more := ecdsaKey(t, elliptic.P256())
+	s := serve(t, more)
+	o := s.options()
+	o.Trust.Fingerprint = ssh.FingerprintSHA256(sftpdtest.NewKey(t).PublicKey())
+	_, err := Connect(t.Context(), o)
+	if !errors.Is(err, ErrHostKey) {
+		t.Fatal(err)
+	}
+	for _, want := range []string{ssh.FingerprintSHA256(s.key.PublicKey()), ssh.FingerprintSHA256(more.PublicKey()), o.Trust.Fingerprint} {
+		if strings.Count(err.Error(), want) != 1 {
+			t.Errorf("%s is not told once: %v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "closed network connection") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("it has noise: %v", err)
+	}
+}
+
+func ecdsaKey(t *testing.T, curve elliptic.Curve) ssh.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(curve, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer(t, key)
+}
+
+func rsaKey(t *testing.T) ssh.Signer {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer(t, key)
+}
+
+func signer(t *testing.T, key crypto.Signer) ssh.Signer {
+	t.Helper()
+	s, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func TestAUserLogsInByKey(t *testing.T) {

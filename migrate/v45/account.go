@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"ss-setup/migrate/collection"
 	"ss-setup/migrate/convert"
 	"ss-setup/migrate/document"
 	"ss-setup/runtime/model"
@@ -78,12 +79,12 @@ func (i *run) account(a *convert.Account, doc *document.Value) {
 		a.Folders = append(a.Folders, i.folder(a, f))
 	}
 	if doc.Has("AllowSFTP") {
-		yes, _ := truth(doc.Get("AllowSFTP"))
+		yes, _ := collection.Truth(doc.Get("AllowSFTP"))
 		a.NoSFTP = !yes
 	}
-	a.Disabled, a.Status = status(doc.Get("AccountStatus"))
-	a.From = date(doc, "AutoEnable", "AutoEnableWhen")
-	a.Until = date(doc, "AutoDisable", "AutoDisableWhen")
+	a.Disabled, a.Status = collection.Status(doc.Get("AccountStatus"))
+	a.From = collection.Date(doc, "AutoEnable", "AutoEnableWhen")
+	a.Until = collection.Date(doc, "AutoDisable", "AutoDisableWhen")
 	for n := range doc.Get("AllowedIPs").Items() {
 		a.Allow = append(a.Allow, network(n))
 	}
@@ -95,9 +96,9 @@ func (i *run) account(a *convert.Account, doc *document.Value) {
 	}
 	a.Layout = func() string { return layout(a) }
 	a.MaxSessions, _ = doc.Get("MaxConn", "MaxConnections").Int()
-	i.leave(doc, users, "the LDAP profile says which domains there are", "RemapDomain")
-	i.leave(doc, users, "this protocol is not served here", "AllowPlainFTP", "AllowExplicitFTPS", "AllowImplicitFTPS", "AllowSSH", "AllowForward", "AllowWebDAV")
-	i.leave(doc, users, "connections are not forwarded here", "AllowedFwd")
+	i.Leave(doc, users, "the LDAP profile says which domains there are", "RemapDomain")
+	i.Leave(doc, users, "this protocol is not served here", "AllowPlainFTP", "AllowExplicitFTPS", "AllowImplicitFTPS", "AllowSSH", "AllowForward", "AllowWebDAV")
+	i.Leave(doc, users, "connections are not forwarded here", "AllowedFwd")
 }
 
 func (i *run) folder(a *convert.Account, doc *document.Value) convert.Folder {
@@ -117,7 +118,7 @@ func (i *run) folder(a *convert.Account, doc *document.Value) convert.Folder {
 
 // permissions are switches. Files and folders are renamed by one right here.
 func (i *run) permissions(a *convert.Account, doc *document.Value) []model.Permission {
-	can := func(name string) bool { yes, _ := truth(doc.Get(name)); return yes }
+	can := func(name string) bool { yes, _ := collection.Truth(doc.Get(name)); return yes }
 	var out []model.Permission
 	give := func(yes bool, list ...model.Permission) {
 		if yes {
@@ -152,17 +153,6 @@ func homeRights(doc *document.Value, given model.Permissions) convert.Rights {
 		return convert.RightsUnknown
 	}
 	return convert.RightsNone
-}
-
-func status(v *document.Value) (disabled bool, word string) {
-	switch text := v.Str(); convert.Bare(text) {
-	case "", "enabled", "active", "1", "true":
-		return false, ""
-	case "disabled", "inactive", "locked", "0", "false":
-		return true, ""
-	default:
-		return false, text
-	}
 }
 
 // password reads type, salt and hash.

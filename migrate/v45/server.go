@@ -1,10 +1,10 @@
 package v45
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 
+	"ss-setup/migrate/collection"
 	"ss-setup/migrate/convert"
 	"ss-setup/migrate/document"
 	"ss-setup/migrate/report"
@@ -95,7 +95,7 @@ func (i *run) conf(s *serverParts, doc *document.Value) {
 	}
 	o.SoftwareID, o.Banner = ssh.Get("SoftwareID", "SSHSoftwareID").Str(), ssh.Get("Greeting", "SSHBanner", "Banner").Str()
 	o.KeyExchanges, o.Ciphers, o.MACs = words(ssh.Get("Kex", "SSHKex", "KeyExchange")), words(ssh.Get("Crypto", "Ciphers", "SSHCiphers")), words(ssh.Get("Mac", "Macs", "SSHMacs"))
-	i.leave(ssh, conf, "SSH is not compressed here", "ZCompress", "SSHCompression", "Compression")
+	i.Leave(ssh, conf, "SSH is not compressed here", "ZCompress", "SSHCompression", "Compression")
 	o.Speed = speeds(doc.Get("SpeedLimits"))
 	for n := range doc.Get("SafeList").Items() {
 		s.safe = append(s.safe, network(n))
@@ -119,12 +119,12 @@ func (i *run) conf(s *serverParts, doc *document.Value) {
 	for l := range doc.Get("LDAPServers", "LDAP", "ActiveDirectory").Items() {
 		s.ldap = append(s.ldap, i.directory(l))
 	}
-	i.leave(doc, conf, "FTP is not served here", "FTPConf", "FTP", "FTPTLSMode", "FTPSConf")
-	i.leave(doc, conf, "mail is handed in for the whole server here", "SMTPConf", "SMTP", "SMTPTLS")
-	i.leave(doc, conf, "logs are set for the whole server here", "LogConf", "Log", "LogDetail", "LogSettings")
-	i.leave(doc, conf, "WebDAV and web pages for users are not served here", "WebDAVConf", "HTTPConf", "WebClient")
-	i.leave(doc, conf, "quotas are always up to date here", "QuotaTTL")
-	i.leave(doc, conf, "connections are slowed down by Protector here", "ConnDelaySecs", "AntiHammering", "HammerDelay")
+	i.Leave(doc, conf, "FTP is not served here", "FTPConf", "FTP", "FTPTLSMode", "FTPSConf")
+	i.Leave(doc, conf, "mail is handed in for the whole server here", "SMTPConf", "SMTP", "SMTPTLS")
+	i.Leave(doc, conf, "logs are set for the whole server here", "LogConf", "Log", "LogDetail", "LogSettings")
+	i.Leave(doc, conf, "WebDAV and web pages for users are not served here", "WebDAVConf", "HTTPConf", "WebClient")
+	i.Leave(doc, conf, "quotas are always up to date here", "QuotaTTL")
+	i.Leave(doc, conf, "connections are slowed down by Protector here", "ConnDelaySecs", "AntiHammering", "HammerDelay")
 }
 
 // parts are collections that other backups have within the settings.
@@ -174,7 +174,7 @@ func (i *run) hostKey(doc *document.Value) convert.HostKey {
 		return convert.HostKey{Text: doc.Str()}
 	}
 	k := convert.HostKey{ID: doc.Get("_id", "id").Str(), Name: doc.Get("Name", "Description").Str(), Text: doc.Get("PKI", "Key", "PrivateKey").Str()}
-	i.leave(doc, hostKeys, "it is made of the key", "Hash", "KeyLength", "PubKey", "KAlg")
+	i.Leave(doc, hostKeys, "it is made of the key", "Hash", "KeyLength", "PubKey", "KAlg")
 	return k
 }
 
@@ -209,29 +209,18 @@ type siteRun struct {
 	s    *serverParts
 }
 
-// each hands over the documents of a collection of the virtual server.
+// each hands over the documents of a collection of the site.
 func (in *siteRun) each(name string, take func(doc *document.Value) error) error {
-	for _, folder := range in.s.folders {
-		at := folder
-		if in.site != nil {
-			at = in.site.Name
-		}
-		strange := func() { in.c.Unplaced(kindOf(name), at, "", noObject) }
-		if err := in.walk(folder, name, nil, take, strange); err != nil {
-			return err
-		}
+	site := ""
+	if in.site != nil {
+		site = in.site.Name
 	}
-	return nil
+	return in.EachIn(in.ctx, in.s.folders, site, name, take)
 }
 
 // again is each for a second look at documents that each tells of; look may pass some over.
 func (in *siteRun) again(name string, look func([]byte) bool, take func(doc *document.Value) error) error {
-	for _, folder := range in.s.folders {
-		if err := in.run.again(folder, name, look, take); err != nil {
-			return err
-		}
-	}
-	return nil
+	return in.AgainIn(in.ctx, in.s.folders, name, look, take)
 }
 
 func (in *siteRun) keysAndBindings() error {
@@ -261,7 +250,7 @@ func (in *siteRun) vfss() error {
 		pass.Skip()
 		old.Soft, _ = doc.Get("SoftQuota").Int()
 		old.Hard, _ = doc.Get("HardQuota").Int()
-		in.leave(doc, vfss, "a folder needs nothing more", "TargetPayload", "QuotaTTL")
+		in.Leave(doc, vfss, "a folder needs nothing more", "TargetPayload", "QuotaTTL")
 		return in.site.VFS(old)
 	})
 }
@@ -361,12 +350,12 @@ func (in *siteRun) lists() error {
 		n := network(doc)
 		e := convert.ListEntry{List: model.ListBlock, Network: n.Text, Notes: n.Notes, Reason: doc.Get("Reason", "AddReason").Str()}
 		if doc.Has("BLPerTemporary", "Temporary") {
-			e.Temporary, _ = truth(doc.Get("BLPerTemporary", "Temporary"))
+			e.Temporary, _ = collection.Truth(doc.Get("BLPerTemporary", "Temporary"))
 		} else {
 			e.Temporary = strings.HasPrefix(convert.Bare(doc.Get("Persistence").Str()), "temp")
 		}
 		if when := doc.Get("Expiration", "ExpirationUTC", "ExpireWhen", "Expires"); e.Temporary {
-			e.Expires = moment(when)
+			e.Expires = collection.Moment(when)
 		}
 		e.Offences, _ = doc.Get("Hits").Int()
 		return in.site.Entry(e)
@@ -435,40 +424,6 @@ func network(doc *document.Value) convert.Network {
 	}
 	doc.Get("_id").Skip()
 	return convert.Network{Text: first(doc, "IPNet", "lIPNet", "IPOrNetwork", "IP", "Network", "Item", "_id"), Notes: doc.Get("Notes", "Description").Str()}
-}
-
-// truth is what a switch says; ok is false if that cannot be told.
-func truth(v *document.Value) (yes, ok bool) {
-	if v.Kind() == document.Map || v.Kind() == document.List {
-		v.Skip()
-		return false, false
-	}
-	return v.True()
-}
-
-// date reads the day that a switch makes count. A switch of which nobody can tell how it
-// stands counts as on.
-func date(doc *document.Value, on, when string) (m convert.Moment) {
-	at := doc.Get(when)
-	if yes, ok := truth(doc.Get(on)); !yes && ok {
-		at.Skip()
-		return m
-	}
-	return moment(at)
-}
-
-// moment reads a date that must be there.
-func moment(v *document.Value) convert.Moment {
-	t, ok := v.Time()
-	switch {
-	case !ok:
-		text := cmp.Or(v.Str(), v.Raw())
-		v.Skip()
-		return convert.Moment{Unread: text}
-	case t.IsZero():
-		return convert.Moment{Missing: true}
-	}
-	return convert.Moment{Time: t}
 }
 
 // bytesPerKilobyte: limits were in kilobytes a second.

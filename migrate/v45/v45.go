@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"ss-setup/migrate/archive"
+	"ss-setup/migrate/collection"
 	"ss-setup/migrate/container"
 	"ss-setup/migrate/convert"
 	"ss-setup/migrate/document"
@@ -129,7 +130,7 @@ func (s *Source) Import(ctx context.Context, o importer.Options, to importer.Tak
 	}
 	c.CheckRelease(Product, s.version, last)
 	c.Assume("quotas are bytes, speeds kilobytes a second, and times without a zone UTC")
-	i := &run{ctx: ctx, set: s.set, c: c, r: r}
+	i := &run{Reader: collection.Reader{Set: s.set, Conversion: c, Report: r, KindOf: kindOf}, ctx: ctx, c: c, r: r}
 	for _, name := range s.set.Strange {
 		c.Strange(name)
 	}
@@ -143,22 +144,19 @@ func (s *Source) Import(ctx context.Context, o importer.Options, to importer.Tak
 }
 
 // kindOf is what the documents of a collection are in the report.
-func kindOf(collection string) report.Kind {
+func kindOf(name string) report.Kind {
 	kinds := map[string]report.Kind{
 		servers: report.Site, superAdmins: report.SuperAdmin, license: report.License, conf: report.Settings, users: report.User,
 		vfss: report.VFS, admins: report.Admin, nodes: report.Node, hostKeys: report.HostKey, certs: report.Certificate,
 		ldaps: report.LDAP, scripts: report.Script, blacklist: report.ListEntry, whitelist: report.ListEntry, safelist: report.ListEntry,
 	}
-	return cmp.Or(kinds[collection], report.Other)
+	return cmp.Or(kinds[name], report.Other)
 }
-
-// noObject is said of documents that are none.
-const noObject = "it is no object"
 
 // run is one import.
 type run struct {
+	collection.Reader
 	ctx context.Context
-	set *container.Set
 	c   *convert.Conversion
 	r   *report.Report
 
@@ -166,46 +164,9 @@ type run struct {
 	admins   []convert.Admin
 }
 
-func (i *run) each(site, name string, take func(doc *document.Value) error) error {
-	return i.walk(site, name, nil, take, func() { i.c.Unplaced(kindOf(name), site, "", noObject) })
-}
-
-// again is each for a second look at documents that each tells of; look may pass some over.
-func (i *run) again(site, name string, look func([]byte) bool, take func(doc *document.Value) error) error {
-	return i.walk(site, name, look, take, func() {})
-}
-
-func (i *run) walk(site, name string, look func([]byte) bool, take func(doc *document.Value) error, strange func()) error {
-	return i.set.Each(i.ctx, container.Key{Site: site, Name: name}, look, func(doc *document.Value) error {
-		if doc == nil {
-			strange()
-			return nil
-		}
-		if err := take(doc); err != nil {
-			return err
-		}
-		doc.Unused(name, i.r.Unknown)
-		if err := i.r.Full(); err != nil {
-			return fmt.Errorf("%w: %w", archive.ErrHostile, err)
-		}
-		return nil
-	})
-}
-
-// leave counts fields that have no place here.
-func (i *run) leave(doc *document.Value, path, why string, names ...string) {
-	for _, name := range names {
-		v := doc.Get(name)
-		if v != nil && !v.Empty() {
-			i.r.LeftOut(path+"."+name, why)
-		}
-		v.Skip()
-	}
-}
-
 func (i *run) version() error {
-	return i.each("", version, func(doc *document.Value) error {
-		i.leave(doc, version, "it is told above", "Version", "ProductVersion", "Product", "Name", "BuildDate", "Date")
+	return i.Each(i.ctx, "", version, func(doc *document.Value) error {
+		i.Leave(doc, version, "it is told above", "Version", "ProductVersion", "Product", "Name", "BuildDate", "Date")
 		return nil
 	})
 }
@@ -214,8 +175,8 @@ func (i *run) version() error {
 func (i *run) allNodes() error {
 	var list []convert.Node
 	i.machines = map[string]bool{}
-	for _, site := range append(i.set.Sites(), "") {
-		err := i.set.Each(i.ctx, container.Key{Site: site, Name: nodes}, nil, func(doc *document.Value) error {
+	for _, site := range append(i.Set.Sites(), "") {
+		err := i.Set.Each(i.ctx, container.Key{Site: site, Name: nodes}, nil, func(doc *document.Value) error {
 			n := convert.Node{ID: nodeID(doc), Description: doc.Get("Description", "HostName").Str(), Raw: doc.Raw()}
 			if n.ID != "" && !i.machines[n.ID] {
 				i.machines[n.ID] = true
@@ -236,9 +197,9 @@ func nodeID(doc *document.Value) string {
 
 func (i *run) superAdmins() error {
 	var list []convert.Admin
-	err := i.each("", superAdmins, func(doc *document.Value) error {
+	err := i.Each(i.ctx, "", superAdmins, func(doc *document.Value) error {
 		list = append(list, i.admin(doc))
-		i.leave(doc, superAdmins, "SuperAdmins have one role", "AdminRole")
+		i.Leave(doc, superAdmins, "SuperAdmins have one role", "AdminRole")
 		return nil
 	})
 	if err != nil {
@@ -250,8 +211,8 @@ func (i *run) superAdmins() error {
 func (i *run) admin(doc *document.Value) convert.Admin {
 	a := convert.Admin{Name: doc.Get("Username").Str(), Email: doc.Get("Email").Str(), Password: password(doc)}
 	doc.Get("_id").Skip()
-	a.Disabled, a.Status = status(doc.Get("AccountStatus"))
-	a.Until = date(doc, "AutoDisable", "AutoDisableWhen")
+	a.Disabled, a.Status = collection.Status(doc.Get("AccountStatus"))
+	a.Until = collection.Date(doc, "AutoDisable", "AutoDisableWhen")
 	for n := range doc.Get("AllowedIPs").Items() {
 		a.Allow = append(a.Allow, network(n))
 	}
@@ -259,7 +220,7 @@ func (i *run) admin(doc *document.Value) convert.Admin {
 }
 
 func (i *run) others() error {
-	err := i.each("", license, func(doc *document.Value) error {
+	err := i.Each(i.ctx, "", license, func(doc *document.Value) error {
 		doc.Skip()
 		i.c.Drop(report.License, "", "", report.Licenses, "a license of version 4 or 5 is not valid for version 7", "ask for one of version 7; with a maintenance plan it costs nothing")
 		return nil
@@ -298,7 +259,7 @@ func (i *run) siteNames() (list []*serverParts, err error) {
 		return s
 	}
 	seen := map[string]bool{}
-	err = i.each("", servers, func(doc *document.Value) error {
+	err = i.Each(i.ctx, "", servers, func(doc *document.Value) error {
 		id := first(doc, "Name", "VServer", "VirtualServer", "_id", "id")
 		doc.Get("_id").Skip()
 		if seen[model.Fold(id)] {
@@ -321,7 +282,7 @@ func (i *run) siteNames() (list []*serverParts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, folder := range i.set.Sites() {
+	for _, folder := range i.Set.Sites() {
 		at := slices.IndexFunc(list, func(s *serverParts) bool { return model.Fold(plainName(folder)) == model.Fold(plainName(s.id)) })
 		if at < 0 {
 			at = ofSlug(list, folder)
@@ -368,7 +329,7 @@ func (i *run) homeless(list *[]*serverParts, byID func(string) *serverParts) err
 	var names []string
 	for _, name := range slices.Compact(slices.Sorted(maps.Values(schema.Site))) {
 		found := false
-		err := i.set.Each(i.ctx, container.Key{Name: name}, func([]byte) bool { found = true; return false }, nil)
+		err := i.Set.Each(i.ctx, container.Key{Name: name}, func([]byte) bool { found = true; return false }, nil)
 		if err != nil {
 			return err
 		}
@@ -384,7 +345,7 @@ func (i *run) homeless(list *[]*serverParts, byID func(string) *serverParts) err
 		return nil
 	}
 	for _, name := range names {
-		err := i.each("", name, func(doc *document.Value) error {
+		err := i.Each(i.ctx, "", name, func(doc *document.Value) error {
 			kind, label := kindOf(name), first(doc, "Username", "Name", "VFSName", "_id", "id")
 			if name == users && isGroup(sortOf(doc.Get("UserType").Str())) {
 				kind = report.Group

@@ -1,11 +1,11 @@
 package v6
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
+	"ss-setup/migrate/collection"
 	"ss-setup/migrate/container"
 	"ss-setup/migrate/convert"
 	"ss-setup/migrate/document"
@@ -22,15 +22,6 @@ func identity(doc *document.Value) string {
 	}
 	own.Skip()
 	return id
-}
-
-// truth is what a switch says; ok is false if that cannot be told.
-func truth(v *document.Value) (yes, ok bool) {
-	if v.Kind() == document.Map || v.Kind() == document.List {
-		v.Skip()
-		return false, false
-	}
-	return v.True()
 }
 
 // account reads a User, which may be a group.
@@ -71,9 +62,9 @@ func (i *run) account(doc *document.Value) *convert.Account {
 	if list := words(doc.Get("subsystems")); len(list) > 0 {
 		a.NoSFTP = !allowsSFTP(list)
 	}
-	a.Disabled, a.Status = status(doc.Get("status"))
-	a.From = date(doc, "autoEnable", "autoEnableDate")
-	a.Until = date(doc, "autoDisable", "autoDisableDate")
+	a.Disabled, a.Status = collection.Status(doc.Get("status"))
+	a.From = collection.Date(doc, "autoEnable", "autoEnableDate")
+	a.Until = collection.Date(doc, "autoDisable", "autoDisableDate")
 	if v := doc.Get("eventHandlers"); v != nil && !v.Empty() {
 		for h := range v.Items() {
 			a.Handlers = append(a.Handlers, first(h, "varEvent", "event"))
@@ -81,9 +72,9 @@ func (i *run) account(doc *document.Value) *convert.Account {
 		a.KeptHandlers = v.Raw()
 		v.Skip()
 	}
-	i.leave(doc, users, "pictures are not kept", "picture")
-	i.leave(doc, users, "it concerns the old pages only", "tourTaken")
-	i.leave(doc, users, "the LDAP profile says how users are found here", "ldapQuery")
+	i.Leave(doc, users, "pictures are not kept", "picture")
+	i.Leave(doc, users, "it concerns the old pages only", "tourTaken")
+	i.Leave(doc, users, "the LDAP profile says how users are found here", "ldapQuery")
 	return a
 }
 
@@ -126,31 +117,6 @@ func first(doc *document.Value, names ...string) string {
 		}
 	}
 	return ""
-}
-
-// date reads the day that a switch makes count. A switch of which nobody can tell how it
-// stands counts as on.
-func date(doc *document.Value, onName, whenName string) (m convert.Moment) {
-	when := doc.Get(whenName)
-	if on, ok := truth(doc.Get(onName)); !on && ok {
-		when.Skip()
-		return m
-	}
-	return moment(when)
-}
-
-// moment reads a date that must be there.
-func moment(v *document.Value) convert.Moment {
-	t, ok := v.Time()
-	switch {
-	case !ok:
-		text := cmp.Or(v.Str(), v.Raw())
-		v.Skip()
-		return convert.Moment{Unread: text}
-	case t.IsZero():
-		return convert.Moment{Missing: true}
-	}
-	return convert.Moment{Time: t}
 }
 
 func (i *run) folder(a *convert.Account, mount string, doc *document.Value) convert.Folder {
@@ -229,18 +195,6 @@ func allowsSFTP(list []string) bool {
 		}
 	}
 	return false
-}
-
-// status tells whether an account is disabled; word is one that is not known.
-func status(v *document.Value) (disabled bool, word string) {
-	switch text := v.Str(); convert.Bare(text) {
-	case "", "enabled", "active", "1", "true":
-		return false, ""
-	case "disabled", "inactive", "locked", "0", "false":
-		return true, ""
-	default:
-		return false, text
-	}
 }
 
 // password reads a PasswordType.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ss-setup/migrate/archive"
+	"ss-setup/migrate/collection"
 	"ss-setup/migrate/container"
 	"ss-setup/migrate/convert"
 	"ss-setup/migrate/document"
@@ -43,7 +44,7 @@ func (i *run) sites() error {
 		return s
 	}
 	doubles := map[string]bool{}
-	err := i.each("", vsites, func(doc *document.Value) error {
+	err := i.Each(i.ctx, "", vsites, func(doc *document.Value) error {
 		id := identity(doc)
 		if doubles[model.Fold(id)] {
 			doc.Skip()
@@ -61,7 +62,7 @@ func (i *run) sites() error {
 		return err
 	}
 	listed := slices.Clone(all)
-	for _, folder := range i.set.Sites() {
+	for _, folder := range i.Set.Sites() {
 		s := ofFolder(listed, folder)
 		if s == nil {
 			s = byID(folder)
@@ -116,7 +117,7 @@ func (i *run) homeless(all *[]*siteParts, byID func(string) *siteParts) error {
 	var names []string
 	for _, name := range slices.Compact(slices.Sorted(maps.Values(schema.Site))) {
 		found := false
-		if err := i.set.Each(i.ctx, siteKey("", name), func([]byte) bool { found = true; return false }, nil); err != nil {
+		if err := i.Set.Each(i.ctx, siteKey("", name), func([]byte) bool { found = true; return false }, nil); err != nil {
 			return err
 		}
 		if found && name != transient {
@@ -131,7 +132,7 @@ func (i *run) homeless(all *[]*siteParts, byID func(string) *siteParts) error {
 		return nil
 	}
 	for _, name := range names {
-		err := i.each("", name, func(doc *document.Value) error {
+		err := i.Each(i.ctx, "", name, func(doc *document.Value) error {
 			kind, label := kindOf(name), first(doc, "id", "_id", "name")
 			if name == users && isGroup(label) {
 				kind = report.Group
@@ -160,15 +161,15 @@ func (i *run) virtualSite(s *siteParts, doc *document.Value) {
 			s.bindings = append(s.bindings, i.binding(id, b))
 		}
 	}
-	i.leave(doc, vsites, "a site is always started anew here", "autoRestart")
-	i.leave(doc, vsites, "it is the state of a moment", "serviceStatus")
-	i.leave(doc, vsites, "pages have one look here", "adminUiLogo", "adminUiLogoType", "adminUiDisclaimer")
+	i.Leave(doc, vsites, "a site is always started anew here", "autoRestart")
+	i.Leave(doc, vsites, "it is the state of a moment", "serviceStatus")
+	i.Leave(doc, vsites, "pages have one look here", "adminUiLogo", "adminUiLogoType", "adminUiDisclaimer")
 }
 
 func (i *run) binding(node string, doc *document.Value) convert.Binding {
 	b := convert.Binding{Node: node, Service: doc.Get("service").Str(), Address: doc.Get("ip").Str(), Raw: doc.Raw()}
 	b.Port, _ = doc.Get("port").Int()
-	proxy, ok := truth(doc.Get("behindHaProxy"))
+	proxy, ok := collection.Truth(doc.Get("behindHaProxy"))
 	b.Proxy = proxy || !ok
 	w := convert.Bare(b.Service)
 	b.SFTP = strings.Contains(w, "ssh") || strings.Contains(w, "sftp")
@@ -179,7 +180,7 @@ func (i *run) binding(node string, doc *document.Value) convert.Binding {
 		b.Version = 6
 	}
 	if b.SFTP {
-		i.leave(doc, vsites+".bindings", "a site is reached by address and port here", "hostName")
+		i.Leave(doc, vsites+".bindings", "a site is reached by address and port here", "hostName")
 	}
 	for _, name := range []string{"hostName", "dataPort", "portRangeMin", "portRangeMax"} {
 		doc.Get(name).Skip() // of FTP, which is kept
@@ -249,18 +250,18 @@ func (i *run) srvConfig(s *siteParts, doc *document.Value) {
 			v.Skip()
 		}
 	}
-	i.leave(doc, srvConfig, "connections are slowed down by Protector here", "connDelaySecs")
-	i.leave(doc, srvConfig, "quotas are always up to date here", "quotaTtl")
+	i.Leave(doc, srvConfig, "connections are slowed down by Protector here", "connDelaySecs")
+	i.Leave(doc, srvConfig, "quotas are always up to date here", "quotaTtl")
 }
 
 func (i *run) sshConfig(o *convert.OldSite, doc *document.Value) {
 	o.SoftwareID, o.Banner = doc.Get("softwareId").Str(), doc.Get("greeting").Str()
 	o.Auth, o.KeyExchanges = words(doc.Get("auth")), words(doc.Get("kex"))
 	o.MACs, o.Ciphers = words(doc.Get("mac")), words(doc.Get("crypto"))
-	i.leave(doc, srvConfig+".sshConf", "SSH is not compressed here", "zCompress")
-	i.leave(doc, srvConfig+".sshConf", "it concerns the old program only", "useAllocator", "assumeUtf8", "overrideTimeout")
-	i.leave(doc, srvConfig+".sshConf", "connections are not forwarded here", "allowForwardingTo")
-	i.leave(doc, srvConfig+".sshConf", "version 3 of SFTP is spoken here", "sftpVer")
+	i.Leave(doc, srvConfig+".sshConf", "SSH is not compressed here", "zCompress")
+	i.Leave(doc, srvConfig+".sshConf", "it concerns the old program only", "useAllocator", "assumeUtf8", "overrideTimeout")
+	i.Leave(doc, srvConfig+".sshConf", "connections are not forwarded here", "allowForwardingTo")
+	i.Leave(doc, srvConfig+".sshConf", "version 3 of SFTP is spoken here", "sftpVer")
 }
 
 func words(v *document.Value) (out []string) {
@@ -281,34 +282,23 @@ type siteRun struct {
 
 // each hands over the documents of a collection of the site.
 func (in *siteRun) each(name string, take func(doc *document.Value) error) error {
-	for _, folder := range in.folders {
-		at := folder
-		if in.site != nil {
-			at = in.site.Name
-		}
-		strange := func() { in.c.Unplaced(kindOf(name), at, "", noObject) }
-		if err := in.walk(folder, name, nil, take, strange); err != nil {
-			return err
-		}
+	site := ""
+	if in.site != nil {
+		site = in.site.Name
 	}
-	return nil
+	return in.EachIn(in.ctx, in.folders, site, name, take)
 }
 
 // again is each for a second look at documents that each tells of; look may pass some over.
 func (in *siteRun) again(name string, look func([]byte) bool, take func(doc *document.Value) error) error {
-	for _, folder := range in.folders {
-		if err := in.run.again(folder, name, look, take); err != nil {
-			return err
-		}
-	}
-	return nil
+	return in.AgainIn(in.ctx, in.folders, name, look, take)
 }
 
 func (in *siteRun) hostKeys() error {
 	var list []convert.HostKey
 	err := in.each(hostKeys, func(doc *document.Value) error {
 		list = append(list, convert.HostKey{ID: identity(doc), Name: doc.Get("name").Str(), Text: doc.Get("key").Str()})
-		in.leave(doc, hostKeys, "it is made of the key", "type", "fingerprint")
+		in.Leave(doc, hostKeys, "it is made of the key", "type", "fingerprint")
 		return in.c.Hold(len(doc.Raw()))
 	})
 	if err != nil {
@@ -328,7 +318,7 @@ func (i *run) certificate(doc *document.Value, path string) convert.Certificate 
 		ID: identity(doc), Name: doc.Get("commonName").Str(), Cert: doc.Get("cert").Str(), Key: doc.Get("key").Str(),
 		Chain: doc.Get("caBundle").Str(), Password: secret(doc.Get("keyPass")),
 	}
-	i.leave(doc, path, "it is made of the certificate", "hash", "validFrom", "validUntil")
+	i.Leave(doc, path, "it is made of the certificate", "hash", "validFrom", "validUntil")
 	return old
 }
 
@@ -343,7 +333,7 @@ func (in *siteRun) vfss() error {
 		}
 		w := convert.Bare(old.Type)
 		old.Disk = w == "" || w == "disk" || w == "local" || w == "filesystem" || w == "localdisk"
-		marked, ok := truth(doc.Get("encrypt"))
+		marked, ok := collection.Truth(doc.Get("encrypt"))
 		pass := doc.Get("passPhrase")
 		old.Encrypted = marked || !ok
 		// How version 6 encrypts is not known to ss-vfsdecrypt.
@@ -443,7 +433,7 @@ func (in *siteRun) lists(s *siteParts) error {
 		e := convert.ListEntry{List: model.ListBlock, Network: doc.Get("ipOrNetwork").Str(), Notes: doc.Get("notes").Str(), Reason: doc.Get("addReason").Str()}
 		e.Temporary = strings.HasPrefix(convert.Bare(doc.Get("persistence").Str()), "temp")
 		if when := doc.Get("expirationUTC"); e.Temporary {
-			e.Expires = moment(when)
+			e.Expires = collection.Moment(when)
 		}
 		e.Offences, _ = doc.Get("hits").Int()
 		identity(doc)

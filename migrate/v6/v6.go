@@ -15,6 +15,7 @@ import (
 	"fmt"
 
 	"ss-setup/migrate/archive"
+	"ss-setup/migrate/collection"
 	"ss-setup/migrate/container"
 	"ss-setup/migrate/convert"
 	"ss-setup/migrate/document"
@@ -139,7 +140,7 @@ func (s *Source) Import(ctx context.Context, o importer.Options, to importer.Tak
 	}
 	c.CheckRelease(Product, s.version, Last)
 	c.Assume("quotas are bytes, speeds kilobits a second, the life of sessions minutes, and times without a zone UTC")
-	i := &run{ctx: ctx, set: s.set, c: c, r: r, rights: map[string][]model.Permission{}}
+	i := &run{Reader: collection.Reader{Set: s.set, Conversion: c, Report: r, KindOf: kindOf}, ctx: ctx, c: c, r: r, rights: map[string][]model.Permission{}}
 	for _, name := range s.set.Strange {
 		c.Strange(name)
 	}
@@ -153,22 +154,19 @@ func (s *Source) Import(ctx context.Context, o importer.Options, to importer.Tak
 }
 
 // kindOf is what the documents of a collection are in the report.
-func kindOf(collection string) report.Kind {
+func kindOf(name string) report.Kind {
 	kinds := map[string]report.Kind{
 		superAdmins: report.SuperAdmin, vsites: report.Site, nodes: report.Node, global: report.Settings, license: report.License,
 		nodeCerts: report.Certificate, srvConfig: report.Settings, admins: report.Admin, users: report.User, vfss: report.VFS,
 		hostKeys: report.HostKey, certs: report.Certificate, ldaps: report.LDAP, scripts: report.Script, blocklist: report.ListEntry,
 	}
-	return cmp.Or(kinds[collection], report.Other)
+	return cmp.Or(kinds[name], report.Other)
 }
-
-// noObject is said of documents that are none.
-const noObject = "it is no object"
 
 // run is one import.
 type run struct {
+	collection.Reader
 	ctx context.Context
-	set *container.Set
 	c   *convert.Conversion
 	r   *report.Report
 
@@ -181,61 +179,23 @@ type run struct {
 // maxRights bounds how many lists of permissions are remembered.
 const maxRights = 1000
 
-// each hands over the documents of a collection, and tells what nobody asked for.
-func (i *run) each(site, name string, take func(doc *document.Value) error) error {
-	return i.walk(site, name, nil, take, func() { i.c.Unplaced(kindOf(name), site, "", noObject) })
-}
-
-// again is each for a second look at documents that each tells of; look may pass some over.
-func (i *run) again(site, name string, look func([]byte) bool, take func(doc *document.Value) error) error {
-	return i.walk(site, name, look, take, func() {})
-}
-
-func (i *run) walk(site, name string, look func([]byte) bool, take func(doc *document.Value) error, strange func()) error {
-	return i.set.Each(i.ctx, container.Key{Site: site, Name: name}, look, func(doc *document.Value) error {
-		if doc == nil {
-			strange()
-			return nil
-		}
-		if err := take(doc); err != nil {
-			return err
-		}
-		doc.Unused(name, i.r.Unknown)
-		if err := i.r.Full(); err != nil {
-			return fmt.Errorf("%w: %w", archive.ErrHostile, err)
-		}
-		return nil
-	})
-}
-
-// leave counts fields that have no place here.
-func (i *run) leave(doc *document.Value, path, why string, names ...string) {
-	for _, name := range names {
-		v := doc.Get(name)
-		if v != nil && !v.Empty() {
-			i.r.LeftOut(path+"."+name, why)
-		}
-		v.Skip()
-	}
-}
-
 func (i *run) version() error {
-	return i.each("", version, func(doc *document.Value) error {
-		i.leave(doc, version, "it is told above", "version", "name", "buildDate")
+	return i.Each(i.ctx, "", version, func(doc *document.Value) error {
+		i.Leave(doc, version, "it is told above", "version", "name", "buildDate")
 		return nil
 	})
 }
 
 func (i *run) nodes() error {
 	var list []convert.Node
-	err := i.each("", nodes, func(doc *document.Value) error {
+	err := i.Each(i.ctx, "", nodes, func(doc *document.Value) error {
 		n := convert.Node{ID: identity(doc), Description: doc.Get("description").Str()}
 		if err := i.c.Hold(len(doc.Raw())); err != nil {
 			return err
 		}
 		n.Raw = fmt.Sprintf(`{"id":%s,"description":%s}`, doc.Get("id", "_id").Raw(), doc.Get("description").Raw())
 		list = append(list, n)
-		i.leave(doc, nodes, "nodes make keys of their own here", "privateKey", "publicKey")
+		i.Leave(doc, nodes, "nodes make keys of their own here", "privateKey", "publicKey")
 		return nil
 	})
 	if err != nil {
@@ -246,7 +206,7 @@ func (i *run) nodes() error {
 
 func (i *run) superAdmins() error {
 	var list []convert.Admin
-	err := i.each("", superAdmins, func(doc *document.Value) error {
+	err := i.Each(i.ctx, "", superAdmins, func(doc *document.Value) error {
 		list = append(list, i.admin(doc, superAdmins))
 		return nil
 	})
@@ -261,19 +221,19 @@ func (i *run) admin(doc *document.Value, path string) convert.Admin {
 		Name: identity(doc), Email: doc.Get("email").Str(), Password: password(doc.Get("password")),
 		TOTP: authenticator(doc),
 	}
-	a.Disabled, a.Status = status(doc.Get("status"))
-	a.Until = date(doc, "autoDisable", "autoDisableDate")
+	a.Disabled, a.Status = collection.Status(doc.Get("status"))
+	a.Until = collection.Date(doc, "autoDisable", "autoDisableDate")
 	for item := range doc.Get("allowList").Items() {
 		a.Allow = append(a.Allow, network(item))
 	}
-	i.leave(doc, path, "pictures are not kept", "picture")
-	i.leave(doc, path, "it concerns the old pages only", "tourTaken")
-	i.leave(doc, path, "notices by mail are not sent here", "receiveEmailNotifications")
+	i.Leave(doc, path, "pictures are not kept", "picture")
+	i.Leave(doc, path, "it concerns the old pages only", "tourTaken")
+	i.Leave(doc, path, "notices by mail are not sent here", "receiveEmailNotifications")
 	return a
 }
 
 func (i *run) globals() error {
-	return i.each("", global, func(doc *document.Value) error {
+	return i.Each(i.ctx, "", global, func(doc *document.Value) error {
 		m := mail(doc.Get("smtpConf"))
 		m.SessionMinutes, _ = doc.Get("jwtLifeSpan").Int()
 		if err := i.c.Settings(m); err != nil {
@@ -288,13 +248,13 @@ func (i *run) globals() error {
 				}
 			}
 		}
-		i.leave(doc, global, "sessions are renewed by their use here", "jwtAutoRefresh", "jwtAutoRefreshMaxTimes")
+		i.Leave(doc, global, "sessions are renewed by their use here", "jwtAutoRefresh", "jwtAutoRefreshMaxTimes")
 		return nil
 	})
 }
 
 func (i *run) others() error {
-	err := i.each("", nodeCerts, func(doc *document.Value) error {
+	err := i.Each(i.ctx, "", nodeCerts, func(doc *document.Value) error {
 		inner := doc
 		id := identity(doc)
 		if doc.Has("certificate") {
@@ -309,14 +269,14 @@ func (i *run) others() error {
 	if err != nil {
 		return err
 	}
-	err = i.each("", nodeCSRs, func(doc *document.Value) error {
+	err = i.Each(i.ctx, "", nodeCSRs, func(doc *document.Value) error {
 		doc.Skip()
 		return i.c.Keep(report.Other, "csr", identity(doc), doc.Raw(), report.OtherSettings, "it is a request for a certificate that was not answered", "ask anew")
 	})
 	if err != nil {
 		return err
 	}
-	err = i.each("", license, func(doc *document.Value) error {
+	err = i.Each(i.ctx, "", license, func(doc *document.Value) error {
 		doc.Skip()
 		i.c.Drop(report.License, "", doc.Get("type").Str(), report.Licenses, "a license of version 6 is not valid for version 7", "activate one of version 7; with a maintenance plan it costs nothing")
 		return nil
@@ -324,9 +284,9 @@ func (i *run) others() error {
 	if err != nil {
 		return err
 	}
-	for _, site := range append(i.set.Sites(), "") {
+	for _, site := range append(i.Set.Sites(), "") {
 		n := 0
-		err := i.each(site, transient, func(doc *document.Value) error {
+		err := i.Each(i.ctx, site, transient, func(doc *document.Value) error {
 			n++
 			doc.Skip()
 			return nil

@@ -160,7 +160,7 @@ func (s *session) stagedBackup(ctx context.Context, sit *plan.Situation, line fu
 	file = filepath.Join(dir, "moved.zip")
 	return file, s.m.Programs.Run(ctx, step.Command{
 		Path: machine.Program(sit.Release, machine.ServerService), Line: line,
-		Args: []string{"backup", file, "--home", s.m.FS.Real(machine.Generation(sit.Current)), "--json"},
+		Args: []string{"backup", file, "--home", s.m.FS.Real(machine.Generation(sit.Current)), "--json", "--unkept"},
 	})
 }
 

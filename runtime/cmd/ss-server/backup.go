@@ -40,7 +40,10 @@ func backupCommand() *cli.Command {
 		Name:      backupVerb,
 		Usage:     "write a backup of the whole configuration into a new FILE, while the server runs or not",
 		ArgsUsage: "FILE",
-		Flags:     []cli.Flag{passphraseFlag(), homeFlag(), stateFlag(), controlFlag(), verbs.JSONFlag()},
+		Flags: []cli.Flag{
+			passphraseFlag(), homeFlag(), stateFlag(), controlFlag(), verbs.JSONFlag(),
+			&cli.BoolFlag{Name: "unkept", Usage: "the FILE is thrown away again: the server does not count it as a backup"},
+		},
 		Action: func(c *cli.Context) error {
 			passphrase := ""
 			if file := c.String("passphrase-file"); file != "" {
@@ -52,7 +55,7 @@ func backupCommand() *cli.Command {
 			path := c.Args().First()
 			var s backup.Summary
 			err := backup.WriteFile(path, func(w io.Writer) (err error) {
-				s, err = writeBackup(c, w, passphrase)
+				s, err = writeBackup(c, w, passphrase, backupRequest{Unkept: c.Bool("unkept")})
 				return err
 			})
 			if err != nil {
@@ -70,9 +73,15 @@ func backupCommand() *cli.Command {
 	}
 }
 
+// backupRequest is what the server is asked for.
+type backupRequest struct {
+	// Unkept: nobody keeps the backup.
+	Unkept bool `json:"unkept,omitempty"`
+}
+
 // writeBackup writes a backup, encrypted if there is a passphrase: here, which the server
 // that runs need not know.
-func writeBackup(c *cli.Context, w io.Writer, passphrase string) (s backup.Summary, err error) {
+func writeBackup(c *cli.Context, w io.Writer, passphrase string, q backupRequest) (s backup.Summary, err error) {
 	to := w
 	closeOuter := func() error { return nil }
 	if passphrase != "" {
@@ -82,7 +91,7 @@ func writeBackup(c *cli.Context, w io.Writer, passphrase string) (s backup.Summa
 		}
 		to, closeOuter = outer, outer.Close
 	}
-	err = control.Ask(c.Context, c.String("control"), control.Question{Verb: backupVerb, Out: to}, &s)
+	err = control.Ask(c.Context, c.String("control"), control.Question{Verb: backupVerb, Args: q, Out: to}, &s)
 	if errors.Is(err, control.ErrNotRunning) {
 		s, err = backupStopped(c.Context, to, c.String("home"), c.String("state"))
 	}
@@ -117,22 +126,30 @@ func (s *server) backup(place node.Place) control.Verb {
 		if r.Out == nil {
 			return nil, errors.New("a backup needs a stream to go to")
 		}
+		var q backupRequest
+		if err := r.Args(&q); err != nil {
+			return nil, err
+		}
 		sum, err := s.sendBackup(ctx, place, r.Out)
 		s.tellBackup(byRoot, "", err)
+		if err == nil && !q.Unkept {
+			s.noteBackup()
+		}
 		return sum, err
 	}
 }
 
-// tellBackup notes in the audit log who made a backup, and for the overview when.
+// tellBackup notes in the audit log who made a backup.
 func (s *server) tellBackup(by, from string, err error) {
 	event := audit.Event{Event: "backup.create", Outcome: outcomeOf(err), By: by, From: from}
 	if err != nil {
 		event.Message = err.Error()
 	}
 	s.ops.audit.Append(event)
-	if err != nil {
-		return
-	}
+}
+
+// noteBackup notes for the overview when a backup was made.
+func (s *server) noteBackup() {
 	if err := lastBackupIn(s.at.state).note(time.Now()); err != nil {
 		s.log.Warn("the overview will not tell of this backup", "error", err)
 	}

@@ -197,7 +197,7 @@ func presentOf(c *cli.Context, data string) (p *migrate.Present, err error) {
 		return nil, fmt.Errorf("make room for the configuration in force: %w", err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	_, err = writeBackup(c, file, "")
+	_, err = writeBackup(c, file, "", backupRequest{Unkept: true})
 	if errors.Is(err, store.ErrNoStore) {
 		return migrate.ReadPresent(c.Context, nil)
 	}

@@ -40,6 +40,7 @@ func (b backups) Make(ctx context.Context, by, from, passphrase string) (*web.Ba
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
+	b.noteBackup()
 	return &web.Backup{Content: file, Size: info.Size(), Summary: sum}, nil
 }
 

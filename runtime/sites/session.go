@@ -167,7 +167,7 @@ func (s *site) mountOne(p place, u *model.User) *mount {
 }
 
 func (s *site) broken(p place, u *model.User, err error) *mount {
-	s.log.Error("a folder cannot be opened for a user", "user", u.Name, "folder", p.at, "root", p.volume.root, "error", err)
+	s.log.Error("a folder cannot be opened for a user", "user", u.Name, "folder", p.at.String(), "root", p.volume.root, "error", err)
 	// By text alone: a disk that is not there is no folder that is missing.
 	return &mount{fs: vfs.Broken(fmt.Errorf("the storage behind this folder cannot be reached: %v", err)), problem: err}
 }

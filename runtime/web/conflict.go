@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"ss-setup/runtime/model"
 )
@@ -13,7 +14,7 @@ import (
 // conflictData is what the page of a conflict shows.
 type conflictData struct {
 	Noun, By     string
-	When         string
+	When         time.Time
 	Action, Back string
 	Rev          uint64
 	Was          string
@@ -53,7 +54,7 @@ func (v *visit) showConflict(res resource, o model.Object, mine *form) error {
 	}
 	head, key := o.Header(), o.Key()
 	data := conflictData{
-		Noun: key.Kind.Noun(), By: head.By, When: iso(head.Modified), Action: res.of(key), Back: res.of(key), Rev: head.Rev, Was: theirs.Was(),
+		Noun: key.Kind.Noun(), By: head.By, When: head.Modified, Action: res.of(key), Back: res.of(key), Rev: head.Rev, Was: theirs.Was(),
 	}
 	for _, field := range fieldsOf(theirs.Sections) {
 		data.Fields = append(data.Fields, contest(field, mine, theirs)...)

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/rest"
@@ -85,7 +87,7 @@ func newRenderer(p *Pages) *renderer {
 	base := template.New("").Funcs(template.FuncMap{
 		"ask": ask, "asset": func(name string) string { return p.assets.names[name] },
 		"count": count, "size": size, "rate": rate, "iso": iso, "moment": moment, "span": span, "until": func(t time.Time) time.Duration { return t.Sub(p.Now()) },
-		"ago": func(t time.Time) string { return span(p.Now().Sub(t)) }, "lower": strings.ToLower, "sentence": sentence, "many": many, "root": root, "here": here, "endpoint": endpoint, "add": func(a, b int) int { return a + b },
+		"ago": func(t time.Time) string { return span(p.Now().Sub(t)) }, "lower": lower, "sentence": sentence, "many": many, "root": root, "here": here, "endpoint": endpoint, "add": func(a, b int) int { return a + b },
 	})
 	template.Must(base.ParseFS(files, "templates/layout.html", "templates/parts.html"))
 	for _, e := range must(files.ReadDir("templates")) {
@@ -375,4 +377,15 @@ func span(d time.Duration) string {
 		}
 	}
 	return "a moment"
+}
+
+// lower is a label within a sentence: words keep the capitals that are not their first letter's.
+func lower(text string) string {
+	words := strings.Split(text, " ")
+	for i, word := range words {
+		if first, n := utf8.DecodeRuneInString(word); strings.ToLower(word[n:]) == word[n:] {
+			words[i] = string(unicode.ToLower(first)) + word[n:]
+		}
+	}
+	return strings.Join(words, " ")
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"ss-setup/runtime/model"
 	"ss-setup/runtime/rest"
@@ -348,7 +349,7 @@ type editData struct {
 	Delete     string
 	Noun       string
 	By         string
-	Changed    string
+	Changed    time.Time
 	AboveName  string
 	Above      any
 	SiteStatus any
@@ -390,10 +391,7 @@ func (v *visit) editPage(res resource) error {
 func (v *visit) showForm(res resource, status int, o model.Object, f *form) error {
 	key := o.Key()
 	head := o.Header()
-	data := editData{form: f, Action: res.of(key), Back: res.at(key.Site), Verb: "Save changes", Noun: key.Kind.Noun(), By: head.By}
-	if !head.Modified.IsZero() {
-		data.Changed = iso(head.Modified)
-	}
+	data := editData{form: f, Action: res.of(key), Back: res.at(key.Site), Verb: "Save changes", Noun: key.Kind.Noun(), By: head.By, Changed: head.Modified}
 	if (!f.ReadOnly || res.kept && v.who.MayEdit(key)) && !res.single && (key.Kind != model.KindSite || v.who.Super()) {
 		data.Delete = res.of(key) + "/delete"
 	}

@@ -316,7 +316,7 @@ func (p *Pages) stepSections(plan *plan, step int) []section {
 			{Fields: []field{{Name: "first_site", Label: "Make a first site now", Type: flagInput, Help: "A site is a server of its own that users connect to by SFTP. More can be made later."}}},
 			{Title: "Site", Fields: []field{
 				{Name: "first_site.name", Label: "Name", Type: monoInput, Placeholder: answers.DefaultSite, Help: "In addresses and logs."},
-				{Name: "sftp_port", Label: "Port", Type: numberInput, Placeholder: "22, or 2222 where that is taken", Help: "Where users connect. The machine's own SSH server has 22 nearly always."},
+				{Name: "sftp_port", Label: "Port", Type: numberInput, Placeholder: "22, or 2222 where that is taken", Help: "Where users connect. Empty: 22, or 2222 where the machine's own SSH server has that, as nearly always."},
 				{Name: "first_site.folder", Label: "Folder for files", Type: monoInput, Placeholder: "below " + here().Files, Help: "It is made if it is not there."},
 				{Name: "first_site.encrypted", Label: "Encrypt the files", Type: flagInput, Help: "Only this server reads them then; its key ring is in every backup. It cannot be changed later."},
 			}},

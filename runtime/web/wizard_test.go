@@ -57,10 +57,10 @@ func TestTheWizardMakesWhatItWasTold(t *testing.T) {
 	b.send(url.Values{"superadmin.password.clear": {goodPassword}, "again.clear": {goodPassword}, "app": {"on"}}).says(http.StatusOK, "Authenticator app", `class="qr"`)
 	secret := regexp.MustCompile(`data-copy="([A-Z2-7]{32})"`).FindStringSubmatch(b.page)[1]
 	b.send(url.Values{"app-code": {"000000"}}).says(http.StatusUnprocessableEntity, "That is not the code")
-	b.send(url.Values{"app-code": {codeOf(t, secret, w.now())}}).says(http.StatusOK, "First user")
+	b.send(url.Values{"app-code": {codeOf(t, secret, w.now())}}).says(http.StatusOK, "First user", "Empty: 22, or 2222")
 	b.send(url.Values{"first_site.name": {"Not Short"}, "sftp_port": {"99999"}, "first_site.user.name": {"anna"}})
 	b.says(http.StatusUnprocessableEntity, "is not a short name", "99999 is no port", "Nobody could log in", `value="anna"`)
-	b.send(url.Values{"first_site.name": {"main"}, "sftp_port": {"2200"}, "first_site.user.password.clear": {"a long one of her own"}}).says(http.StatusOK, "Nothing is saved yet", "2200", "anna", "yes, tested")
+	b.send(url.Values{"first_site.name": {"main"}, "sftp_port": {"2200"}, "first_site.user.password.clear": {"a long one of her own"}}).says(http.StatusOK, "Nothing is saved yet", "2200", "anna", "yes, tested", "Change<span class=\"seen-not\"> SuperAdmin</span>", "> authenticator app</span>")
 
 	var told *answers.Answers
 	w.setUp = func(_ context.Context, _ netip.Addr, a *answers.Answers) (setup.Made, error) {

@@ -29,10 +29,22 @@ type Restorer interface {
 	// Look tells what a file holds and what would become of it. Nothing is changed.
 	Look(ctx context.Context, f Incoming) (*Outlook, error)
 	// PutInForce puts it in the place of the configuration, as a whole or not at all. No more
-	// may be lost than seen tells. by is who wants it, from the address he asks from. If it returns nil the server is about to start anew with
-	// it, and end is called with where the configuration of before is kept, or with why that
-	// one is in force as before.
-	PutInForce(ctx context.Context, f Incoming, seen *Outlook, by, from string, tell func(string), end func(kept string, err error)) error
+	// may be lost than seen tells: if more would be, it is a *FileError of LossesField. by is
+	// who wants it, from the address he asks from. If it returns nil the server is about to
+	// start anew with it, and end is called with what was done, or with why the configuration
+	// of before is in force as it was.
+	PutInForce(ctx context.Context, f Incoming, seen *Outlook, by, from string, tell func(string), end func(Ending, error)) error
+}
+
+// LossesField is that of a file of which more would be lost than was agreed to.
+const LossesField = "losses"
+
+// Ending is what became of a file that was put in force.
+type Ending struct {
+	// Kept is where the configuration of before lies.
+	Kept string
+	// Report tells what was imported; nil for a backup of version 7.
+	Report Report
 }
 
 // Incoming is a file that was uploaded, and what was said about it.
@@ -103,8 +115,9 @@ const (
 	maxUpload = 2 << 30
 	// maxIncoming is how many files lie here at once, those on their way included.
 	maxIncoming = 4
-	// leftFree is what no upload takes of the disk, in bytes: the store lies there, too.
-	leftFree = 1 << 30
+	// What an upload leaves of the disk, in bytes, where the store lies, too: it grows with the
+	// file, of which a new store is made beside the one in force.
+	leastFree, leftFree, freeForEach = 64 << 20, 1 << 30, 16
 	// incomingLife is how long a file waits for somebody who decides, reportLife how long
 	// the report of what was done is kept.
 	incomingLife = 2 * time.Hour
@@ -221,7 +234,7 @@ var (
 	errIntakeFull = fmt.Errorf("%d files wait here already; remove one of them below, then send this one again", maxIncoming)
 	errTooLarge   = errors.New("the file is too large")
 	errEmpty      = errors.New("no file came, or an empty one; choose one")
-	errNoRoom     = fmt.Errorf("there is too little room for it on the server's disk, of which %s must stay free; make room there, then send it again", size(leftFree))
+	errNoRoom     = errors.New("there is too little room for it on the server's disk")
 )
 
 // receive writes a file of at most limit bytes, of which the client has announced some; what
@@ -235,7 +248,7 @@ func (i *Intake) receive(from io.Reader, name string, announced, limit int64) (f
 			i.release()
 		}
 	}()
-	if err := i.roomFor(min(max(announced, 0), limit)); err != nil {
+	if err := i.roomFor(0, min(max(announced, 0), limit)); err != nil {
 		return f, err
 	}
 	dir, err := os.MkdirTemp(i.dir, uploadPattern)
@@ -277,7 +290,7 @@ func (i *Intake) copy(to io.Writer, from io.Reader, limit int64) (n int64, err e
 			return n, nil
 		}
 		if err == nil && n < limit {
-			err = i.roomFor(0)
+			err = i.roomFor(n, 0)
 		}
 		if err != nil {
 			return n, err
@@ -286,8 +299,12 @@ func (i *Intake) copy(to io.Writer, from io.Reader, limit int64) (n int64, err e
 	return n, nil
 }
 
-// roomFor refuses what would leave too little of the disk.
-func (i *Intake) roomFor(n int64) error {
+// leave is how many bytes a file of n bytes leaves free.
+func leave(n int64) int64 { return min(leftFree, leastFree+n*freeForEach) }
+
+// roomFor refuses what would leave too little of the disk: of a file come bytes are there, and
+// more are on their way.
+func (i *Intake) roomFor(come, more int64) error {
 	if i.Room == nil {
 		return nil
 	}
@@ -295,8 +312,9 @@ func (i *Intake) roomFor(n int64) error {
 	if err != nil {
 		return fmt.Errorf("look how much room there is for the file: %w", err)
 	}
-	if free-n < leftFree {
-		return errNoRoom
+	if need := more + leave(come+more); free < need {
+		return fmt.Errorf("%w: %s are free where %s lies, and it needs %s; make room there, then send it again, or take it in on the machine itself, with ss-server restore FILE for a backup of version 7, else ss-server import FILE",
+			errNoRoom, size(free), i.dir, size(need))
 	}
 	return nil
 }
@@ -441,14 +459,18 @@ func (i *Intake) put(id, seen, by, from string) error {
 	if err != nil {
 		return err
 	}
-	end := func(kept string, err error) {
+	end := func(done Ending, err error) {
 		i.change(a, func() {
 			if err != nil {
 				a.State = stateFailed
 				a.Wrong, a.Field = i.tell(a, err)
 				return
 			}
-			a.State, a.Kept, a.Came, a.Passphrase, a.Passwords = stateDone, kept, i.now(), "", nil
+			a.State, a.Kept, a.Came, a.Passphrase, a.Passwords = stateDone, done.Kept, i.now(), "", nil
+			// Who looks at a page right now has the outlook of before.
+			told := *a.Outlook
+			told.Report = done.Report
+			a.Outlook = &told
 			i.remove(a)
 		})
 	}
@@ -457,7 +479,7 @@ func (i *Intake) put(id, seen, by, from string) error {
 		tell := func(what string) { i.change(a, func() { a.Progress = what }) }
 		err := r.PutInForce(context.Background(), a.Incoming, a.Outlook, by, from, tell, end)
 		if err != nil {
-			end("", err)
+			end(Ending{}, err)
 		}
 		done(err == nil)
 	}()

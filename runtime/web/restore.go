@@ -46,6 +46,9 @@ func (d arrivalData) PickedNode() string { return d.Node }
 // PickedFrom is what was said that the file is.
 func (d arrivalData) PickedFrom() string { return d.From }
 
+// Differs tells that more would be lost than was seen, so that it must be looked at again.
+func (d arrivalData) Differs() bool { return d.State == stateFailed && d.Field == LossesField }
+
 // Secrets tells that a passphrase or passwords were told before, and count still.
 func (d restoreData) Secrets() bool { return false }
 
@@ -162,7 +165,7 @@ func (p *Pages) uploadFault(r *http.Request, err error, limit int64) (status int
 	case errors.Is(err, errEmpty), errors.Is(err, errIntakeFull):
 		return http.StatusUnprocessableEntity, sentence(err.Error())
 	case errors.Is(err, errNoRoom):
-		return http.StatusInsufficientStorage, sentence(errNoRoom.Error())
+		return http.StatusInsufficientStorage, sentence(err.Error())
 	}
 	p.Log.Error("an upload could not be taken", "error", err)
 	return http.StatusUnprocessableEntity, "The file did not come whole, or there is no room for it on the server. Nothing was changed; look at the disk, then send it again."

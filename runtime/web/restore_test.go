@@ -82,7 +82,7 @@ func (f *fakeRestorer) Look(_ context.Context, in Incoming) (*Outlook, error) {
 	return nil, &FileError{Err: fmt.Errorf("%s: it is a letter", in.Path)}
 }
 
-func (f *fakeRestorer) PutInForce(_ context.Context, in Incoming, _ *Outlook, by, _ string, tell func(string), end func(string, error)) error {
+func (f *fakeRestorer) PutInForce(_ context.Context, in Incoming, seen *Outlook, by, _ string, tell func(string), end func(Ending, error)) error {
 	tell("reading the backup")
 	f.mu.Lock()
 	f.put, f.by = append(f.put, in.Name), by
@@ -91,7 +91,11 @@ func (f *fakeRestorer) PutInForce(_ context.Context, in Incoming, _ *Outlook, by
 		if f.hold != nil {
 			<-f.hold
 		}
-		end("/var/snapshots/before.db.zst", f.fails)
+		done := Ending{Kept: "/var/snapshots/before.db.zst"}
+		if seen.Report != nil {
+			done.Report = fakeReport{}
+		}
+		end(done, f.fails)
 		if f.intake != nil {
 			f.intake.Use(f)
 		}
@@ -351,6 +355,23 @@ func TestARestoreThatFailsSaysWhyAndThatNothingWasChanged(t *testing.T) {
 	b.get(page).says(http.StatusNotFound)
 }
 
+func TestMoreLossesThanWereSeenAreLookedAtAgainWithoutAnotherUpload(t *testing.T) {
+	w, f, dir := uploaded(t)
+	f.fails = &FileError{Field: LossesField, Err: errors.New("more would be lost; look at it again")}
+	b := w.as("sa").get("/restore")
+	page := b.upload(sent(b), "v6.zip", "lossy").path
+	b.post(page+"/import", url.Values{"csrf": {csrfOf(b)}, "seen": {seenBy(b)}, "accept": {"true"}, "replace": {"true"}})
+	b.path = page
+	b.until("More would be lost; look at it again. The configuration of before is in force")
+	if !strings.Contains(b.page, `class="button primary" type="submit">Look at it again`) || strings.Contains(b.page, `/import"`) {
+		t.Error("it does not offer another look first:", b.words())
+	}
+	b.post(page+"/look", url.Values{"csrf": {csrfOf(b)}}).says(http.StatusOK, "Nothing was changed yet", "Import")
+	if len(filesIn(t, dir)) != 1 {
+		t.Error("the file is not there any more")
+	}
+}
+
 func TestAnEncryptedBackupAsksForItsPassphraseAndKeepsTheFile(t *testing.T) {
 	w, _, dir := uploaded(t)
 	b := w.as("sa").get("/restore")
@@ -468,10 +489,10 @@ func (s *slowReader) Read([]byte) (int, error) {
 
 func TestAnUploadLeavesTheStoreRoomToWrite(t *testing.T) {
 	w, _, dir := uploaded(t)
-	free := int64(leftFree + 900)
+	free := int64(leastFree)
 	w.intake.Room = func(string) (int64, error) { return free, nil }
 	b := w.as("sa").get("/restore")
-	b.upload(sent(b), "big.zip", strings.Repeat("x", 1000)).says(http.StatusInsufficientStorage, "1 GiB must stay free")
+	b.upload(sent(b), "big.zip", strings.Repeat("x", 1000)).says(http.StatusInsufficientStorage, "64 MiB are free where "+dir+" lies", "ss-server restore FILE", "ss-server import FILE")
 	if left := filesIn(t, dir); len(left) > 0 {
 		t.Error(left)
 	}
@@ -483,6 +504,22 @@ func TestAnUploadLeavesTheStoreRoomToWrite(t *testing.T) {
 	}
 	if left := filesIn(t, dir); len(left) > 0 {
 		t.Error(left)
+	}
+}
+
+func TestASmallFileNeedsLessRoomThanALargeOne(t *testing.T) {
+	w, _, _ := uploaded(t)
+	w.intake.Room = func(string) (int64, error) { return 100 << 20, nil }
+	b := w.as("sa").get("/restore")
+	b.upload(sent(b), "own.zip", "own").says(http.StatusOK, "Nothing was changed yet")
+	for size, fits := range map[int64]bool{2 << 20: true, 3 << 20: false} {
+		if err := w.intake.roomFor(0, size); (err == nil) != fits {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+	w.intake.Room = func(string) (int64, error) { return leftFree + maxUpload, nil }
+	if err := w.intake.roomFor(0, maxUpload); err != nil {
+		t.Error("the largest file needs more than 1 GiB besides:", err)
 	}
 }
 

@@ -198,14 +198,14 @@ func outlookOf(s backup.Summary) *web.Outlook {
 }
 
 // PutInForce implements web.Restorer.
-func (r restorer) PutInForce(ctx context.Context, f web.Incoming, seen *web.Outlook, by, from string, tell func(string), end func(kept string, err error)) error {
+func (r restorer) PutInForce(ctx context.Context, f web.Incoming, seen *web.Outlook, by, from string, tell func(string), end func(web.Ending, error)) error {
 	err := r.putInForce(ctx, f, seen, actor{by, from}, tell, end)
 	r.tellRestoreFailed(actor{by, from}, err)
 	return err
 }
 
-func (r restorer) putInForce(ctx context.Context, f web.Incoming, seen *web.Outlook, who actor, tell func(string), end func(kept string, err error)) error {
-	built, err := r.build(ctx, f, seen, tell)
+func (r restorer) putInForce(ctx context.Context, f web.Incoming, seen *web.Outlook, who actor, tell func(string), end func(web.Ending, error)) error {
+	built, out, err := r.build(ctx, f, seen, tell)
 	if err != nil {
 		return err
 	}
@@ -213,13 +213,17 @@ func (r restorer) putInForce(ctx context.Context, f web.Incoming, seen *web.Outl
 		err = r.replacements.replace(r.server, r.instance, r.place, built.Name, who, func(done replacement) {
 			err := built.Discard()
 			if done.Error != "" {
-				end("", errors.New(done.Error))
+				end(web.Ending{}, errors.New(done.Error))
 				return
 			}
 			if err != nil {
 				r.log.Warn("what a restore was built in could not be removed", "error", err)
 			}
-			end(done.keptAs(), nil)
+			ending := web.Ending{Kept: done.keptAs()}
+			if out != nil {
+				ending.Report = out
+			}
+			end(ending, nil)
 		})
 	}
 	if err != nil {
@@ -228,32 +232,35 @@ func (r restorer) putInForce(ctx context.Context, f web.Incoming, seen *web.Outl
 	return nil
 }
 
-// build reads the file into a new store beside the one in force.
-func (r restorer) build(ctx context.Context, f web.Incoming, seen *web.Outlook, tell func(string)) (*node.Built, error) {
+// build reads the file into a new store beside the one in force. The report is nil for a backup
+// of this version.
+func (r restorer) build(ctx context.Context, f web.Incoming, seen *web.Outlook, tell func(string)) (*node.Built, *report.Report, error) {
 	a, file, err := openOwn(f)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if a != nil {
 		defer file.Close() // it was only read
-		return r.place.Build(ctx, a, tell)
+		built, err := r.place.Build(ctx, a, tell)
+		return built, nil, err
 	}
 	source, present, options, err := r.openOther(ctx, f)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	built, out, err := migrate.Build(ctx, source, r.place, present, options, tell)
 	if err = errors.Join(err, source.Close()); err != nil {
-		return nil, refused(err)
+		return nil, nil, refused(err)
 	}
-	if agreed, ok := seen.Report.(*report.Report); !ok || !sameLosses(agreed.Losses(), out.Losses()) {
-		err := &web.FileError{Err: errors.New("what would be lost is not what it was when you looked; remove the file and upload it again")}
-		return nil, errors.Join(err, built.Discard())
+	if agreed, ok := seen.Report.(*report.Report); !ok || !withinLosses(agreed.Losses(), out.Losses()) {
+		err := &web.FileError{Field: web.LossesField, Err: errors.New("more would be lost, or something else, than when you looked; look at it again")}
+		return nil, nil, errors.Join(err, built.Discard())
 	}
 	if err := r.stillPresent(ctx, present); err != nil {
-		return nil, errors.Join(err, built.Discard())
+		return nil, nil, errors.Join(err, built.Discard())
 	}
-	return built, nil
+	out.Source.File = f.Name
+	return built, out, nil
 }
 
 // stillPresent looks whether what stays of the configuration was changed while the new one
@@ -269,16 +276,23 @@ func (r restorer) stillPresent(ctx context.Context, present *migrate.Present) er
 	return nil
 }
 
-// sameLosses compares what is lost; the words may name keys that are made anew each time.
-func sameLosses(a, b []report.Line) bool {
-	if len(a) != len(b) {
-		return false
+// withinLosses tells that nothing is lost that was not agreed to: what was put right since is no
+// reason to refuse. The words do not count, they may name keys that are made anew each time.
+func withinLosses(agreed, now []report.Line) bool {
+	wordless := func(l report.Line) report.Line {
+		l.What, l.Cure = "", ""
+		return l
 	}
-	for i := range a {
-		x, y := a[i], b[i]
-		if x.Rule != y.Rule || x.Outcome != y.Outcome || x.Kind != y.Kind || x.Site != y.Site || x.Name != y.Name {
+	left := map[report.Line]int{}
+	for _, l := range agreed {
+		left[wordless(l)]++
+	}
+	for _, l := range now {
+		key := wordless(l)
+		if left[key] == 0 {
 			return false
 		}
+		left[key]--
 	}
 	return true
 }

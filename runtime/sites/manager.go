@@ -46,6 +46,7 @@ type Manager struct {
 	hasher   *auth.Hasher
 	volumes  *volumes
 	activity *activity
+	folders  folders
 	web      *guard
 
 	unlisten func()

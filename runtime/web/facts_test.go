@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ss-setup/runtime/model"
+	"ss-setup/runtime/sites"
 )
 
 func TestWhatIsToldOfTheNodeIsLookedUpOnceAMinute(t *testing.T) {
@@ -40,6 +41,17 @@ func TestTheOverviewWarnsWhereThereIsNoBackupThoughThereAreSnapshots(t *testing.
 	facts.Backup = start.Add(-40 * 24 * time.Hour)
 	w.pass(time.Minute)
 	b.get("/").says(http.StatusOK, "The last backup was made 40 days ago")
+}
+
+func TestStorageWhoseFolderCannotBeOpenedIsNamedOnTheOverviewAndItsPage(t *testing.T) {
+	w := furnished(t)
+	var gone []sites.FolderProblem
+	w.pages.Facts = func() Facts { return Facts{Started: start, Snapshot: start, Backup: start, Folders: gone} }
+	b := w.as("sa").keepsQuiet("no such folder")
+	gone = []sites.FolderProblem{{VFS: model.VFSKey("main", "files"), Problem: "no such folder"}}
+	w.pass(time.Minute)
+	b.get("/").says(http.StatusOK, "Storage files of the site main: no such folder.", `href="/sites/main/vfs/files"`)
+	b.get("/sites/main/vfs").says(http.StatusOK, "badge bad", "<small>No such folder")
 }
 
 func TestTheOverviewWarnsOfACertificateThatEndsSoon(t *testing.T) {

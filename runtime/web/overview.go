@@ -157,6 +157,9 @@ const (
 	staleSnapshot = 48 * time.Hour
 )
 
+// foldersTold is how many folders that cannot be opened the overview names.
+const foldersTold = 5
+
 func (v *visit) facts(data *overviewData) {
 	facts := v.known()
 	if facts == nil {
@@ -168,6 +171,12 @@ func (v *visit) facts(data *overviewData) {
 		data.Warnings = append(data.Warnings, warning{"The certificate of these pages ends on " + moment(facts.CertificateEnds) + ".", "/certificates", "Look at the certificates"})
 	}
 	v.endingCertificates(data)
+	for _, f := range facts.Folders[:min(len(facts.Folders), foldersTold)] {
+		data.Warnings = append(data.Warnings, warning{sentence("storage " + f.VFS.ID + " of the site " + f.VFS.Site + ": " + f.Problem), vfsResource().of(f.VFS), "Look at it"})
+	}
+	if more := len(facts.Folders) - foldersTold; more > 0 {
+		data.Warnings = append(data.Warnings, warning{"The folders of " + count(more) + " more cannot be opened.", "/sites", "Look at the storage of each site"})
+	}
 	last := facts.Snapshot
 	if last.IsZero() {
 		last = facts.Started // the first is on its way

@@ -24,6 +24,9 @@ type resource struct {
 	// inServer is for kinds whose objects may belong to no site, too.
 	inServer bool
 	columns  []column
+	// trouble tells what is wrong with an object now, in its column troubleAt; nil for nothing.
+	trouble   func(v *visit, key model.Key) string
+	troubleAt int
 	// sections are the form; the tree is nil for an object that is made.
 	sections func(v *visit, site string, tree map[string]any) ([]section, error)
 	// start are the values of a new object's form.
@@ -220,7 +223,13 @@ func (v *visit) list(res resource) error {
 		data.Total = *found.Total
 	}
 	for _, o := range found.Items {
-		data.Rows = append(data.Rows, res.row(o))
+		row := res.row(o)
+		if res.trouble != nil {
+			if wrong := res.trouble(v, o.Key()); wrong != "" {
+				row[res.troubleAt].State, row[res.troubleAt].Sub = "bad", sentence(wrong)
+			}
+		}
+		data.Rows = append(data.Rows, row)
 	}
 	asked := url.Values{"q": {q.Text}, "sort": {q.Sort}}
 	if narrowed != nil && narrowed.Picked != "" {

@@ -78,6 +78,7 @@ func vfsResource() resource {
 			{Title: "Folder", cell: func(o model.Object) cell { return cell{Text: o.(*model.VFS).Root, Mono: true} }},
 			{Title: "Description", Quiet: true, cell: described(func(o model.Object) string { return o.(*model.VFS).Description })},
 		},
+		trouble: folderTrouble, troubleAt: 2,
 		start: values{"type": {string(model.VFSDisk)}},
 		sections: func(*visit, string, map[string]any) ([]section, error) {
 			return []section{
@@ -104,6 +105,20 @@ func vfsResource() resource {
 			return "The files in " + o.(*model.VFS).Root + " stay where they are; nobody reaches them by SFTP any more."
 		},
 	}
+}
+
+// folderTrouble is why the folder of a VFS cannot be opened, as of a minute ago at most.
+func folderTrouble(v *visit, key model.Key) string {
+	facts := v.known()
+	if facts == nil {
+		return ""
+	}
+	for _, f := range facts.Folders {
+		if f.VFS == key {
+			return f.Problem
+		}
+	}
+	return ""
 }
 
 func bindingsResource() resource {

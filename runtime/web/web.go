@@ -13,6 +13,7 @@ import (
 	"ss-setup/runtime/rest"
 	"ss-setup/runtime/setup"
 	"ss-setup/runtime/setup/answers"
+	"ss-setup/runtime/sites"
 )
 
 // SetupPath is the first-run wizard.
@@ -41,6 +42,8 @@ type Facts struct {
 	CertificateEnds time.Time
 	// Update is a release that could be installed; nil if none is known.
 	Update *Update
+	// Folders are the VFSs whose folder cannot be opened.
+	Folders []sites.FolderProblem
 }
 
 // Options are what the pages work with.

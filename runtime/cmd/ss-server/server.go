@@ -118,7 +118,7 @@ func (s *server) open(i *daemon.Instance) (err error) {
 // facts are what the overview tells of the node.
 func (s *server) facts(started time.Time) func() web.Facts {
 	return func() web.Facts {
-		f := web.Facts{Started: started, CertificateEnds: s.ops.certificate().NotAfter, Update: s.update()}
+		f := web.Facts{Started: started, CertificateEnds: s.ops.certificate().NotAfter, Update: s.update(), Folders: s.sites.Folders()}
 		list, err := snapshotsIn(s.at.state).List()
 		if err != nil {
 			s.log.Warn("the snapshots could not be listed", "error", err)

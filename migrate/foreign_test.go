@@ -267,3 +267,33 @@ func TestLinksAndPipesInAFolderAreNotFollowed(t *testing.T) {
 		}
 	}
 }
+
+// TestAFolderThatAnImportMakesAVFSOfIsAskedForAccess: the homes lie there, and nobody would
+// reach them.
+func TestAFolderThatAnImportMakesAVFSOfIsAskedForAccess(t *testing.T) {
+	closed := func(dir string) (why, cure string) { return "nobody may use " + dir, "open " + dir }
+	for _, sample := range []string{"sftpgo-everything", "openssh-everything"} {
+		m := newMachine(t)
+		m.setUp(t)
+		r := m.importsWith(t, folder(t, filepath.Join("testdata", "import", sample, "backup")).zip(t), importer.Options{Access: closed})
+		made, lost := map[string]bool{}, map[string]bool{}
+		for _, l := range r.Lines {
+			if l.Kind == report.VFS && l.Outcome == report.Made {
+				made[l.Name] = true
+			}
+		}
+		for _, l := range r.Losses() {
+			if l.Kind == report.VFS && strings.HasPrefix(l.What, "nobody may use ") {
+				lost[l.Name] = true
+			}
+		}
+		if len(made) == 0 {
+			t.Errorf("%s: no VFS was made", sample)
+		}
+		for name := range made {
+			if !lost[name] {
+				t.Errorf("%s: nobody is told that the VFS %s cannot be used", sample, name)
+			}
+		}
+	}
+}

@@ -33,7 +33,7 @@ var arrows = map[string][]string{
 	"runtime/hostkey":       {},
 	"runtime/engine":        {"runtime/model", "runtime/store"},
 	"migrate":               {"migrate/", "runtime/model", "runtime/hostkey", "runtime/auth", "runtime/backup"},
-	"migrate/local":         {"migrate/", "runtime/hostkey", "runtime/daemon", "runtime/vfs/volume"},
+	"migrate/local":         {"migrate/", "runtime/hostkey", "runtime/daemon", "runtime/vfs", "runtime/vfs/volume"},
 	"migrate/vfsdecrypt":    {},
 	"migrate/cmd":           {"migrate/", "runtime/verbs"},
 	"installer":             {},

@@ -127,10 +127,10 @@ func (s *Site) makeVFS(root string) error {
 		lose(fmt.Sprintf("its folder %.200q is one of Windows, and this machine has another system; until it has another folder nobody can use it", root), "copy the files, and change the folder of the VFS")
 	case s.c.opt.Folder != nil && !s.c.opt.Folder(root):
 		lose(fmt.Sprintf("its folder %.200q is not there on this machine", root), "make it and copy the files, or change the folder of the VFS")
-	case s.c.opt.Access != nil:
-		if why, cure := s.c.opt.Access(root); why != "" {
-			lose(why, cure)
-		}
+	default:
+		s.c.within(root, lose, func(why, cure string) {
+			s.c.report.About(report.Line{Rule: report.VFSType, Outcome: report.Action, Kind: report.VFS, Site: s.Name, Name: v.Name, What: why, Cure: cure})
+		})
 	}
 	if s.vfs[root] = became; became.fate == usable {
 		s.c.reaches(v.Root)

@@ -109,9 +109,23 @@ func (s *Site) folder(item *report.Item, became *storage, root string) {
 			"copy the files, and change the folder of the VFS")
 	case s.c.opt.Folder != nil && !s.c.opt.Folder(root):
 		item.Action(report.VFSType, fmt.Sprintf("its folder %.200q is not there on this machine", root), "make it and copy the files, or change the folder of the VFS")
-	case s.c.opt.Access != nil:
-		if why, cure := s.c.opt.Access(root); why != "" {
-			item.Lose(report.Action, report.VFSType, why, cure)
+	default:
+		s.c.within(root, func(why, cure string) { item.Lose(report.Action, report.VFSType, why, cure) },
+			func(why, cure string) { item.Action(report.VFSType, why, cure) })
+	}
+}
+
+// within looks into a folder of this machine as the server will.
+func (c *Conversion) within(root string, lose, tell func(why, cure string)) {
+	if c.opt.Access != nil {
+		if why, cure := c.opt.Access(root); why != "" {
+			lose(why, cure)
+			return
+		}
+	}
+	if c.opt.Empty != nil {
+		if why, cure := c.opt.Empty(root); why != "" {
+			tell(why, cure)
 		}
 	}
 }

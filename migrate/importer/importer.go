@@ -69,6 +69,9 @@ type Options struct {
 	// Access says why the account that the server runs as may not use a folder of this
 	// machine with what is in it, and what to do; "" where it may. nil asks nobody.
 	Access func(path string) (why, cure string)
+	// Empty says why nobody is let into a folder of this machine that has nothing in it, and
+	// what to do; "" where it has. nil asks nobody.
+	Empty func(path string) (why, cure string)
 	// Files is the folder in which VFSs have their usual place; others are told.
 	Files string
 	// Weak are host keys whose private half everybody knows.

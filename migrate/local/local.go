@@ -4,6 +4,7 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"ss-setup/migrate/importer"
 	"ss-setup/runtime/daemon"
 	"ss-setup/runtime/hostkey"
+	"ss-setup/runtime/vfs"
 	"ss-setup/runtime/vfs/volume"
 )
 
@@ -40,7 +42,7 @@ type Machine struct {
 
 // Options are those of an import for the machine.
 func Options(m Machine) (importer.Options, error) {
-	o := importer.Options{Files: daemon.DefaultFiles, NewNode: nodeName(), Folder: isFolder, Addresses: addresses(), Access: access(m.Account)}
+	o := importer.Options{Files: daemon.DefaultFiles, NewNode: nodeName(), Folder: isFolder, Addresses: addresses(), Access: access(m.Account), Empty: empty}
 	var err error
 	if o.Own, err = m.own(); err != nil {
 		return o, err
@@ -92,6 +94,20 @@ func nodeName() string {
 func isFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
+}
+
+// empty tells of folders that the server takes for one whose disk is not mounted.
+func empty(path string) (why, cure string) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return "", ""
+	}
+	defer dir.Close()
+	if _, err := dir.ReadDir(1); !errors.Is(err, io.EOF) {
+		return "", ""
+	}
+	return fmt.Sprintf("its folder %.200q is empty; as a disk that is not mounted looks the same, nobody is let in there", path),
+		fmt.Sprintf("mount its disk; or if it is meant to be empty, make the folder %s in it, for the account of the server", vfs.Private)
 }
 
 // addresses are those of the machine; none if it does not say.

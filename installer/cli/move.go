@@ -21,6 +21,7 @@ import (
 	"ss-setup/installer/machine"
 	"ss-setup/installer/move"
 	"ss-setup/installer/plan"
+	"ss-setup/installer/plan/legacy"
 	"ss-setup/installer/preflight"
 	"ss-setup/installer/step"
 	"ss-setup/installer/txn"
@@ -279,6 +280,9 @@ func (s *session) takePort(f move.File) error {
 // one still answers.
 func (s *session) judgeMove(ctx context.Context, p *plan.Proposal) error {
 	l := *s.moving
+	if imports := importOf(p); imports != nil {
+		s.account = imports.Account
+	}
 	if p.Nothing || p.Action != plan.ActionFresh {
 		return &Failure{
 			Exit: CheckFailed, Err: errors.New("SS Server is, or was, on this machine, and a server moves only to one that never had it; nothing was changed"),
@@ -461,16 +465,36 @@ func (s *session) checkMove(ctx context.Context, end *ending, l move.List) {
 		}
 		end.message += fmt.Sprintf("; all %d objects of %s are in force", total, l.Host)
 	}
-	next := []string{
-		"let the account of the server read and write the files of users, if another one owns them",
+	next := append(s.lookAtFiles(l),
 		"log in as a user and look at the files; then give this machine the old one's name or address",
 		"licenses: this release activates none; from the release on that has them, activate here",
-		"remove " + s.folder + ", which has the keys of the server; on " + l.Host + " keep everything until users work here",
-	}
+		"remove "+s.folder+", which has the keys of the server; on "+l.Host+" keep everything until users work here",
+	)
 	if end.Cure != "" {
 		next = append([]string{end.Cure}, next...)
 	}
 	end.Cure = strings.Join(next, "\n")
+}
+
+// lookAtFiles tells which folders of users the server's account may not use, and returns
+// what to do about it. The account may have another number here than on the old machine,
+// whose files came along with theirs.
+func (s *session) lookAtFiles(l move.List) []string {
+	if runtime.GOOS == "windows" {
+		return []string{"let the account of the server read and write the files of users, if another one owns them"}
+	}
+	problem := legacy.Access(s.account)
+	if problem == nil {
+		return nil
+	}
+	var cures []string
+	for _, f := range l.Folders {
+		if why, cure := problem(f.Path); why != "" {
+			s.warn(why + ": users do not get at their files there")
+			cures = append(cures, "run: "+cure)
+		}
+	}
+	return cures
 }
 
 // objectsInForce counts the objects that the new server has, by a backup of it.

@@ -59,6 +59,8 @@ type session struct {
 	importing bool
 	// moving is what moves in; nil with every other verb.
 	moving *move.List
+	// account is whom the server runs as to which everything moves.
+	account string
 	// old is the session with the version 6 that is taken over; nil without one.
 	old *legacy.Session
 	// judged is what the dry run of an import told.

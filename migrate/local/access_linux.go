@@ -61,8 +61,8 @@ func accountOf(name string) account {
 	return a
 }
 
-// access is importer.Options.Access for an account; nil for one that may do anything.
-func access(name string) func(string) (why, cure string) {
+// Access is importer.Options.Access for an account; nil for one that may do anything.
+func Access(name string) func(string) (why, cure string) {
 	if name == "" {
 		return nil
 	}

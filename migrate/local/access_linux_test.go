@@ -73,7 +73,7 @@ func TestWhatTheServersAccountMayNotUseIsToldWithTheCure(t *testing.T) {
 // TestTheAccountThatIsYetToBeMadeIsOneOfTheOthers: the dry run comes before it.
 func TestTheAccountThatIsYetToBeMadeIsOneOfTheOthers(t *testing.T) {
 	dir := inTmp(t)
-	f := access("no-such-account-here")
+	f := Access("no-such-account-here")
 	for mode, may := range map[os.FileMode]bool{0o777: true, 0o770: false} {
 		if err := os.Chmod(dir, mode); err != nil {
 			t.Fatal(err)
@@ -82,7 +82,7 @@ func TestTheAccountThatIsYetToBeMadeIsOneOfTheOthers(t *testing.T) {
 			t.Errorf("%o: %q", mode, why)
 		}
 	}
-	if access("root") != nil || access("") != nil {
+	if Access("root") != nil || Access("") != nil {
 		t.Error("root, or nobody, is asked about")
 	}
 	if why, _ := f(filepath.Join(dir, "gone")); why != "" {

@@ -4,5 +4,5 @@ package local
 // no files.
 func Owner(string) string { return "" }
 
-// access asks nobody: access lists of Windows are not judged.
-func access(string) func(string) (why, cure string) { return nil }
+// Access asks nobody: access lists of Windows are not judged.
+func Access(string) func(string) (why, cure string) { return nil }

@@ -42,7 +42,7 @@ type Machine struct {
 
 // Options are those of an import for the machine.
 func Options(m Machine) (importer.Options, error) {
-	o := importer.Options{Files: daemon.DefaultFiles, NewNode: nodeName(), Folder: isFolder, Addresses: addresses(), Access: access(m.Account), Empty: empty}
+	o := importer.Options{Files: daemon.DefaultFiles, NewNode: nodeName(), Folder: isFolder, Addresses: addresses(), Access: Access(m.Account), Empty: empty}
 	var err error
 	if o.Own, err = m.own(); err != nil {
 		return o, err

@@ -74,6 +74,11 @@ type Judgement struct {
 // Machine is the server that an import is for.
 type Machine = local.Machine
 
+// Access looks at folders for an account as a dry run does: it says why the account may not
+// use one, and what to run; nothing of one that it may use. It is nil for an account that
+// may do anything, and on Windows.
+func Access(account string) func(folder string) (why, cure string) { return local.Access(account) }
+
 // Judge tells what the import of a file into an empty server would do: what ss-server's own
 // dry run of it says, since both ask the machine alike. The errors are those of package
 // migrate/archive, which say what the file is and what to do.

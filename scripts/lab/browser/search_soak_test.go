@@ -26,26 +26,27 @@ func TestAmong100000UsersTheBrowserShowsWhatIsSearchedAtOnce(t *testing.T) {
 	b.says("Overview")
 	b.goTo(s.base + "/sites/main/users")
 	b.says("100,000 in all")
-	var took struct{ P50, P99 float64 }
+	var took [5][2]float64
 	err := b.eval(fmt.Sprintf(`(async () => {
-		const place = document.getElementById("part"), took = [];
-		for (let i = 0; i < 305; i++) {
+		const place = document.getElementById("part"), took = [[], [], [], [], []];
+		for (let i = 0; i < 505; i++) {
 			const query = ["", "?q=user" + String(i * 331 %% %[1]d).padStart(6, "0"), "?q=dept" + i %% 100, "?q=nobody-has-this", "?sort=-modified&q=room " + i][i %% 5];
 			const began = performance.now();
 			await part(place, new URL("/sites/main/users" + query, location.href));
 			place.getBoundingClientRect();
-			if (i >= 5) took.push(performance.now() - began);
+			if (i >= 5) took[i %% 5].push(performance.now() - began);
 			await new Promise((done) => setTimeout(done, 60)); // a page may ask so often a minute
 		}
-		took.sort((a, b) => a - b);
-		return { P50: took[took.length / 2], P99: took[Math.floor(took.length * 0.99)] };
+		return took.map((list) => list.sort((a, b) => a - b)).map((list) => [list[list.length / 2], list[Math.floor(list.length * 0.99)]]);
 	})()`, users), &took)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("p50 %.1f ms, p99 %.1f ms", took.P50, took.P99)
-	if took.P99 > 50 {
-		t.Errorf("p99 %.1f ms", took.P99)
+	for i, what := range []string{"the list", "one user", "a thousand", "nobody", "a thousand by date"} {
+		t.Logf("%s: p50 %.1f ms, p99 %.1f ms", what, took[i][0], took[i][1])
+		if took[i][1] > 50 {
+			t.Errorf("%s: p99 %.1f ms", what, took[i][1])
+		}
 	}
 }
 

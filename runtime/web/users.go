@@ -15,7 +15,7 @@ func usersResource() resource {
 		lead:  "People and programs that transfer files with this site.",
 		empty: "This site has no users yet. Nobody can log in.",
 		columns: []column{
-			{Title: "Name", cell: func(o model.Object) cell { return cell{Text: o.Header().Name} }},
+			{Title: "Name", cell: nameCell},
 			{Title: "State", cell: userState},
 			{Title: "Home", Quiet: true, cell: func(o model.Object) cell {
 				home := o.(*model.User).Home
